@@ -26,7 +26,11 @@ impl ContentHash {
             }
             hasher.update(part);
         }
-        let digits = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let digits = hasher
+            .finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         Self(digits)
     }
 
@@ -43,7 +47,11 @@ impl ContentHash {
     /// Whether the text has the form of a hash: a hash from outside is checked before it becomes
     /// part of a path.
     pub fn is_well_formed(&self) -> bool {
-        self.0.len() == 64 && self.0.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        self.0.len() == 64
+            && self
+                .0
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
     }
 }
 
@@ -70,6 +78,9 @@ mod tests {
 
     #[test]
     fn parts_are_delimited() {
-        assert_ne!(ContentHash::of_parts(&[b"ab", b"c"]), ContentHash::of_parts(&[b"a", b"bc"]));
+        assert_ne!(
+            ContentHash::of_parts(&[b"ab", b"c"]),
+            ContentHash::of_parts(&[b"a", b"bc"])
+        );
     }
 }

@@ -24,5 +24,7 @@ pub use plugin::{
     Artifact, BuildRequest, InterfaceVersion, KernelInfo, ObjectiveInfo, ParamInfo, PluginInfo,
     ProfilerInfo,
 };
-pub use problem::{CachePolicy, Dtype, FieldInfo, FieldKind, Gate, ProblemInfo, ProblemSpec, Role, TensorSpec};
+pub use problem::{
+    CachePolicy, Dtype, FieldInfo, FieldKind, Gate, ProblemInfo, ProblemSpec, Role, TensorSpec,
+};
 pub use value::{Params, Value, format_params};

@@ -317,7 +317,12 @@ mod tests {
     fn outcomes_survive_json() {
         let outcomes = [
             Outcome::Measured(Measurement {
-                metrics: vec![Metric::new("kernel_time", "us", Direction::Lower, 0.1 + 0.2)],
+                metrics: vec![Metric::new(
+                    "kernel_time",
+                    "us",
+                    Direction::Lower,
+                    0.1 + 0.2,
+                )],
                 error: Some(ErrorFigures::default()),
                 execution: Some(ContentHash::of_bytes(b"x")),
                 recheck_seed: Some(u64::MAX),
@@ -325,7 +330,10 @@ mod tests {
                 converged: false,
             }),
             Outcome::DuplicateOf { trial: 3 },
-            Outcome::TimedOut { phase: Phase::Measure, limit_s: 1.5 },
+            Outcome::TimedOut {
+                phase: Phase::Measure,
+                limit_s: 1.5,
+            },
         ];
         for outcome in outcomes {
             let text = serde_json::to_string(&outcome).unwrap();
@@ -336,6 +344,11 @@ mod tests {
     #[test]
     fn only_duplicates_are_free() {
         assert!(!Outcome::DuplicateOf { trial: 1 }.counts_as_trial());
-        assert!(Outcome::Implausible { message: String::new() }.counts_as_trial());
+        assert!(
+            Outcome::Implausible {
+                message: String::new()
+            }
+            .counts_as_trial()
+        );
     }
 }

@@ -66,7 +66,9 @@ pub struct TensorSpec {
 impl TensorSpec {
     /// The number of elements, or `None` where the product overflows.
     pub fn elements(&self) -> Option<usize> {
-        self.shape.iter().try_fold(1usize, |product, extent| product.checked_mul(*extent))
+        self.shape
+            .iter()
+            .try_fold(1usize, |product, extent| product.checked_mul(*extent))
     }
 
     /// The size in bytes, or `None` where it overflows.
@@ -126,12 +128,16 @@ pub struct ProblemSpec {
 impl ProblemSpec {
     /// The input tensors in order.
     pub fn inputs(&self) -> impl Iterator<Item = &TensorSpec> {
-        self.tensors.iter().filter(|tensor| tensor.role == Role::Input)
+        self.tensors
+            .iter()
+            .filter(|tensor| tensor.role == Role::Input)
     }
 
     /// The output tensors in order.
     pub fn outputs(&self) -> impl Iterator<Item = &TensorSpec> {
-        self.tensors.iter().filter(|tensor| tensor.role == Role::Output)
+        self.tensors
+            .iter()
+            .filter(|tensor| tensor.role == Role::Output)
     }
 
     /// The gate of an output tensor.

@@ -107,7 +107,10 @@ pub type Params = BTreeMap<String, Value>;
 
 /// Writes named values on one line: `BLOCK_M=64 EXP=poly`.
 pub fn format_params(params: &Params) -> String {
-    let words: Vec<String> = params.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let words: Vec<String> = params
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     words.join(" ")
 }
 
@@ -132,7 +135,10 @@ mod tests {
     #[test]
     fn a_whole_float_stays_a_float() {
         let text = serde_json::to_string(&Value::from(2.0)).unwrap();
-        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), Value::from(2.0));
+        assert_eq!(
+            serde_json::from_str::<Value>(&text).unwrap(),
+            Value::from(2.0)
+        );
         assert_eq!(Value::from(2.0).to_string(), "2.0");
     }
 }
