@@ -1,1 +1,37 @@
-//! evo-stats
+//! The statistics of measurement: numbers in, numbers out.
+//!
+//! | question | answer |
+//! |---|---|
+//! | How many launches make a sample? | [`launches_per_sample`] |
+//! | Is the machine warm? | [`WarmUp`] |
+//! | Are these samples enough? | [`StoppingRule`] |
+//! | What do the samples say? | [`Summary`] |
+//! | Is A faster than B? | [`Comparison`] |
+//! | By how much, for a report? | [`Comparison::speedup`], [`ratio_of_medians`] |
+//!
+//! Nothing here reads a clock, a file or the environment, and every random number comes from
+//! one fixed seed, so a statistic is a function of its samples. Arguments that make no sense give
+//! a [`StatsError`], never a panic.
+#![forbid(unsafe_code)]
+
+mod batch;
+mod bootstrap;
+mod comparison;
+mod error;
+mod interval;
+mod order;
+mod quantile;
+mod stopping;
+mod summary;
+mod warmup;
+
+pub use batch::{LEAST_CLOCK_TICKS, launches_per_sample};
+pub use bootstrap::{BOOTSTRAP_SEED, RESAMPLES, block_length};
+pub use comparison::{Comparison, ComparisonOptions, Rounds, Verdict, ratio_of_medians};
+pub use error::StatsError;
+pub use interval::{CONFIDENCE, Interval, IntervalMethod};
+pub use order::{LEAST_SAMPLES, median_interval_sorted};
+pub use quantile::{QUANTILE_DEFINITION, median, quantile, quantile_sorted};
+pub use stopping::{Decision, Race, StoppingOptions, StoppingRule};
+pub use summary::Summary;
+pub use warmup::{WarmUp, WarmUpOptions, WarmUpState};
