@@ -46,7 +46,7 @@ macro_rules! __export_header {
     ($root:ident) => {
         #[doc(hidden)]
         // SAFETY: the name belongs to abi_stable and is exported once per library.
-        #[unsafe(export_name = "_as__lib_header__root_module_loader")]
+        #[unsafe(export_name = "_1as_0lib_1header_0root_bmodule_bloader")]
         pub static __EVO_LIB_HEADER: $crate::__private::abi_stable::library::LibHeader = {
             extern "C" fn erased() -> $crate::__private::abi_stable::library::RootModuleResult {
                 $crate::__private::abi_stable::library::__call_root_module_loader($root)
@@ -431,7 +431,7 @@ mod tests {
     fn the_exported_name_is_the_one_that_the_loader_looks_for() {
         assert_eq!(
             abi_stable::library::ROOT_MODULE_LOADER_NAME,
-            "_as__lib_header__root_module_loader"
+            "_1as_0lib_1header_0root_bmodule_bloader"
         );
     }
 }
