@@ -1,1 +1,25 @@
-//! evo-journal
+//! The run journal: the only truth about a run.
+//!
+//! A journal is a text file with one record per line (JSON). Each line carries its number and a
+//! CRC-32 of the record's text. One writer appends and syncs; a record that was acknowledged is
+//! on disk. Everything else in a run folder can be rebuilt from the journal.
+
+#![forbid(unsafe_code)]
+
+mod error;
+mod line;
+mod reader;
+mod record;
+mod writer;
+
+pub use error::JournalError;
+pub use reader::{Journal, read};
+pub use record::{
+    ComparedItem, Comparison, Environment, Evaluated, Header, InsightLine, Limits, OperatorLine,
+    Plan, PlannedCandidate, PlannedPlugin, Profiled, Proposed, Record, Snapshot, Stage, Target,
+    Work,
+};
+pub use writer::Writer;
+
+/// The version of the records. A newer program reads every older schema.
+pub const SCHEMA: u32 = 1;

@@ -85,7 +85,13 @@ mod tests {
     use crate::{Envelope, Reply};
 
     fn sample() -> Envelope<Reply> {
-        Envelope { id: 7, body: Reply::Progress { phase: Phase::Verify, item: Some(2) } }
+        Envelope {
+            id: 7,
+            body: Reply::Progress {
+                phase: Phase::Verify,
+                item: Some(2),
+            },
+        }
     }
 
     #[test]
@@ -95,9 +101,15 @@ mod tests {
         write_frame(&mut bytes, &sample()).unwrap();
         let mut channel = bytes.as_slice();
         for _ in 0..2 {
-            assert_eq!(read_frame::<Envelope<Reply>>(&mut channel).unwrap(), sample());
+            assert_eq!(
+                read_frame::<Envelope<Reply>>(&mut channel).unwrap(),
+                sample()
+            );
         }
-        assert!(matches!(read_frame::<Envelope<Reply>>(&mut channel), Err(FrameError::Closed)));
+        assert!(matches!(
+            read_frame::<Envelope<Reply>>(&mut channel),
+            Err(FrameError::Closed)
+        ));
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub struct ComponentRef {
 
 /// What the host asks for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "request", rename_all = "snake_case")]
+#[serde(tag = "ask", rename_all = "snake_case")]
 pub enum Request {
     /// The first message: protocol version, where content-addressed files are, and the CPUs that
     /// the worker is confined to (all, if empty).
@@ -177,7 +177,7 @@ pub struct ProfileJob {
 
 /// What the worker answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "reply", rename_all = "snake_case")]
+#[serde(tag = "answer", rename_all = "snake_case")]
 pub enum Reply {
     /// To `Hello`.
     Hello {

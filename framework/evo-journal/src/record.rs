@@ -1,0 +1,373 @@
+//! The records of a journal.
+
+use evo_types::{ContentHash, DeviceFacts, Metric, Outcome, Params, ProblemSpec};
+use serde::{Deserialize, Serialize};
+
+/// One record. `at` fields are seconds since the Unix epoch, for people; nothing is computed from
+/// them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "records are few and live one at a time"
+)]
+pub enum Record {
+    /// The first record.
+    Header(Header),
+    /// What the run does; the second record.
+    Started {
+        /// When.
+        at: f64,
+        /// The spec as RON, with the overrides of the command line in it.
+        spec: String,
+        /// Everything resolved.
+        plan: Box<Plan>,
+        /// The machine.
+        environment: Box<Environment>,
+    },
+    /// Candidates compared in interleaved rounds: the baselines at the start, the finalists at
+    /// the end.
+    Compared(Comparison),
+    /// The engine proposed a genotype.
+    Proposed(Proposed),
+    /// A proposal was evaluated.
+    Evaluated(Box<Evaluated>),
+    /// A proposal's worker died or the run was cut off before it had an outcome; it is tried
+    /// again with the next attempt number.
+    Retried {
+        /// The trial.
+        trial: u64,
+        /// The attempt that begins, from 2.
+        attempt: u32,
+        /// Why.
+        reason: String,
+    },
+    /// A profiler looked at a candidate.
+    Profiled(Profiled),
+    /// What the engine believes, for reports.
+    Snapshot(Snapshot),
+    /// Something that the user should know, such as a profiler that is missing.
+    Warning {
+        /// When.
+        at: f64,
+        /// The text.
+        message: String,
+    },
+    /// The run was interrupted and saved.
+    Interrupted {
+        /// When.
+        at: f64,
+        /// By what, such as `SIGINT`.
+        by: String,
+    },
+    /// The run goes on.
+    Resumed {
+        /// When.
+        at: f64,
+        /// The program's version.
+        evo: String,
+    },
+    /// A finished run got a larger budget.
+    Extended {
+        /// When.
+        at: f64,
+        /// The new plan's budget document.
+        budget: serde_json::Value,
+    },
+    /// The run ended by itself.
+    Finished {
+        /// When.
+        at: f64,
+        /// Why, for people: `the budget of 64 trials is used up`.
+        reason: String,
+        /// Seconds of run time, over all resumptions.
+        elapsed_s: f64,
+    },
+}
+
+/// What the journal was written by.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// The version of the records.
+    pub schema: u32,
+    /// The version of the engine: under the same version, the same history gives the same
+    /// proposals.
+    pub engine: String,
+    /// The program's version.
+    pub evo: String,
+    /// The run's name: the folder's name when it was made.
+    pub run: String,
+}
+
+/// Everything resolved: what a run does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The plugins with their file hashes.
+    pub plugins: Vec<PlannedPlugin>,
+    /// What is evaluated.
+    pub work: Work,
+    /// The candidates that are tuned, each with its space.
+    pub candidates: Vec<PlannedCandidate>,
+    /// The candidates that are compared against, `A`, `B`, ... in order.
+    pub baselines: Vec<PlannedCandidate>,
+    /// The device.
+    pub device: DeviceFacts,
+    /// The metric that ranks.
+    pub metric: String,
+    /// The target, if the spec names one.
+    pub target: Option<Target>,
+    /// The preset's name.
+    pub preset: String,
+    /// The seed.
+    pub seed: u64,
+    /// The engine's settings, among them the budget, as the engine reads them.
+    pub engine: serde_json::Value,
+    /// How many proposals are under way at once.
+    pub ahead: usize,
+    /// How candidates are verified and measured, as the worker reads it.
+    pub measure: serde_json::Value,
+    /// Deadlines and other limits.
+    pub limits: Limits,
+    /// How many of the best are measured again at the end.
+    pub top_k: usize,
+    /// The profilers, as `plugin/name`.
+    pub profilers: Vec<String>,
+}
+
+/// A plugin file of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlannedPlugin {
+    /// The plugin's name.
+    pub name: String,
+    /// The plugin's version.
+    pub version: String,
+    /// Where the file was.
+    pub path: String,
+    /// The file's content.
+    pub hash: ContentHash,
+}
+
+/// What is evaluated: candidates of a problem, or an objective.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "work", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "there is one per plan")]
+pub enum Work {
+    /// Kernels that solve a problem.
+    Problem {
+        /// The plugin that defines the problem, by name.
+        plugin: String,
+        /// The problem with all fields fixed.
+        spec: ProblemSpec,
+    },
+    /// An objective.
+    Objective {
+        /// The plugin, by name.
+        plugin: String,
+        /// The objective's name.
+        name: String,
+        /// Every setting.
+        settings: Params,
+    },
+}
+
+/// A candidate: a kernel with pinned parameters and perhaps a space.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlannedCandidate {
+    /// What reports call it.
+    pub label: String,
+    /// The plugin, by name.
+    pub plugin: String,
+    /// The kernel's or the objective's name.
+    pub kernel: String,
+    /// Parameters that are fixed.
+    pub pinned: Params,
+    /// The space's RON text; absent for a baseline.
+    pub space: Option<String>,
+    /// Where the space came from: a file, or the plugin.
+    pub space_origin: String,
+}
+
+/// A target that the spec names: a speedup over a baseline.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Target {
+    /// The wanted ratio of the baseline's median to the candidate's.
+    pub speedup: f64,
+    /// The baseline's label, such as `A`.
+    pub over: String,
+}
+
+/// Limits of a trial.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Most seconds of a static check and build.
+    pub build_s: f64,
+    /// Most seconds of one verification.
+    pub verify_s: f64,
+    /// Most seconds of a measurement, beyond what its own settings allow.
+    pub measure_s: f64,
+    /// Most bytes of resident memory of a worker.
+    pub memory_bytes: u64,
+    /// How often a configuration may kill its worker before it is quarantined.
+    pub attempts: u32,
+    /// How many trials in a row may kill their worker before the run stops.
+    pub crashes_in_a_row: u32,
+}
+
+/// The machine and program that a run used.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Environment {
+    /// The program's version.
+    pub evo: String,
+    /// The commit that the program was built from, where known.
+    pub commit: Option<String>,
+    /// The command line.
+    pub command: Vec<String>,
+    /// The working folder.
+    pub folder: String,
+    /// The host's name.
+    pub host: String,
+    /// The kernel's release.
+    pub os: String,
+    /// The CPU's name.
+    pub cpu: String,
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+}
+
+/// Candidates compared in interleaved rounds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// When.
+    pub at: f64,
+    /// At which point of the run.
+    pub stage: Stage,
+    /// The seed of its checks.
+    pub seed: u64,
+    /// The candidates.
+    pub items: Vec<ComparedItem>,
+    /// Seconds of run time so far, over all resumptions.
+    pub elapsed_s: f64,
+}
+
+/// At which point of the run a comparison was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Before the search: the baselines.
+    Baselines,
+    /// After the search: the top-K and the baselines, in a fresh process with fresh seeds.
+    Confirmation,
+}
+
+/// One candidate of a comparison. Sample `i` of each measured item was taken in round `i`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ComparedItem {
+    /// What reports call it.
+    pub label: String,
+    /// The trial, for one that the search found.
+    pub trial: Option<u64>,
+    /// The kernel.
+    pub kernel: String,
+    /// All its parameters.
+    pub params: Params,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// A proposal of the engine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Proposed {
+    /// The trial's number, from 0.
+    pub trial: u64,
+    /// The candidate's label.
+    pub candidate: String,
+    /// The active parameters, pinned ones included.
+    pub params: Params,
+    /// The genotype's identity.
+    pub id: ContentHash,
+    /// The operator that made it.
+    pub operator: String,
+    /// The trials that it was made from.
+    pub parents: Vec<u64>,
+    /// The statements that biased it.
+    pub insights: Vec<String>,
+    /// The engine's own document: a resumed run must propose the same.
+    pub proposal: serde_json::Value,
+}
+
+/// The outcome of a proposal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluated {
+    /// The trial's number.
+    pub trial: u64,
+    /// Which attempt this was, from 1.
+    pub attempt: u32,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Seconds from the proposal's turn to its outcome: what the budget's wall time is charged.
+    pub wall_s: f64,
+    /// Seconds that the device was busy, or that a recorded objective charges.
+    pub device_s: f64,
+    /// The device.
+    pub device: String,
+    /// Seconds of run time so far, over all resumptions.
+    pub elapsed_s: f64,
+    /// When.
+    pub at: f64,
+}
+
+/// What a profiler saw.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Profiled {
+    /// When.
+    pub at: f64,
+    /// The profiler.
+    pub profiler: String,
+    /// The candidate's label.
+    pub label: String,
+    /// The trial, for one that the search found.
+    pub trial: Option<u64>,
+    /// The metrics; empty where it failed.
+    pub metrics: Vec<Metric>,
+    /// Why it failed.
+    pub failure: Option<String>,
+}
+
+/// What the engine believes.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The candidate's label.
+    pub candidate: String,
+    /// The number of distinct valid configurations: exact, or an estimate in words.
+    pub space_size: String,
+    /// The insights, the strongest first.
+    pub insights: Vec<InsightLine>,
+    /// What the operators did.
+    pub operators: Vec<OperatorLine>,
+}
+
+/// An insight in a report.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InsightLine {
+    /// The statement.
+    pub statement: String,
+    /// From 0 to 1.
+    pub strength: f64,
+    /// How much following it paid.
+    pub credit: f64,
+    /// How many observations it rests on.
+    pub evidence: u64,
+    /// Where it came from: `history`, or a profiler.
+    pub source: String,
+}
+
+/// An operator in a report.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OperatorLine {
+    /// The operator's name.
+    pub name: String,
+    /// How many proposals it made.
+    pub proposals: u64,
+    /// How many of them were better than everything before.
+    pub improvements: u64,
+}
