@@ -12,7 +12,7 @@ use crate::interval::{CONFIDENCE, Interval, IntervalMethod};
 use crate::quantile::{blend, quantile_sorted};
 
 /// Number of resamples of every bootstrap.
-pub const RESAMPLES: usize = 2_000;
+pub const RESAMPLES: usize = 1_000;
 
 /// Seed of every bootstrap: a statistic is a function of its samples alone.
 pub const BOOTSTRAP_SEED: u64 = 17;

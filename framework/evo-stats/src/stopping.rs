@@ -18,6 +18,17 @@ pub struct Race {
     pub factor: f64,
 }
 
+impl Race {
+    /// A race with the usual factor: a candidate is far behind when it is certainly a quarter
+    /// slower.
+    pub fn against(incumbent_high: f64) -> Self {
+        Self {
+            incumbent_high,
+            factor: 1.25,
+        }
+    }
+}
+
 /// When a measurement ends.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct StoppingOptions {
@@ -149,5 +160,116 @@ impl StoppingRule {
         self.ask_again_at = n + n.div_ceil(10);
         let careful = percentile_interval(quick.estimate, resampled_medians(&self.samples));
         careful.relative_width() <= self.options.width
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(options: StoppingOptions, mut sample: impl FnMut(u32) -> f64) -> (usize, Decision) {
+        let mut rule = StoppingRule::new(options).unwrap();
+        let mut elapsed = 0.0;
+        for index in 0.. {
+            let sample = sample(index);
+            elapsed += sample;
+            let decision = rule.push(sample, elapsed).unwrap();
+            if decision != Decision::Continue {
+                return (rule.samples().len(), decision);
+            }
+        }
+        unreachable!("a measurement ends when its budget does")
+    }
+
+    /// Noise of +-`size` that is neither random nor correlated.
+    fn jitter(index: u32, size: f64) -> f64 {
+        size * (f64::from(index.wrapping_mul(2_654_435_761) >> 8) / f64::from(1 << 23) - 1.0)
+    }
+
+    #[test]
+    fn a_steady_series_takes_the_least() {
+        let taken = run(StoppingOptions::default(), |_| 1e-4);
+        assert_eq!(taken, (20, Decision::Converged));
+    }
+
+    #[test]
+    fn more_noise_takes_more_samples() {
+        let quiet = run(StoppingOptions::default(), |i| {
+            1e-4 * (1.0 + jitter(i, 0.02))
+        });
+        let noisy = run(StoppingOptions::default(), |i| {
+            1e-4 * (1.0 + jitter(i, 0.05))
+        });
+        assert_eq!(
+            (quiet.1, noisy.1),
+            (Decision::Converged, Decision::Converged)
+        );
+        assert!(quiet.0 < noisy.0, "{} samples, then {}", quiet.0, noisy.0);
+    }
+
+    #[test]
+    fn the_budget_bounds_samples_and_seconds() {
+        let wild = |i| 1e-4 * (1.0 + jitter(i, 0.9));
+        assert_eq!(
+            run(StoppingOptions::default(), wild),
+            (400, Decision::BudgetSpent)
+        );
+        let brief = StoppingOptions {
+            max_seconds: 1e-3,
+            ..StoppingOptions::default()
+        };
+        let (taken, decision) = run(brief, wild);
+        assert_eq!(decision, Decision::BudgetSpent);
+        assert!(
+            (5..20).contains(&taken),
+            "{taken} samples of about 0.1 ms in 1 ms"
+        );
+    }
+
+    #[test]
+    fn a_candidate_far_behind_stops_at_once_and_one_close_behind_does_not() {
+        let race = Some(Race::against(1e-4));
+        let options = StoppingOptions {
+            race,
+            ..StoppingOptions::default()
+        };
+        assert_eq!(
+            run(options, |_| 1.3e-4),
+            (LEAST_SAMPLES, Decision::RacedOut)
+        );
+        assert_eq!(run(options, |_| 1.2e-4), (20, Decision::Converged));
+    }
+
+    #[test]
+    fn alike_neighbours_are_not_taken_for_independent_samples() {
+        // Each value comes in a run of six: as many samples, a sixth of the information.
+        let in_runs = |i: u32| 1e-4 * (1.0 + jitter(i / 6, 0.03));
+        let (taken, decision) = run(StoppingOptions::default(), in_runs);
+        assert_eq!(decision, Decision::Converged);
+        let believer = (20..).find(|n| {
+            let mut sorted: Vec<f64> = (0..*n).map(in_runs).collect();
+            sorted.sort_by(f64::total_cmp);
+            median_interval_sorted(&sorted).unwrap().relative_width() <= 0.01
+        });
+        let believer = believer.unwrap() as usize;
+        assert!(
+            taken > believer + 20,
+            "{taken} samples, {believer} by order statistics alone"
+        );
+    }
+
+    #[test]
+    fn nonsense_is_an_error_and_changes_nothing() {
+        let bad = StoppingOptions {
+            width: 0.0,
+            ..StoppingOptions::default()
+        };
+        assert!(matches!(
+            StoppingRule::new(bad),
+            Err(StatsError::BadOption { name: "width", .. })
+        ));
+        let mut rule = StoppingRule::new(StoppingOptions::default()).unwrap();
+        assert!(rule.push(f64::INFINITY, 0.0).is_err());
+        assert!(rule.samples().is_empty());
     }
 }

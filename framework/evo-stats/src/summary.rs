@@ -89,3 +89,69 @@ pub(crate) fn mean_and_std_dev(ordered: &[f64]) -> (f64, f64) {
         std_dev.min(f64::MAX),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_of_a_known_series() {
+        let summary = Summary::of(&[2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0]).unwrap();
+        assert_eq!(
+            (summary.n, summary.min, summary.p50, summary.max),
+            (8, 2.0, 4.5, 9.0)
+        );
+        assert_eq!(summary.mean, 5.0);
+        assert!((summary.std_dev - (32.0_f64 / 7.0).sqrt()).abs() < 1e-12);
+        assert!((summary.p90 - 7.6).abs() < 1e-12);
+        let interval = summary.median_ci.unwrap();
+        assert_eq!(interval.estimate, 4.5);
+        assert!(interval.low >= 2.0 && interval.high <= 9.0 && interval.low < interval.high);
+    }
+
+    #[test]
+    fn the_interval_covers_the_truth_nineteen_times_in_twenty() {
+        use rand::SeedableRng;
+        use rand_distr::{Distribution, LogNormal};
+        let (mut rng, noise) = (
+            rand_chacha::ChaCha8Rng::seed_from_u64(5),
+            LogNormal::new(0.0, 0.1).unwrap(),
+        );
+        let covered = (0..1_000)
+            .filter(|_| {
+                let samples: Vec<f64> = (0..60).map(|_| noise.sample(&mut rng)).collect();
+                Summary::of(&samples)
+                    .unwrap()
+                    .median_ci
+                    .unwrap()
+                    .contains(1.0)
+            })
+            .count();
+        // The percentile bootstrap is a little short at 60 samples.
+        assert!(
+            (920..=970).contains(&covered),
+            "covered {covered} times of 1,000"
+        );
+    }
+
+    #[test]
+    fn few_samples_have_no_interval_and_none_have_no_summary() {
+        let one = Summary::of(&[3.0]).unwrap();
+        assert_eq!((one.p50, one.std_dev, one.median_ci), (3.0, 0.0, None));
+        assert_eq!(
+            Summary::of(&[]),
+            Err(StatsError::TooFew { needed: 1, got: 0 })
+        );
+        let error = Summary::of(&[1.0, f64::NAN]).unwrap_err();
+        assert_eq!(error.to_string(), "sample 1 is NaN, not a finite number");
+    }
+
+    #[test]
+    fn survives_json() {
+        for samples in [&[1.0, 2.0, 3.0][..], &[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]] {
+            let summary = Summary::of(samples).unwrap();
+            let text = serde_json::to_string(&summary).unwrap();
+            assert_eq!(serde_json::from_str::<Summary>(&text).unwrap(), summary);
+        }
+    }
+}
