@@ -4,6 +4,10 @@
 //! unless the method does.
 //!
 //! `examples/calibrate.rs` asks the same of a real machine.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test may panic, and so may its helpers"
+)]
 
 use evo_stats::{Comparison, ComparisonOptions, Rounds, Verdict};
 use rand::{RngExt, SeedableRng};

@@ -1,4 +1,8 @@
 //! What holds for all samples.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test may panic, and so may its helpers"
+)]
 
 use evo_stats::{
     Comparison, ComparisonOptions, Decision, Rounds, StoppingOptions, StoppingRule, Summary,
