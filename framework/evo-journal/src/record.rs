@@ -304,6 +304,10 @@ pub struct Evaluated {
     pub attempt: u32,
     /// What became of it.
     pub outcome: Outcome,
+    /// Identity of what was executed, where it was built: a later trial with the same one is a
+    /// duplicate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution: Option<ContentHash>,
     /// Seconds from the proposal's turn to its outcome: what the budget's wall time is charged.
     pub wall_s: f64,
     /// Seconds that the device was busy, or that a recorded objective charges.

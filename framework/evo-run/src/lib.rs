@@ -1,1 +1,44 @@
-//! evo-run
+//! From a spec to a finished run.
+//!
+//! ```text
+//! RunSpec   what was typed: a RON file or a plugin's default, with the flags of the command line
+//! Plan      everything resolved (evo-journal's document): plugins and hashes, problem, spaces,
+//!           device, baselines, budget, seed
+//! Session   the locked run folder with its journal, the campaign and the worker: runs the line
+//!           baselines -> search -> profiles -> confirmation, from wherever the journal stands
+//! ```
+//!
+//! This crate starts processes and writes the run folder. It never loads a plugin, talks to a
+//! device, or decides what to propose.
+
+#![forbid(unsafe_code)]
+
+mod driver;
+mod environment;
+mod error;
+mod event;
+mod folder;
+mod lock;
+mod plan;
+mod plugins;
+mod ron_text;
+mod spec;
+mod stop;
+mod store;
+mod worker;
+
+pub use driver::{RunEnd, Session};
+pub use environment::capture as capture_environment;
+pub use error::{ErrorKind, RunError};
+pub use event::{Event, Observer, Progress, SilentObserver};
+pub use folder::{JOURNAL, RunFolder};
+pub use plan::{Prepared, Source, default_worker, describe_plugin, prepare, space_environment};
+pub use plugins::{Found, SearchPath};
+pub use ron_text::parse as parse_ron;
+pub use spec::{
+    BaselineSpec, BudgetSpec, MeasureSpec, ObjectiveSpec, Overrides, ProblemSpecChoice, RunSpec,
+    TuneSpec,
+};
+pub use stop::Stop;
+pub use store::Store;
+pub use worker::{CallFailure, Host, HostSettings, Patience};

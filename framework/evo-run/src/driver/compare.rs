@@ -1,0 +1,300 @@
+//! Interleaved comparisons: the baselines before the search, the finalists after it.
+
+use evo_journal::{ComparedItem, Comparison, PlannedCandidate, Stage, Work};
+use evo_types::{BuildRequest, Outcome, Params, ProblemSpec};
+use evo_wire::{CompareItem, CompareJob, MeasureSettings, Reply, Request};
+
+use super::session::{Session, now};
+use super::trial::{Sorted, sort};
+use crate::plan::{confirmation_settings, measure_settings, unexpected};
+use crate::worker::{CallFailure, Patience};
+use crate::{Event, Observer, RunError, lock};
+
+/// A candidate to compare: what it is called and what it consists of.
+pub(super) struct Entrant {
+    pub(super) label: String,
+    pub(super) trial: Option<u64>,
+    pub(super) plugin: String,
+    pub(super) kernel: String,
+    pub(super) params: Params,
+}
+
+impl Entrant {
+    fn baseline(planned: &PlannedCandidate) -> Self {
+        Self {
+            label: planned.label.clone(),
+            trial: None,
+            plugin: planned.plugin.clone(),
+            kernel: planned.kernel.clone(),
+            params: planned.pinned.clone(),
+        }
+    }
+
+    fn compared(self, outcome: Outcome) -> ComparedItem {
+        let Self { label, trial, kernel, params, .. } = self;
+        ComparedItem { label, trial, kernel, params, outcome }
+    }
+}
+
+impl Session {
+    /// Measures the baselines. `None`: the user asked to stop.
+    pub(super) fn compare_baselines(
+        &mut self,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Comparison>, RunError> {
+        let entrants = self.plan.baselines.iter().map(Entrant::baseline).collect();
+        let settings = MeasureSettings {
+            // A baseline that is slow has to come to an end as well.
+            max_seconds: 6.0,
+            max_samples: 40,
+            race_factor: f64::INFINITY,
+            ..measure_settings(&self.measure)
+        };
+        let comparison = self.compare(Stage::Baselines, entrants, settings, observer)?;
+        if let Some(comparison) = &comparison {
+            for item in &comparison.items {
+                if item.outcome.measurement().is_none() {
+                    let message = format!(
+                        "the baseline {} ({}) gave no time, so there is no speedup over it: {}",
+                        item.label,
+                        item.kernel,
+                        item.outcome.summary()
+                    );
+                    self.warn(observer, &message)?;
+                }
+            }
+        }
+        Ok(comparison)
+    }
+
+    /// Measures the finalists and the baselines again, from scratch, in a fresh process with fresh
+    /// seeds. `None`: there is nothing to confirm, or the user asked to stop.
+    pub(super) fn confirm(
+        &mut self,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Comparison>, RunError> {
+        let finalists = self.finalists()?;
+        if finalists.is_empty() {
+            return Ok(None);
+        }
+        self.host.recycle();
+        if let Work::Objective { plugin, name, settings } = self.plan.work.clone() {
+            return self.confirm_objective(&plugin, &name, &settings, finalists, observer);
+        }
+        let mut entrants: Vec<Entrant> = self.plan.baselines.iter().map(Entrant::baseline).collect();
+        entrants.extend(finalists);
+        let settings = confirmation_settings(&self.measure);
+        self.compare(Stage::Confirmation, entrants, settings, observer)
+    }
+
+    /// The best trials by the search's own measurement, the best first, and the default
+    /// configuration of each candidate, if it was measured.
+    fn finalists(&self) -> Result<Vec<Entrant>, RunError> {
+        let mut measured: Vec<(u64, f64)> = self
+            .history
+            .evaluated
+            .values()
+            .filter_map(|evaluated| {
+                let metric = evaluated.outcome.measurement()?.metric(&self.plan.metric)?;
+                Some((evaluated.trial, metric.value))
+            })
+            .collect();
+        let ranking = &self.campaign.settings().ranking;
+        measured.sort_by(|(_, a), (_, b)| {
+            if ranking.better(*a, *b) {
+                std::cmp::Ordering::Less
+            } else if ranking.better(*b, *a) {
+                std::cmp::Ordering::Greater
+            } else {
+                std::cmp::Ordering::Equal
+            }
+        });
+        let mut trials: Vec<u64> =
+            measured.iter().take(self.plan.top_k).map(|(trial, _)| *trial).collect();
+        for proposed in &self.history.proposed {
+            let is_default = proposed.operator == DEFAULT_OPERATOR;
+            let was_measured = measured.iter().any(|(trial, _)| *trial == proposed.trial);
+            if is_default && was_measured && !trials.contains(&proposed.trial) {
+                trials.push(proposed.trial);
+            }
+        }
+        trials.into_iter().map(|trial| self.entrant(trial)).collect()
+    }
+
+    fn entrant(&self, trial: u64) -> Result<Entrant, RunError> {
+        let missing = || RunError::internal(format!("trial {trial} is not in the history"));
+        let proposed = self
+            .history
+            .proposed
+            .iter()
+            .find(|proposed| proposed.trial == trial)
+            .ok_or_else(missing)?;
+        let candidate = self
+            .plan
+            .candidates
+            .iter()
+            .find(|candidate| candidate.label == proposed.candidate)
+            .ok_or_else(missing)?;
+        Ok(Entrant {
+            label: format!("{} #{trial}", candidate.label),
+            trial: Some(trial),
+            plugin: candidate.plugin.clone(),
+            kernel: candidate.kernel.clone(),
+            params: proposed.params.clone(),
+        })
+    }
+
+    /// Compares in one worker. A candidate that brings the worker down keeps that as its outcome,
+    /// and the others are compared again without it.
+    fn compare(
+        &mut self,
+        stage: Stage,
+        entrants: Vec<Entrant>,
+        settings: MeasureSettings,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Comparison>, RunError> {
+        observer.on(&Event::Comparing { stage, items: entrants.len() });
+        let Work::Problem { spec, .. } = self.plan.work.clone() else {
+            return Err(RunError::internal("an objective has no kernels to compare"));
+        };
+        let seed = self.stage_seed(stage);
+        let mut outcomes: Vec<Option<Outcome>> = entrants.iter().map(|_| None).collect();
+        loop {
+            let present: Vec<usize> =
+                (0..entrants.len()).filter(|place| outcomes[*place].is_none()).collect();
+            if present.is_empty() {
+                break;
+            }
+            let job = self.compare_job(&spec, &entrants, &present, seed, &settings)?;
+            let held = lock::device(&self.plan.device.uuid, &self.stop, |holder| {
+                observer.on(&Event::WaitingForDevice { holder });
+            })?;
+            if held.is_none() {
+                return Ok(None);
+            }
+            let stop = self.stop.clone();
+            let measuring_s = settings.max_seconds + settings.warmup_seconds * present.len() as f64;
+            let labels: Vec<String> =
+                present.iter().map(|place| entrants[*place].label.clone()).collect();
+            let reply = self.host.call(
+                Request::Compare(Box::new(job)),
+                measuring_s,
+                &stop,
+                Patience::Short,
+                &mut |phase, item| {
+                    let subject = item.and_then(|item| labels.get(item).cloned());
+                    observer.on(&Event::Phase { phase, subject: subject.unwrap_or_default() });
+                },
+            );
+            match reply {
+                Ok(Reply::Compared { items }) if items.len() == present.len() => {
+                    for (place, item) in present.iter().zip(items) {
+                        outcomes[*place] = Some(item.outcome);
+                    }
+                }
+                Ok(other) => return Err(unexpected("Compare", &other)),
+                Err(failure) => {
+                    let culprit = culprit(&failure).and_then(|item| present.get(item).copied());
+                    match (sort(failure), culprit) {
+                        (Sorted::Outcome(outcome), Some(place)) => outcomes[place] = Some(outcome),
+                        (Sorted::Outcome(outcome), None) => {
+                            return Err(RunError::environment(format!(
+                                "a comparison ended before any candidate's turn: {}",
+                                outcome.summary()
+                            )));
+                        }
+                        (Sorted::Interrupted, _) => return Ok(None),
+                        (Sorted::Error(error), _) => return Err(error),
+                    }
+                }
+            }
+        }
+        let items = entrants
+            .into_iter()
+            .zip(outcomes)
+            .filter_map(|(entrant, outcome)| Some(entrant.compared(outcome?)))
+            .collect();
+        Ok(Some(Comparison { at: now(), stage, seed, items, elapsed_s: self.elapsed_s() }))
+    }
+
+    fn compare_job(
+        &self,
+        spec: &ProblemSpec,
+        entrants: &[Entrant],
+        present: &[usize],
+        seed: u64,
+        settings: &MeasureSettings,
+    ) -> Result<CompareJob, RunError> {
+        let problem = self
+            .problem()?
+            .ok_or_else(|| RunError::internal("kernels are compared without a problem"))?;
+        let items = present
+            .iter()
+            .filter_map(|place| entrants.get(*place))
+            .map(|entrant| {
+                Ok(CompareItem {
+                    label: entrant.label.clone(),
+                    kernel: self.component(&entrant.plugin, &entrant.kernel)?,
+                    request: BuildRequest {
+                        problem: spec.clone(),
+                        config: entrant.params.clone(),
+                        device: self.plan.device.clone(),
+                    },
+                })
+            })
+            .collect::<Result<Vec<CompareItem>, RunError>>()?;
+        Ok(CompareJob { problem, items, seed, settings: settings.clone() })
+    }
+
+    /// Evaluates the finalists of an objective once more in a fresh process.
+    fn confirm_objective(
+        &mut self,
+        plugin: &str,
+        name: &str,
+        settings: &Params,
+        finalists: Vec<Entrant>,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Comparison>, RunError> {
+        let stage = Stage::Confirmation;
+        observer.on(&Event::Comparing { stage, items: finalists.len() });
+        let objective = self.component(plugin, name)?;
+        let mut items = Vec::new();
+        for finalist in finalists {
+            let trial = finalist.trial.unwrap_or_default();
+            let judged = self.evaluate_objective(
+                objective.clone(),
+                settings,
+                &finalist.params,
+                trial,
+                observer,
+            )?;
+            let Some(judged) = judged else { return Ok(None) };
+            items.push(finalist.compared(judged.outcome));
+            if self.stop.requested() {
+                return Ok(None);
+            }
+        }
+        let seed = self.stage_seed(stage);
+        Ok(Some(Comparison { at: now(), stage, seed, items, elapsed_s: self.elapsed_s() }))
+    }
+
+    /// The candidates that profilers look at: the baselines and the finalists.
+    pub(super) fn profiled_candidates(&self) -> Result<Vec<Entrant>, RunError> {
+        let mut entrants: Vec<Entrant> = self.plan.baselines.iter().map(Entrant::baseline).collect();
+        entrants.extend(self.finalists()?);
+        Ok(entrants)
+    }
+}
+
+/// The operator that proposes the default configuration.
+const DEFAULT_OPERATOR: &str = "default";
+
+/// The item of a comparison that a failure belongs to.
+fn culprit(failure: &CallFailure) -> Option<usize> {
+    match failure {
+        CallFailure::Died { item, .. }
+        | CallFailure::TimedOut { item, .. }
+        | CallFailure::OutOfMemory { item, .. } => *item,
+        CallFailure::Refused { .. } | CallFailure::Interrupted | CallFailure::Environment(_) => None,
+    }
+}

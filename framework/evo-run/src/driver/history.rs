@@ -1,0 +1,128 @@
+//! What a journal says has been done: the fold that a resumed run starts from.
+
+use std::collections::BTreeMap;
+
+use evo_core::engine::{Cost, Proposal, ReplayStep};
+use evo_journal::{Comparison, Evaluated, Plan, Proposed, Record, Stage};
+use evo_types::ContentHash;
+
+use crate::RunError;
+
+/// Everything that has been recorded, folded.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    pub(super) baselines: Option<Comparison>,
+    pub(super) confirmation: Option<Comparison>,
+    pub(super) proposed: Vec<Proposed>,
+    pub(super) evaluated: BTreeMap<u64, Evaluated>,
+    /// For each execution the first trial that had it.
+    pub(super) executions: BTreeMap<ContentHash, u64>,
+    /// Attempts begun by trials that were run more than once.
+    pub(super) attempts: BTreeMap<u64, u32>,
+    /// Profiler and label of the profiles taken.
+    pub(super) profiled: Vec<(String, String)>,
+    /// Whether the run ended by itself, and was not extended since.
+    pub(super) finished: bool,
+    /// Whether the last thing that happened was an orderly interruption.
+    pub(super) interrupted: bool,
+    /// Seconds of run time up to the last record that says so.
+    pub(super) elapsed_s: f64,
+}
+
+impl History {
+    /// Adds one record.
+    pub(super) fn add(&mut self, record: &Record) {
+        self.interrupted = matches!(record, Record::Interrupted { .. });
+        match record {
+            Record::Compared(comparison) => {
+                self.elapsed_s = comparison.elapsed_s;
+                match comparison.stage {
+                    Stage::Baselines => self.baselines = Some(comparison.clone()),
+                    Stage::Confirmation => self.confirmation = Some(comparison.clone()),
+                }
+            }
+            Record::Proposed(proposed) => self.proposed.push(proposed.clone()),
+            Record::Evaluated(evaluated) => {
+                self.elapsed_s = evaluated.elapsed_s;
+                if let Some(execution) = &evaluated.execution {
+                    self.executions.entry(execution.clone()).or_insert(evaluated.trial);
+                }
+                self.evaluated.insert(evaluated.trial, (**evaluated).clone());
+            }
+            Record::Retried { trial, attempt, .. } => {
+                self.attempts.insert(*trial, *attempt);
+            }
+            Record::Profiled(profiled) => {
+                self.profiled.push((profiled.profiler.clone(), profiled.label.clone()));
+            }
+            Record::Extended { .. } => {
+                // The search goes on, so the finalists will be others.
+                self.finished = false;
+                self.confirmation = None;
+                self.profiled.clear();
+            }
+            Record::Finished { elapsed_s, .. } => {
+                self.finished = true;
+                self.elapsed_s = *elapsed_s;
+            }
+            Record::Header(_)
+            | Record::Started { .. }
+            | Record::Snapshot(_)
+            | Record::Warning { .. }
+            | Record::Interrupted { .. }
+            | Record::Resumed { .. } => {}
+        }
+    }
+
+    /// The proposals that have no outcome, oldest first.
+    pub(super) fn pending(&self) -> Vec<Proposed> {
+        self.proposed
+            .iter()
+            .filter(|proposed| !self.evaluated.contains_key(&proposed.trial))
+            .cloned()
+            .collect()
+    }
+}
+
+/// The plan of a journal, with the budget of the last extension, and the spec's text.
+pub(super) fn plan_of(records: &[Record]) -> Option<(Plan, String)> {
+    let mut found = None;
+    for record in records {
+        match record {
+            Record::Started { plan, spec, .. } => found = Some(((**plan).clone(), spec.clone())),
+            Record::Extended { budget, .. } => {
+                if let Some((plan, _)) = &mut found {
+                    plan.engine["budget"] = budget.clone();
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// The steps with which the engine is brought to where the journal stands.
+pub(super) fn replay_steps(records: &[Record]) -> Result<Vec<ReplayStep>, RunError> {
+    let mut steps = Vec::new();
+    for record in records {
+        match record {
+            Record::Proposed(proposed) => {
+                let proposal: Proposal =
+                    serde_json::from_value(proposed.proposal.clone()).map_err(|error| {
+                        RunError::environment(format!(
+                            "the journal's proposal of trial {} cannot be read: {error}",
+                            proposed.trial
+                        ))
+                    })?;
+                steps.push(ReplayStep::Proposed(proposal));
+            }
+            Record::Evaluated(evaluated) => steps.push(ReplayStep::Told {
+                trial: evaluated.trial,
+                outcome: evaluated.outcome.clone(),
+                cost: Cost { wall_s: evaluated.wall_s, device_s: evaluated.device_s },
+            }),
+            _ => {}
+        }
+    }
+    Ok(steps)
+}

@@ -1,0 +1,10 @@
+//! The straight line of a run: baselines, search, profiles, confirmation.
+
+mod compare;
+mod history;
+mod profile;
+mod search;
+mod session;
+mod trial;
+
+pub use session::{RunEnd, Session};

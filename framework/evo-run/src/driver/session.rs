@@ -1,0 +1,439 @@
+//! A session: a locked run folder, its journal, the engine at the point where the journal stands,
+//! and a worker.
+
+use std::path::Path;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use evo_core::engine::{Budget, Campaign, ENGINE_VERSION, EngineSettings};
+use evo_journal::{
+    Environment, Header, InsightLine, OperatorLine, Plan, Record, SCHEMA, Snapshot, Stage, Work,
+    Writer, read,
+};
+use evo_types::{ContentHash, Outcome};
+use evo_wire::ComponentRef;
+
+use super::history::{History, plan_of, replay_steps};
+use super::search::SearchEnd;
+use crate::plan::{self, Prepared};
+use crate::spec::{MeasureSpec, RunSpec};
+use crate::worker::{Host, HostSettings};
+use crate::{Event, Observer, RunError, RunFolder, Stop, Store, parse_ron};
+
+/// How a session ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RunEnd {
+    /// The budget was used up or the space exhausted, and the finalists were confirmed.
+    Finished {
+        /// Why the search ended.
+        reason: String,
+        /// How many candidates were correct and timed.
+        measured: u64,
+    },
+    /// The user asked to stop; everything done is saved.
+    Interrupted {
+        /// The signal's number.
+        signal: u8,
+    },
+}
+
+/// A run that can be driven.
+#[derive(Debug)]
+pub struct Session {
+    pub(super) folder: RunFolder,
+    pub(super) writer: Writer,
+    pub(super) plan: Plan,
+    pub(super) measure: MeasureSpec,
+    pub(super) host: Host,
+    pub(super) campaign: Campaign,
+    pub(super) history: History,
+    pub(super) stop: Stop,
+    began: Instant,
+    /// Seconds of run time in earlier sessions.
+    elapsed_before_s: f64,
+    stop_at_target: bool,
+}
+
+impl Session {
+    /// Begins a new run in an empty folder.
+    ///
+    /// # Errors
+    /// Where the journal cannot be written.
+    pub fn start(
+        prepared: Prepared,
+        folder: RunFolder,
+        environment: Environment,
+        stop: &Stop,
+    ) -> Result<Self, RunError> {
+        let Prepared { spec, plan, spaces, host } = prepared;
+        let mut writer = Writer::create(&folder.journal())?;
+        writer.append(&Record::Header(Header {
+            schema: SCHEMA,
+            engine: ENGINE_VERSION.to_string(),
+            evo: environment.evo.clone(),
+            run: folder.name(),
+        }))?;
+        writer.append(&Record::Started {
+            at: now(),
+            spec: spec.to_ron()?,
+            plan: Box::new(plan.clone()),
+            environment: Box::new(environment),
+        })?;
+        let campaign = campaign(&plan, spaces)?;
+        Ok(Self {
+            folder,
+            writer,
+            measure: spec.measure.clone(),
+            plan,
+            host,
+            campaign,
+            history: History::default(),
+            stop: stop.clone(),
+            began: Instant::now(),
+            elapsed_before_s: 0.0,
+            stop_at_target: spec.budget.stop_at_target,
+        })
+    }
+
+    /// Opens a run where its journal stands. With `budget`, a finished run is extended.
+    ///
+    /// # Errors
+    /// Where the journal is damaged, belongs to another device or engine version, or a plugin is
+    /// not what it was.
+    pub fn resume(
+        path: &Path,
+        extend: Option<&dyn Fn(&mut Budget)>,
+        program: &Path,
+        evo: &str,
+        stop: &Stop,
+        warn: &mut dyn FnMut(String),
+    ) -> Result<Self, RunError> {
+        let folder = RunFolder::open(path)?;
+        let journal = read(&folder.journal())?;
+        if let Some(tail) = &journal.torn_tail {
+            warn(format!(
+                "the journal ended in the middle of a record ({} bytes); they were cut off and \
+                 kept in {}.torn",
+                tail.len(),
+                folder.journal().display()
+            ));
+        }
+        let engine = journal.header().map(|header| header.engine.clone()).unwrap_or_default();
+        if engine != ENGINE_VERSION.to_string() {
+            return Err(RunError::input(format!(
+                "{}: the run was made by engine version {engine}; this program has version \
+                 {ENGINE_VERSION}, which would propose something else",
+                folder.path().display()
+            ))
+            .hint("go on with the evo that made it, or start a new run from the same spec"));
+        }
+        let (mut plan, spec) = plan_of(&journal.records).ok_or_else(|| {
+            RunError::input(format!("{}: the run ended before it had a plan", folder.path().display()))
+                .hint("start it anew: delete the folder and repeat the command")
+        })?;
+        let spec: RunSpec = parse_ron(&spec, "<the journal's spec>")?;
+        let mut history = History::default();
+        for record in &journal.records {
+            history.add(record);
+        }
+        let extension = extended(&plan, extend, &history, folder.path())?;
+        if let Some(budget) = &extension {
+            plan.engine["budget"] = budget.clone();
+        }
+        let spaces = plan::spaces(&plan)?;
+        let mut campaign = campaign(&plan, spaces)?;
+        campaign.replay(replay_steps(&journal.records)?).map_err(|error| {
+            RunError::environment(format!("{}: {error}", folder.path().display()))
+        })?;
+        let mut host = Host::new(HostSettings {
+            program: program.to_owned(),
+            store: Store::open()?,
+            cpus: spec.cpus.clone(),
+            limits: plan.limits.clone(),
+        });
+        check_device(&plan, &mut host, stop)?;
+        check_plugins(&plan, host.settings())?;
+        let mut writer = Writer::resume(&journal)?;
+        let mut append = |record: Record| -> Result<(), RunError> {
+            writer.append(&record)?;
+            // An orderly interruption stays the last thing that happened to the pending trials.
+            let interrupted = history.interrupted;
+            history.add(&record);
+            history.interrupted = interrupted;
+            Ok(())
+        };
+        if let Some(budget) = extension {
+            append(Record::Extended { at: now(), budget })?;
+        }
+        append(Record::Resumed { at: now(), evo: evo.to_owned() })?;
+        let elapsed_before_s = history.elapsed_s;
+        Ok(Self {
+            folder,
+            writer,
+            measure: spec.measure.clone(),
+            plan,
+            host,
+            campaign,
+            history,
+            stop: stop.clone(),
+            began: Instant::now(),
+            elapsed_before_s,
+            stop_at_target: spec.budget.stop_at_target,
+        })
+    }
+
+    /// The run folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Drives the run to its end, from wherever the journal stands.
+    ///
+    /// # Errors
+    /// Where the host itself cannot go on. Everything done so far is in the journal.
+    pub fn run(&mut self, observer: &mut dyn Observer) -> Result<RunEnd, RunError> {
+        let recorded = self.history.evaluated.len() as u64;
+        observer.on(&Event::Started { plan: &self.plan, folder: self.folder.path(), recorded });
+        if self.history.baselines.is_none() && !self.plan.baselines.is_empty() {
+            let Some(comparison) = self.compare_baselines(observer)? else {
+                return self.interrupted();
+            };
+            self.append(Record::Compared(comparison.clone()))?;
+            observer.on(&Event::Compared(&comparison));
+        }
+        self.aim_at_target();
+        let reason = match self.search(observer)? {
+            SearchEnd::Ended(reason) => reason,
+            SearchEnd::Interrupted => {
+                self.snapshot()?;
+                return self.interrupted();
+            }
+        };
+        self.snapshot()?;
+        if !self.profile(observer)? {
+            return self.interrupted();
+        }
+        if self.history.confirmation.is_none() {
+            match self.confirm(observer)? {
+                Some(comparison) => {
+                    self.append(Record::Compared(comparison.clone()))?;
+                    observer.on(&Event::Compared(&comparison));
+                }
+                None if self.stop.requested() => return self.interrupted(),
+                None => {}
+            }
+        }
+        self.append(Record::Finished {
+            at: now(),
+            reason: reason.clone(),
+            elapsed_s: self.elapsed_s(),
+        })?;
+        observer.on(&Event::Finished { reason: &reason });
+        Ok(RunEnd::Finished { reason, measured: self.campaign.counts().measured() })
+    }
+
+    /// Appends a record and folds it.
+    pub(super) fn append(&mut self, record: Record) -> Result<(), RunError> {
+        self.writer.append(&record)?;
+        self.history.add(&record);
+        Ok(())
+    }
+
+    pub(super) fn warn(&mut self, observer: &mut dyn Observer, message: &str) -> Result<(), RunError> {
+        observer.on(&Event::Warning(message));
+        self.append(Record::Warning { at: now(), message: message.to_owned() })
+    }
+
+    /// Seconds of run time over all sessions.
+    pub(super) fn elapsed_s(&self) -> f64 {
+        self.began.elapsed().as_secs_f64() + self.elapsed_before_s
+    }
+
+    /// The component of a plugin that the plan names.
+    pub(super) fn component(&self, plugin: &str, name: &str) -> Result<ComponentRef, RunError> {
+        let planned = self.plan.plugins.iter().find(|planned| planned.name == plugin);
+        let planned = planned.ok_or_else(|| {
+            RunError::internal(format!("the plan names `{plugin}/{name}` and no such plugin"))
+        })?;
+        Ok(ComponentRef { plugin: planned.hash.clone(), name: name.to_owned() })
+    }
+
+    /// The problem's component, for runs that have one.
+    pub(super) fn problem(&self) -> Result<Option<ComponentRef>, RunError> {
+        match &self.plan.work {
+            Work::Problem { plugin, spec } => self.component(plugin, &spec.problem).map(Some),
+            Work::Objective { .. } => Ok(None),
+        }
+    }
+
+    /// With `stop_at_target` the search ends when its own measurement reaches the target.
+    fn aim_at_target(&mut self) {
+        let Some(target) = self.plan.target.as_ref().filter(|_| self.stop_at_target) else { return };
+        if let Some(baseline) = self.baseline_median(&target.over) {
+            let mut budget = self.campaign.settings().budget.clone();
+            budget.target = Some(baseline / target.speedup);
+            self.campaign.set_budget(budget);
+        }
+    }
+
+    /// A baseline's median of the ranked metric, from the comparison before the search.
+    pub(super) fn baseline_median(&self, label: &str) -> Option<f64> {
+        let items = &self.history.baselines.as_ref()?.items;
+        let item = items.iter().find(|item| item.label == label)?;
+        let Outcome::Measured(measurement) = &item.outcome else { return None };
+        measurement.metric(&self.plan.metric).map(|metric| metric.value)
+    }
+
+    fn interrupted(&mut self) -> Result<RunEnd, RunError> {
+        self.append(Record::Interrupted { at: now(), by: self.stop.signal_name().to_owned() })?;
+        Ok(RunEnd::Interrupted { signal: self.stop.signal() })
+    }
+
+    /// Records what the engine believes.
+    fn snapshot(&mut self) -> Result<(), RunError> {
+        let state = self.campaign.state();
+        let spaces = plan::spaces(&self.plan)?;
+        for (engine, space) in state.candidates.into_iter().zip(spaces) {
+            let snapshot = Snapshot {
+                candidate: engine.candidate,
+                space_size: size_in_words(space.count(COUNT_EFFORT)),
+                insights: engine
+                    .insights
+                    .into_iter()
+                    .map(|insight| InsightLine {
+                        statement: insight.statement,
+                        strength: insight.strength,
+                        credit: insight.credit,
+                        evidence: insight.evidence.n,
+                        source: insight.source.to_string(),
+                    })
+                    .collect(),
+                operators: engine
+                    .operators
+                    .into_iter()
+                    .map(|operator| OperatorLine {
+                        name: operator.operator,
+                        proposals: operator.used,
+                        improvements: operator.improved,
+                    })
+                    .collect(),
+            };
+            self.append(Record::Snapshot(snapshot))?;
+        }
+        Ok(())
+    }
+
+    /// Which stage a comparison of now belongs to, as part of its seed.
+    pub(super) fn seed_for(&self, purpose: &str, number: u64) -> u64 {
+        derive_seed(self.plan.seed, purpose, number)
+    }
+
+    pub(super) fn stage_seed(&self, stage: Stage) -> u64 {
+        let purpose = match stage {
+            Stage::Baselines => "baselines",
+            Stage::Confirmation => "confirmation",
+        };
+        // An extended run confirms again, with inputs that it has not seen.
+        self.seed_for(purpose, self.campaign.counts().proposed)
+    }
+}
+
+fn size_in_words(count: evo_core::space::Count) -> String {
+    match count {
+        evo_core::space::Count::Exact(count) => count.to_string(),
+        evo_core::space::Count::Estimate { value, std_error } => {
+            format!("about {value:.3e} (standard error {std_error:.1e})")
+        }
+    }
+}
+
+/// Effort of counting a space for a report.
+const COUNT_EFFORT: u64 = 2_000_000;
+
+/// A seed that depends on the run's seed, on what it is for, and on a number.
+fn derive_seed(seed: u64, purpose: &str, number: u64) -> u64 {
+    let parts = [&seed.to_le_bytes()[..], purpose.as_bytes(), &number.to_le_bytes()[..]];
+    let hash = ContentHash::of_parts(&parts);
+    hash.as_str().get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(seed)
+}
+
+/// Seconds since the Unix epoch, for people.
+pub(super) fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+fn campaign(
+    plan: &Plan,
+    spaces: Vec<std::sync::Arc<evo_core::space::Space>>,
+) -> Result<Campaign, RunError> {
+    let settings: EngineSettings = serde_json::from_value(plan.engine.clone()).map_err(|error| {
+        RunError::environment(format!("the plan's engine settings cannot be read: {error}"))
+    })?;
+    let candidates =
+        plan.candidates.iter().map(|candidate| candidate.label.clone()).zip(spaces).collect();
+    Ok(Campaign::new(candidates, settings, plan.seed))
+}
+
+/// The budget of an extension, checked against what was spent.
+fn extended(
+    plan: &Plan,
+    extend: Option<&dyn Fn(&mut Budget)>,
+    history: &History,
+    folder: &Path,
+) -> Result<Option<serde_json::Value>, RunError> {
+    let Some(extend) = extend else {
+        if history.finished {
+            return Err(RunError::input(format!("{}: this run has finished", folder.display())).hint(
+                format!("extend it with `evo run --from {} --budget N`", folder.display()),
+            ));
+        }
+        return Ok(None);
+    };
+    let read = |error: serde_json::Error| {
+        RunError::environment(format!("the plan's budget cannot be read: {error}"))
+    };
+    let old: Budget = serde_json::from_value(plan.engine["budget"].clone()).map_err(read)?;
+    let mut budget = old.clone();
+    extend(&mut budget);
+    let spent = history.evaluated.values().filter(|e| e.outcome.counts_as_trial()).count() as u64;
+    if budget.trials.is_some_and(|trials| trials < spent) {
+        return Err(RunError::input(format!(
+            "{}: the run has used {spent} trials already, more than the new budget",
+            folder.display()
+        ))
+        .hint("--budget is the total, not what is added"));
+    }
+    serde_json::to_value(&budget).map(Some).map_err(read)
+}
+
+fn check_device(plan: &Plan, host: &mut Host, stop: &Stop) -> Result<(), RunError> {
+    let device = host.device(stop)?;
+    let measured = matches!(plan.work, Work::Problem { .. });
+    if measured && device.uuid != plan.device.uuid {
+        return Err(RunError::input(format!(
+            "the run was made on {} ({}), and this is {} ({}): times of different devices are \
+             never ranked together",
+            plan.device.name, plan.device.uuid, device.name, device.uuid
+        ))
+        .hint("start a new run here"));
+    }
+    Ok(())
+}
+
+fn check_plugins(plan: &Plan, host: &HostSettings) -> Result<(), RunError> {
+    for plugin in &plan.plugins {
+        if host.store.has(&plugin.hash) {
+            continue;
+        }
+        let found = host.store.add(Path::new(&plugin.path))?;
+        if found != plugin.hash {
+            return Err(RunError::input(format!(
+                "{}: the plugin has changed since the run was made (content {} then, {} now)",
+                plugin.path,
+                plugin.hash.short(),
+                found.short()
+            ))
+            .hint("build it from the same source again, or start a new run"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,296 @@
+//! From a spec to a plan: everything resolved and checked before any work begins.
+
+mod candidates;
+mod fields;
+mod settings;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use evo_core::space::{Env, Space};
+use evo_journal::{Plan, PlannedCandidate, PlannedPlugin, Work};
+use evo_types::{ContentHash, DeviceFacts, Params, PluginInfo, ProblemSpec};
+use evo_wire::{ComponentRef, Reply, Request};
+
+use crate::error::suggestion;
+use crate::spec::{Overrides, RunSpec, read_target};
+use crate::worker::{Host, HostSettings, Patience};
+use crate::{RunError, SearchPath, Stop, Store, parse_ron};
+
+pub(crate) use settings::{confirmation_settings, measure_settings};
+
+/// A plan with what the driver needs beside it.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The spec with the overrides in it.
+    pub spec: RunSpec,
+    /// Everything resolved.
+    pub plan: Plan,
+    /// The space of each candidate.
+    pub spaces: Vec<Arc<Space>>,
+    /// The host of the device.
+    pub host: Host,
+}
+
+/// Where a spec comes from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// A RON file.
+    File(PathBuf),
+    /// A plugin's own default.
+    Plugin(String),
+}
+
+/// A host with the program's own defaults, for commands that only ask plugins.
+///
+/// # Errors
+/// Where the store cannot be opened.
+pub fn default_worker(program: &Path) -> Result<Host, RunError> {
+    let limits = settings::limits(&RunSpec::default());
+    let settings =
+        HostSettings { program: program.to_owned(), store: Store::open()?, cpus: Vec::new(), limits };
+    Ok(Host::new(settings))
+}
+
+/// Loads a plugin in a worker and asks what is in it.
+///
+/// # Errors
+/// Where it is no plugin, or none for this version of the interface.
+pub fn describe_plugin(
+    host: &mut Host,
+    path: &Path,
+    stop: &Stop,
+) -> Result<(ContentHash, PluginInfo), RunError> {
+    let hash = host.settings().store.add(path)?;
+    let request = Request::LoadPlugin { plugin: hash.clone(), origin: path.display().to_string() };
+    match host.call(request, 0.0, stop, Patience::Short, &mut |_, _| {})? {
+        Reply::Plugin { info } => Ok((hash, *info)),
+        other => Err(unexpected("LoadPlugin", &other)),
+    }
+}
+
+pub(crate) fn unexpected(request: &str, reply: &Reply) -> RunError {
+    let text = format!("{reply:?}");
+    let head: String = text.chars().take(80).collect();
+    RunError::internal(format!("the worker answered {request} with {head}"))
+}
+
+/// A plugin that a run uses, loaded.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) planned: PlannedPlugin,
+    pub(crate) info: PluginInfo,
+}
+
+impl Loaded {
+    pub(crate) fn component(&self, name: &str) -> ComponentRef {
+        ComponentRef { plugin: self.planned.hash.clone(), name: name.to_owned() }
+    }
+}
+
+/// Resolves a spec.
+///
+/// # Errors
+/// Anything that the spec, its files or its plugins have wrong.
+pub fn prepare(
+    source: &Source,
+    overrides: &Overrides,
+    search: &SearchPath,
+    program: &Path,
+    stop: &Stop,
+) -> Result<Prepared, RunError> {
+    let mut host = default_worker(program)?;
+    let mut resolver = Resolver { host: &mut host, search, stop, loaded: Vec::new() };
+    let (mut spec, folder) = resolver.read(source)?;
+    spec.apply(overrides)?;
+    settings::check(&spec)?;
+    resolver.host.set_limits(settings::limits(&spec));
+    if !spec.cpus.is_empty() {
+        // The worker that described the plugins ran before the CPUs were known.
+        resolver.host.confine(&spec.cpus);
+    }
+    for name in spec.plugin_names() {
+        resolver.load(name)?;
+    }
+    let plan = resolver.plan(&spec, &folder)?;
+    let spaces = spaces(&plan)?;
+    Ok(Prepared { spec, plan, spaces, host })
+}
+
+/// The constants that a space's constraints may name in a run.
+pub fn space_environment(problem: Option<&ProblemSpec>, device: &DeviceFacts) -> Env {
+    let mut constants = Params::new();
+    if let Some(problem) = problem {
+        constants.extend(problem.fields.clone());
+        constants.extend(problem.constants.clone());
+    }
+    Env { problem: constants, device: device.facts.clone() }
+}
+
+/// Parses the spaces of a plan: of a new one, or of one from a journal.
+pub(crate) fn spaces(plan: &Plan) -> Result<Vec<Arc<Space>>, RunError> {
+    let problem = match &plan.work {
+        Work::Problem { spec, .. } => Some(spec),
+        Work::Objective { .. } => None,
+    };
+    plan.candidates
+        .iter()
+        .map(|candidate| candidates::space(candidate, problem, &plan.device))
+        .collect()
+}
+
+struct Resolver<'a> {
+    host: &'a mut Host,
+    search: &'a SearchPath,
+    stop: &'a Stop,
+    loaded: Vec<Loaded>,
+}
+
+impl Resolver<'_> {
+    /// Reads the spec, and says which folder its relative paths start from.
+    fn read(&mut self, source: &Source) -> Result<(RunSpec, PathBuf), RunError> {
+        match source {
+            Source::File(path) => {
+                let text = std::fs::read_to_string(path).map_err(|error| {
+                    RunError::input(format!("{}: cannot read the spec: {error}", path.display()))
+                })?;
+                let spec: RunSpec = parse_ron(&text, &path.display().to_string())?;
+                if spec.plugin_names().is_empty() {
+                    return Err(RunError::input(format!("{}: the spec names no plugin", path.display()))
+                        .hint("add `plugin: \"NAME\"`; `evo plugin list` shows what there is"));
+                }
+                let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+                Ok((spec, folder))
+            }
+            Source::Plugin(name) => {
+                let index = self.load(name)?;
+                let info = &self.loaded[index].info;
+                let mut spec = match &info.default_spec {
+                    Some(text) => parse_ron(text, &format!("<default spec of {}>", info.name))?,
+                    None if info.objectives.len() == 1 => {
+                        RunSpec { objective: Some(Default::default()), ..RunSpec::default() }
+                    }
+                    None => {
+                        return Err(RunError::input(format!(
+                            "the plugin `{}` brings no default spec",
+                            info.name
+                        ))
+                        .hint("write a spec file; `evo plugin describe` shows what it may name"));
+                    }
+                };
+                spec.plugin = Some(name.clone());
+                Ok((spec, PathBuf::new()))
+            }
+        }
+    }
+
+    /// Loads a plugin once; returns its place.
+    fn load(&mut self, name: &str) -> Result<usize, RunError> {
+        let path = self.search.find(name)?;
+        let (hash, info) = describe_plugin(self.host, &path, self.stop)?;
+        if let Some(place) = self.loaded.iter().position(|loaded| loaded.planned.hash == hash) {
+            return Ok(place);
+        }
+        if let Some(other) = self.loaded.iter().find(|loaded| loaded.info.name == info.name) {
+            return Err(RunError::input(format!(
+                "two plugins are called `{}`: {} and {}",
+                info.name,
+                other.planned.path,
+                path.display()
+            )));
+        }
+        let path = std::fs::canonicalize(&path).unwrap_or(path);
+        let planned = PlannedPlugin {
+            name: info.name.clone(),
+            version: info.version.clone(),
+            path: path.display().to_string(),
+            hash,
+        };
+        self.loaded.push(Loaded { planned, info });
+        Ok(self.loaded.len() - 1)
+    }
+
+    fn plan(&mut self, spec: &RunSpec, folder: &Path) -> Result<Plan, RunError> {
+        let device = self.host.device(self.stop)?;
+        let (work, candidates, baselines, metric, higher) = if spec.objective.is_some() {
+            let (work, candidate, metric) = self.objective(spec, folder)?;
+            (work, vec![candidate], Vec::new(), metric, None)
+        } else {
+            let (plugin, problem) = self.problem(spec)?;
+            let candidates = self.candidates(spec, folder, &problem, &device)?;
+            let baselines = self.baselines(spec, &problem, &device)?;
+            let work = Work::Problem { plugin, spec: problem };
+            let metric = spec.metric.clone().unwrap_or_else(|| "kernel_time".to_owned());
+            (work, candidates, baselines, metric, None::<bool>)
+        };
+        let labels: Vec<String> = baselines.iter().map(|b: &PlannedCandidate| b.label.clone()).collect();
+        let target =
+            spec.target.as_deref().map(|text| read_target(text, &labels)).transpose()?;
+        let profilers = self.profilers(spec, &device)?;
+        let engine = settings::engine(spec, &metric, higher)?;
+        let preset = engine.preset.name().to_owned();
+        Ok(Plan {
+            plugins: self.loaded.iter().map(|loaded| loaded.planned.clone()).collect(),
+            work,
+            candidates,
+            baselines,
+            device,
+            metric,
+            target,
+            preset,
+            seed: spec.seed.unwrap_or(17),
+            engine: to_json(&engine)?,
+            ahead: 1,
+            measure: to_json(&spec.measure)?,
+            limits: settings::limits(spec),
+            top_k: spec.top_k.unwrap_or(3),
+            profilers,
+        })
+    }
+
+    /// Finds the profilers: in the loaded plugins, or in a plugin of that name.
+    fn profilers(&mut self, spec: &RunSpec, device: &DeviceFacts) -> Result<Vec<String>, RunError> {
+        let mut found = Vec::new();
+        for wanted in &spec.profilers {
+            let (plugin, name) = match wanted.split_once('/') {
+                Some((plugin, name)) if !plugin.is_empty() => (Some(plugin), name),
+                _ => (None, wanted.as_str()),
+            };
+            let has = |loaded: &Loaded| {
+                plugin.is_none_or(|plugin| loaded.info.name == plugin)
+                    && loaded.info.profilers.iter().any(|profiler| profiler.name == name)
+            };
+            let mut place = self.loaded.iter().position(has);
+            if place.is_none() && self.search.find(plugin.unwrap_or(name)).is_ok() {
+                self.load(plugin.unwrap_or(name))?;
+                place = self.loaded.iter().position(has);
+            }
+            let Some(loaded) = place.and_then(|place| self.loaded.get(place)) else {
+                let names: Vec<&str> = self
+                    .loaded
+                    .iter()
+                    .flat_map(|loaded| loaded.info.profilers.iter().map(|p| p.name.as_str()))
+                    .collect();
+                return Err(RunError::input(format!(
+                    "there is no profiler `{wanted}`; {}",
+                    suggestion(name, &names)
+                ))
+                .hint("`evo plugin list` shows every profiler"));
+            };
+            let info = loaded.info.profilers.iter().find(|profiler| profiler.name == name);
+            if info.is_some_and(|info| !info.devices.contains(&device.kind)) {
+                return Err(RunError::input(format!(
+                    "the profiler `{name}` does not work on devices of kind `{}`",
+                    device.kind
+                )));
+            }
+            found.push(format!("{}/{name}", loaded.info.name));
+        }
+        Ok(found)
+    }
+}
+
+fn to_json(value: &impl serde::Serialize) -> Result<serde_json::Value, RunError> {
+    serde_json::to_value(value)
+        .map_err(|error| RunError::internal(format!("the plan cannot be written: {error}")))
+}

@@ -1,0 +1,121 @@
+//! The figures of a run: budget, limits, and how candidates are measured.
+
+use evo_core::engine::{Budget, EngineSettings, Preset, Ranking};
+use evo_journal::Limits;
+use evo_wire::MeasureSettings;
+
+use crate::RunError;
+use crate::spec::{MeasureSpec, RunSpec};
+
+/// Trials where a spec gives no limit at all.
+const DEFAULT_TRIALS: u64 = 128;
+
+/// Checks the figures of a spec.
+pub(super) fn check(spec: &RunSpec) -> Result<(), RunError> {
+    let positive = |name: &str, value: Option<f64>| match value {
+        Some(value) if !(value.is_finite() && value > 0.0) => {
+            Err(RunError::input(format!("{name} is {value}, but must be a positive number")))
+        }
+        _ => Ok(()),
+    };
+    positive("budget.wall_s", spec.budget.wall_s)?;
+    positive("budget.device_s", spec.budget.device_s)?;
+    positive("limits.build_s", spec.limits.build_s)?;
+    positive("limits.verify_s", spec.limits.verify_s)?;
+    positive("limits.measure_s", spec.limits.measure_s)?;
+    positive("measure.max_seconds", spec.measure.max_seconds)?;
+    positive("measure.precision", spec.measure.precision)?;
+    positive("measure.confirm_seconds", spec.measure.confirm_seconds)?;
+    let at_least_one = |name: &str, value: Option<u64>| match value {
+        Some(0) => Err(RunError::input(format!("{name} is 0, but must be at least 1"))),
+        _ => Ok(()),
+    };
+    at_least_one("budget.trials", spec.budget.trials)?;
+    at_least_one("budget.stagnation", spec.budget.stagnation)?;
+    at_least_one("elites", spec.elites.map(|n| n as u64))?;
+    at_least_one("top_k", spec.top_k.map(|n| n as u64))?;
+    at_least_one("measure.verify_seeds", spec.measure.verify_seeds.map(u64::from))?;
+    at_least_one("measure.min_samples", spec.measure.min_samples.map(|n| n as u64))?;
+    at_least_one("measure.max_samples", spec.measure.max_samples.map(|n| n as u64))?;
+    at_least_one("measure.confirm_rounds", spec.measure.confirm_rounds.map(|n| n as u64))?;
+    if spec.budget.stop_at_target && spec.target.is_none() {
+        return Err(RunError::input("budget.stop_at_target is set, but the spec has no target")
+            .hint("add `target: \"2x over A\"`, or leave stop_at_target out"));
+    }
+    Ok(())
+}
+
+/// The engine's settings. `higher` says whether more of the ranked metric is better.
+pub(super) fn engine(
+    spec: &RunSpec,
+    metric: &str,
+    higher: Option<bool>,
+) -> Result<EngineSettings, RunError> {
+    let mut budget = Budget {
+        trials: spec.budget.trials,
+        wall_s: spec.budget.wall_s,
+        device_s: spec.budget.device_s,
+        stagnation: spec.budget.stagnation,
+        ..Budget::default()
+    };
+    if budget.trials.is_none()
+        && budget.wall_s.is_none()
+        && budget.device_s.is_none()
+        && budget.stagnation.is_none()
+    {
+        budget.trials = Some(DEFAULT_TRIALS);
+    }
+    let higher = higher.unwrap_or(metric == "throughput");
+    let ranking = if higher { Ranking::higher(metric) } else { Ranking::lower(metric) };
+    let settings = EngineSettings::new(spec.preset.unwrap_or(Preset::Full), ranking, budget);
+    Ok(match spec.elites {
+        Some(elites) => settings.with_elites(elites),
+        None => settings,
+    })
+}
+
+/// The limits of a trial.
+pub(super) fn limits(spec: &RunSpec) -> Limits {
+    let given = &spec.limits;
+    Limits {
+        build_s: given.build_s.unwrap_or(120.0),
+        verify_s: given.verify_s.unwrap_or(120.0),
+        measure_s: given.measure_s.unwrap_or(60.0),
+        memory_bytes: given.memory_bytes.unwrap_or_else(three_quarters_of_memory),
+        attempts: 3,
+        crashes_in_a_row: given.crashes_in_a_row.unwrap_or(25),
+    }
+}
+
+fn three_quarters_of_memory() -> u64 {
+    let total = rustix::system::sysinfo().totalram;
+    total / 4 * 3
+}
+
+/// How a trial is measured.
+pub(crate) fn measure_settings(spec: &MeasureSpec) -> MeasureSettings {
+    MeasureSettings {
+        verify_seeds: spec.verify_seeds.unwrap_or(3),
+        min_samples: spec.min_samples.unwrap_or(9),
+        max_samples: spec.max_samples.unwrap_or(200),
+        max_seconds: spec.max_seconds.unwrap_or(0.6),
+        min_sample_seconds: 0.002,
+        warmup_seconds: 0.15,
+        precision: spec.precision.unwrap_or(0.01),
+        race_factor: 1.3,
+        check_all_rows: false,
+    }
+}
+
+/// How finalists and baselines are measured: for longer, every row checked, nobody races.
+pub(crate) fn confirmation_settings(spec: &MeasureSpec) -> MeasureSettings {
+    MeasureSettings {
+        min_samples: 15,
+        max_samples: spec.confirm_rounds.unwrap_or(60),
+        max_seconds: spec.confirm_seconds.unwrap_or(20.0),
+        precision: 0.004,
+        race_factor: f64::INFINITY,
+        check_all_rows: true,
+        ..measure_settings(spec)
+    }
+}

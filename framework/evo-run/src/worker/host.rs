@@ -1,0 +1,221 @@
+//! The host of a device: keeps one worker for it, and starts a new one when it has to.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use evo_journal::Limits;
+use evo_types::{DeviceFacts, Phase};
+use evo_wire::{PROTOCOL, Reply, Request};
+
+use super::call::{CallFailure, Deadlines, Patience, Waited, call};
+use super::process::Process;
+use super::sweep::adopt_orphans;
+use crate::{RunError, Stop, Store};
+
+/// What a host needs.
+#[derive(Debug, Clone)]
+pub struct HostSettings {
+    /// The program that has the `worker` command: `evo` itself.
+    pub program: PathBuf,
+    /// Where plugin files are.
+    pub store: Store,
+    /// The CPUs that workers are confined to; empty for all.
+    pub cpus: Vec<usize>,
+    /// Deadlines and memory.
+    pub limits: Limits,
+}
+
+/// Keeps a worker for one device.
+#[derive(Debug)]
+pub struct Host {
+    settings: HostSettings,
+    worker: Option<Process>,
+    device: Option<DeviceFacts>,
+    next_id: u64,
+}
+
+impl Host {
+    /// A host without a worker yet.
+    pub fn new(settings: HostSettings) -> Self {
+        adopt_orphans();
+        Self { settings, worker: None, device: None, next_id: 1 }
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &HostSettings {
+        &self.settings
+    }
+
+    /// Changes the limits, once the spec is known.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.settings.limits = limits;
+    }
+
+    /// Confines later workers to some CPUs, and ends the present one.
+    pub fn confine(&mut self, cpus: &[usize]) {
+        self.settings.cpus = cpus.to_vec();
+        self.recycle();
+    }
+
+    /// The device that the workers serve; starts one to ask.
+    ///
+    /// # Errors
+    /// Where no worker can be started.
+    pub fn device(&mut self, stop: &Stop) -> Result<DeviceFacts, RunError> {
+        self.ensure(stop).map_err(RunError::from)?;
+        self.device
+            .clone()
+            .ok_or_else(|| RunError::internal("a worker started without naming its device"))
+    }
+
+    /// Asks the worker, starting one if there is none. After a failure that may have left the
+    /// worker in disorder it is killed; the next call starts a fresh one.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub fn call(
+        &mut self,
+        request: Request,
+        measuring_s: f64,
+        stop: &Stop,
+        patience: Patience,
+        progress: &mut dyn FnMut(Phase, Option<usize>),
+    ) -> Result<Reply, CallFailure> {
+        self.ensure(stop)?;
+        self.ask(request, measuring_s, stop, patience, progress)
+    }
+
+    /// Ends the worker, so that the next call gets a fresh process.
+    pub fn recycle(&mut self) {
+        if let Some(process) = self.worker.take() {
+            let _ = process.end(Duration::ZERO);
+        }
+    }
+
+    fn ensure(&mut self, stop: &Stop) -> Result<(), CallFailure> {
+        if self.worker.is_some() {
+            return Ok(());
+        }
+        let process = Process::spawn(&self.settings.program)
+            .map_err(|error| CallFailure::Environment(error.to_string()))?;
+        self.worker = Some(process);
+        let hello = Request::Hello {
+            protocol: PROTOCOL,
+            store: self.settings.store.folder().to_owned(),
+            cpus: self.settings.cpus.clone(),
+        };
+        match self.ask(hello, 0.0, stop, Patience::Long, &mut |_, _| {}) {
+            Ok(Reply::Hello { protocol: PROTOCOL, device }) => {
+                self.device = Some(device);
+                Ok(())
+            }
+            Ok(Reply::Hello { protocol, .. }) => {
+                self.recycle();
+                Err(CallFailure::Environment(format!(
+                    "the worker speaks protocol {protocol}, this program {PROTOCOL}: was the \
+                     program replaced while it ran?"
+                )))
+            }
+            Ok(_) => {
+                self.recycle();
+                Err(CallFailure::Environment("the worker did not greet".to_owned()))
+            }
+            Err(CallFailure::Died { message, output, .. }) => Err(CallFailure::Environment(
+                format!("a worker died while it started: {message}\n{output}"),
+            )),
+            Err(other) => Err(other),
+        }
+    }
+
+    fn ask(
+        &mut self,
+        request: Request,
+        measuring_s: f64,
+        stop: &Stop,
+        patience: Patience,
+        progress: &mut dyn FnMut(Phase, Option<usize>),
+    ) -> Result<Reply, CallFailure> {
+        let Some(mut process) = self.worker.take() else {
+            return Err(CallFailure::Environment("there is no worker".to_owned()));
+        };
+        let id = self.next_id;
+        self.next_id += 1;
+        let deadlines = Deadlines::new(&self.settings.limits, measuring_s);
+        let first = first_phase(&request);
+        match call(&mut process, id, request, first, &deadlines, stop, patience, progress) {
+            Waited::Reply(reply) => {
+                self.worker = Some(process);
+                Ok(*reply)
+            }
+            Waited::Failed(failure @ CallFailure::Refused { .. }) => {
+                self.worker = Some(process);
+                Err(failure)
+            }
+            Waited::Failed(failure) => {
+                let ended = process.end(Duration::ZERO);
+                if ended.reaped { Err(failure) } else { Err(stuck()) }
+            }
+            Waited::Broken { phase, item, what } => {
+                // The channel closes a moment before the process is gone.
+                let ended = process.end(Duration::from_millis(500));
+                if !ended.reaped {
+                    return Err(stuck());
+                }
+                let message = ended.how.unwrap_or(what);
+                Err(CallFailure::Died { phase, item, message, output: ended.output })
+            }
+        }
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.recycle();
+    }
+}
+
+fn stuck() -> CallFailure {
+    CallFailure::Environment(
+        "a worker was killed and does not go away; the device is not used any more. It may be \
+         waiting for broken hardware: see the system's log"
+            .to_owned(),
+    )
+}
+
+/// The step that a request begins with, for the time before the worker reports one.
+fn first_phase(request: &Request) -> Phase {
+    match request {
+        Request::Hello { .. } | Request::LoadPlugin { .. } | Request::OpenObjective { .. } => {
+            Phase::Load
+        }
+        Request::ResolveProblem { .. } | Request::Build { .. } => Phase::Build,
+        Request::Measure(_) | Request::Compare(_) => Phase::Load,
+        Request::Evaluate { .. } => Phase::Evaluate,
+        Request::Profile(_) => Phase::Profile,
+    }
+}
+
+impl From<CallFailure> for RunError {
+    /// For calls that are about no candidate: any failure is the run's.
+    fn from(failure: CallFailure) -> Self {
+        use evo_wire::FailureKind;
+        match failure {
+            CallFailure::Refused { kind: FailureKind::Plugin | FailureKind::Refused, message } => {
+                Self::input(message)
+            }
+            CallFailure::Refused { message, .. } => Self::internal(message),
+            CallFailure::Died { message, output, .. } => {
+                let output = if output.is_empty() { String::new() } else { format!("\n{output}") };
+                Self::input(format!("the plugin brought its worker down: {message}{output}"))
+                    .hint("run `evo plugin describe` on it; a library for another machine or a fault in its start-up code does this")
+            }
+            CallFailure::TimedOut { limit_s, .. } => {
+                Self::environment(format!("the worker did not answer within {limit_s} s"))
+            }
+            CallFailure::OutOfMemory { message, .. } | CallFailure::Environment(message) => {
+                Self::environment(message)
+            }
+            CallFailure::Interrupted => Self::environment("interrupted"),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! One worker process: spawn, channel, end.
+
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use evo_wire::{Envelope, FrameError, Reply, read_frame};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::output::Tail;
+use super::sweep::sweep;
+use crate::RunError;
+
+/// How long a killed process may take to disappear.
+const REAP: Duration = Duration::from_secs(5);
+
+/// A running worker.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    pub(crate) channel: UnixStream,
+    pub(crate) replies: Receiver<Result<Envelope<Reply>, FrameError>>,
+    pub(crate) output: Tail,
+}
+
+impl Process {
+    /// Starts `program worker` with one end of a socket pair as its standard input, in a process
+    /// group of its own, and drains what it prints.
+    ///
+    /// The worker asks the system to be killed when the thread that started it ends, so this is
+    /// called from the thread that runs the search.
+    pub(crate) fn spawn(program: &Path) -> Result<Self, RunError> {
+        let failed = |what: &str, error: &dyn std::fmt::Display| {
+            RunError::environment(format!("cannot start a worker: {what}: {error}"))
+        };
+        let (ours, theirs) = UnixStream::pair().map_err(|error| failed("socket pair", &error))?;
+        let mut child = Command::new(program)
+            .arg("worker")
+            .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .map_err(|error| failed(&program.display().to_string(), &error))?;
+        let output = Tail::default();
+        if let Some(pipe) = child.stdout.take() {
+            output.drain(pipe);
+        }
+        if let Some(pipe) = child.stderr.take() {
+            output.drain(pipe);
+        }
+        let mut reading = ours.try_clone().map_err(|error| failed("socket", &error))?;
+        let (sender, replies) = mpsc::channel();
+        thread::spawn(move || {
+            loop {
+                let frame = read_frame(&mut reading);
+                let ended = frame.is_err();
+                if sender.send(frame).is_err() || ended {
+                    break;
+                }
+            }
+        });
+        Ok(Self { child, channel: ours, replies, output })
+    }
+
+    /// The process's id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Bytes of resident memory, where the system tells.
+    pub(crate) fn resident_bytes(&self) -> Option<u64> {
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.pid())).ok()?;
+        let pages: u64 = statm.split_whitespace().nth(1)?.parse().ok()?;
+        Some(pages.saturating_mul(rustix::param::page_size() as u64))
+    }
+
+    /// Waits a moment for the process to end by itself, for its exit status.
+    fn ended_by_itself(&mut self, patience: Duration) -> Option<ExitStatus> {
+        let deadline = Instant::now() + patience;
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return Some(status),
+                Ok(None) if Instant::now() < deadline => thread::sleep(Duration::from_millis(1)),
+                Ok(None) | Err(_) => return None,
+            }
+        }
+    }
+
+    /// Kills the process group, reaps the process, and sweeps what escaped the group. Says how
+    /// the process had ended, if it had, and whether it could be reaped at all.
+    pub(crate) fn end(mut self, patience: Duration) -> Ended {
+        let by_itself = self.ended_by_itself(patience);
+        let output = self.output.text();
+        if let Some(group) = i32::try_from(self.pid()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        let reaped = by_itself.is_some() || self.ended_by_itself(REAP).is_some();
+        sweep(&[]);
+        Ended { how: by_itself.map(describe), output, reaped }
+    }
+}
+
+/// How a worker ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// In words, where it ended before it was killed.
+    pub(crate) how: Option<String>,
+    /// The last lines that it printed.
+    pub(crate) output: String,
+    /// Whether it is gone.
+    pub(crate) reaped: bool,
+}
+
+fn describe(status: ExitStatus) -> String {
+    match (status.signal(), status.code()) {
+        (Some(signal), _) => format!("killed by signal {signal}{}", signal_name(signal)),
+        (None, Some(code)) => format!("the process ended with exit code {code} in the middle of its work"),
+        (None, None) => "the process ended".to_owned(),
+    }
+}
+
+fn signal_name(signal: i32) -> &'static str {
+    match signal {
+        4 => " (SIGILL: an instruction that this CPU does not have)",
+        6 => " (SIGABRT)",
+        7 => " (SIGBUS)",
+        8 => " (SIGFPE)",
+        9 => " (SIGKILL: perhaps by the system, for lack of memory)",
+        11 => " (SIGSEGV: access to memory that is not there, or stack overflow)",
+        25 => " (SIGXFSZ: a file grew too large)",
+        _ => "",
+    }
+}
