@@ -1,0 +1,291 @@
+//! The campaign: several candidates tuned side by side under one budget.
+//!
+//! A candidate is a name with a space of its own; the candidates take turns. With one candidate a
+//! campaign is simply its engine with a budget. This is the interface that a driver uses:
+//!
+//! ```text
+//! loop: match campaign.ask()      Propose(p) -> journal p, evaluate it
+//!                                 Wait       -> finish an outstanding evaluation first
+//!                                 Exhausted, Stop(reason) -> finish what is outstanding, end
+//!       campaign.tell(..)         in the order of the proposals
+//! ```
+//!
+//! **Resume.** The campaign's state is a fold over what was asked and told, so it is never
+//! stored. A resuming driver builds a campaign from the recorded spaces, settings and seed and
+//! hands [`Campaign::replay`] the journal's records in their order. Each recorded proposal is
+//! asked for again and compared, each outcome is told again. Afterwards the proposals that have
+//! no outcome are outstanding and are run again. Only proposals advance the campaign: an ask that
+//! answered `Wait`, `Exhausted` or `Stop` need not be recorded. The budget decides when to stop
+//! and never what to propose, so a run may be resumed with a larger one.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use evo_types::Outcome;
+use serde::Serialize;
+
+use super::EngineError;
+use super::budget::{Budget, Counts, StopReason};
+use super::candidate::{CandidateState, Engine};
+use super::information::Information;
+use super::insights::Insight;
+use super::population::Solution;
+use super::proposal::{Ask, Cost, Proposal};
+use super::ranking::Verdict;
+use super::settings::EngineSettings;
+use crate::space::Space;
+
+/// A snapshot for reports.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CampaignState {
+    /// What was asked and told.
+    pub counts: Counts,
+    /// The index of the candidate that the best solution belongs to, and the solution.
+    pub best: Option<(usize, Solution)>,
+    /// Why the search is over, if it is.
+    pub stopped: Option<StopReason>,
+    /// What is known of each candidate.
+    pub candidates: Vec<CandidateState>,
+}
+
+/// One step of a recorded campaign, in the order in which they happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ReplayStep {
+    /// The campaign was asked and proposed this.
+    Proposed(Proposal),
+    /// The campaign was told this.
+    Told {
+        /// The trial.
+        trial: u64,
+        /// What became of it.
+        outcome: Outcome,
+        /// What it cost.
+        cost: Cost,
+    },
+    /// Insights were added from outside.
+    Insights {
+        /// The index of the candidate.
+        candidate: usize,
+        /// The insights.
+        insights: Vec<Insight>,
+    },
+}
+
+/// Several candidates, one budget.
+#[derive(Debug)]
+pub struct Campaign {
+    settings: Arc<EngineSettings>,
+    engines: Vec<Engine>,
+    counts: Counts,
+    next_trial: u64,
+    /// The candidate whose turn is next.
+    turn: usize,
+    /// Proposals whose outcome has not been told, oldest first: trial and candidate.
+    outstanding: VecDeque<(u64, usize)>,
+    /// What became of each trial, for duplicates that point to it.
+    verdicts: BTreeMap<u64, Verdict>,
+    best: Option<(usize, f64)>,
+}
+
+impl Campaign {
+    /// A campaign over named spaces. Without candidates it is exhausted from the start.
+    pub fn new(candidates: Vec<(String, Arc<Space>)>, settings: EngineSettings, seed: u64) -> Self {
+        let settings = Arc::new(settings);
+        let engines = candidates
+            .into_iter()
+            .enumerate()
+            .map(|(index, (name, space))| {
+                Engine::new(index, &name, space, Arc::clone(&settings), seed)
+            })
+            .collect();
+        Self {
+            settings,
+            engines,
+            counts: Counts::default(),
+            next_trial: 0,
+            turn: 0,
+            outstanding: VecDeque::new(),
+            verdicts: BTreeMap::new(),
+            best: None,
+        }
+    }
+
+    /// A campaign of one candidate.
+    pub fn single(name: &str, space: Arc<Space>, settings: EngineSettings, seed: u64) -> Self {
+        Self::new(vec![(name.to_owned(), space)], settings, seed)
+    }
+
+    /// What to evaluate next.
+    pub fn ask(&mut self) -> Ask {
+        if let Some(reason) = self.stop_reason() {
+            return Ask::Stop(reason);
+        }
+        if self.counts.must_wait(&self.settings.budget) {
+            return Ask::Wait;
+        }
+        for _ in 0..self.engines.len() {
+            let turn = self.turn % self.engines.len();
+            self.turn = turn + 1;
+            if let Some(proposal) = self.engines[turn].propose(self.next_trial) {
+                self.outstanding.push_back((self.next_trial, turn));
+                self.next_trial += 1;
+                self.counts.proposed += 1;
+                return Ask::Propose(proposal);
+            }
+        }
+        Ask::Exhausted
+    }
+
+    /// Tells what became of the oldest outstanding proposal and what it cost.
+    ///
+    /// # Errors
+    /// Outcomes are told in the order of the proposals, once each; a duplicate names an earlier
+    /// trial that was told; a measurement has the ranked metric. The campaign is unchanged after
+    /// an error.
+    pub fn tell(&mut self, trial: u64, outcome: &Outcome, cost: Cost) -> Result<(), EngineError> {
+        let (expected, candidate) = match self.outstanding.front() {
+            Some((expected, candidate)) => (Some(*expected), *candidate),
+            None => (None, 0),
+        };
+        if expected != Some(trial) {
+            return Err(EngineError::OutOfOrder { trial, expected });
+        }
+        let (verdict, duplicate_of) = match outcome {
+            Outcome::DuplicateOf { trial: earlier } => {
+                let known = self.verdicts.get(earlier).copied();
+                let verdict = known.ok_or(EngineError::UnknownOriginal {
+                    trial,
+                    original: *earlier,
+                })?;
+                (verdict, Some(*earlier))
+            }
+            _ => (self.settings.ranking.judge(trial, outcome)?, None),
+        };
+        self.outstanding.pop_front();
+        self.verdicts.insert(trial, verdict);
+        if let Some(engine) = self.engines.get_mut(candidate) {
+            engine.learn(trial, verdict, duplicate_of);
+        }
+        let improved = duplicate_of.is_none() && self.improves(candidate, verdict);
+        self.counts.add(outcome, cost, improved);
+        Ok(())
+    }
+
+    fn improves(&mut self, candidate: usize, verdict: Verdict) -> bool {
+        let Some(loss) = verdict.loss() else {
+            return false;
+        };
+        let improved = self.best.is_none_or(|(_, best)| loss < best);
+        if improved {
+            self.best = Some((candidate, loss));
+        }
+        improved
+    }
+
+    /// Why the search is over, if it is. Outcomes of outstanding proposals may still be told.
+    pub fn stop_reason(&self) -> Option<StopReason> {
+        let best = self.best().map(|(_, solution)| solution.value);
+        self.counts
+            .stop_reason(&self.settings.budget, &self.settings.ranking, best)
+    }
+
+    /// Replaces the budget, as when a finished run is extended.
+    pub fn set_budget(&mut self, budget: Budget) {
+        let mut settings = (*self.settings).clone();
+        settings.budget = budget;
+        self.settings = Arc::new(settings);
+    }
+
+    /// Adds facts about the problem and the device to a candidate's task context.
+    pub fn add_notes(&mut self, candidate: usize, notes: Vec<String>) {
+        if let Some(engine) = self.engines.get_mut(candidate) {
+            engine.add_notes(notes);
+        }
+    }
+
+    /// Adds insights from outside, such as those of a profiler. They change later proposals, so a
+    /// driver records them as [`ReplayStep::Insights`].
+    pub fn add_insights(&mut self, candidate: usize, insights: Vec<Insight>) {
+        if let Some(engine) = self.engines.get_mut(candidate) {
+            engine.add_insights(insights);
+        }
+    }
+
+    /// What was asked and told.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &EngineSettings {
+        &self.settings
+    }
+
+    /// The trials whose outcomes are awaited, oldest first.
+    pub fn outstanding(&self) -> impl Iterator<Item = u64> {
+        self.outstanding.iter().map(|(trial, _)| *trial)
+    }
+
+    /// The candidate with the best solution, and the solution.
+    pub fn best(&self) -> Option<(usize, &Solution)> {
+        let (candidate, _) = self.best?;
+        let solution = self.engines.get(candidate)?.best()?;
+        Some((candidate, solution))
+    }
+
+    /// What the next proposal for a candidate is told.
+    pub fn information(&self, candidate: usize) -> Option<&Information> {
+        self.engines.get(candidate).map(Engine::information)
+    }
+
+    /// A snapshot for reports.
+    pub fn state(&self) -> CampaignState {
+        CampaignState {
+            counts: self.counts.clone(),
+            best: self
+                .best()
+                .map(|(candidate, solution)| (candidate, solution.clone())),
+            stopped: self.stop_reason(),
+            candidates: self.engines.iter().map(Engine::state).collect(),
+        }
+    }
+
+    /// Folds recorded steps into a fresh campaign; see the module's text on resume.
+    ///
+    /// # Errors
+    /// A proposal that differs from the recorded one, or an outcome that cannot be told, means
+    /// that the record belongs to another engine version, space, setting or seed.
+    pub fn replay(
+        &mut self,
+        steps: impl IntoIterator<Item = ReplayStep>,
+    ) -> Result<(), EngineError> {
+        for step in steps {
+            match step {
+                ReplayStep::Proposed(recorded) => match self.ask() {
+                    Ask::Propose(proposal) if proposal == recorded => {}
+                    Ask::Propose(proposal) => {
+                        let (recorded, proposed) = (Box::new(recorded), Box::new(proposal));
+                        return Err(EngineError::Diverged { recorded, proposed });
+                    }
+                    _ => {
+                        return Err(EngineError::Ended {
+                            trial: recorded.trial,
+                        });
+                    }
+                },
+                ReplayStep::Told {
+                    trial,
+                    outcome,
+                    cost,
+                } => self.tell(trial, &outcome, cost)?,
+                ReplayStep::Insights {
+                    candidate,
+                    insights,
+                } => {
+                    self.add_insights(candidate, insights);
+                }
+            }
+        }
+        Ok(())
+    }
+}

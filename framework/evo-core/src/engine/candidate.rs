@@ -1,0 +1,336 @@
+//! The engine of one candidate: proposes configurations of one space and learns from verdicts.
+//!
+//! Steady state: every verdict changes what the next proposal is told. The random stream of a
+//! proposal is chosen by its trial number, so a proposal is a function of the seed, the trial
+//! number and the verdicts told before, and an ask that yields nothing changes nothing.
+
+use std::sync::Arc;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
+
+use super::history::History;
+use super::information::{Information, TaskContext};
+use super::insights::{self, Guidance, Insight, Ledger};
+use super::operators::{Context, Draft, Operator, REGISTRY, UNIFORM};
+use super::population::{Population, Solution};
+use super::proposal::{Genotype, Origin, Proposal, identity};
+use super::ranking::Verdict;
+use super::selection::{OperatorCredit, Selection};
+use super::settings::EngineSettings;
+use crate::space::{Config, Space};
+
+/// Drafts of operators that repeat earlier proposals before uniform sampling takes over.
+const ATTEMPTS: usize = 32;
+/// Uniform samples that repeat before the space is walked through for what is left.
+const SAMPLES: usize = 64;
+/// Unproposed configurations that the walk collects before it chooses one of them.
+const LEFT_OVER: usize = 1024;
+/// Samples from which each point of the initial design is chosen.
+const DESIGN_SAMPLES: usize = 24;
+
+/// What one candidate's engine knows, for reports.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CandidateState {
+    /// The candidate's name.
+    pub candidate: String,
+    /// The best solution.
+    pub best: Option<Solution>,
+    /// The solutions that are kept, best first.
+    pub elites: Vec<Solution>,
+    /// What is believed, most influential first.
+    pub insights: Vec<Insight>,
+    /// What the operators have earned.
+    pub operators: Vec<OperatorCredit>,
+    /// Proposals made for this candidate.
+    pub proposed: u64,
+}
+
+/// The engine of one candidate.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    index: usize,
+    space: Arc<Space>,
+    settings: Arc<EngineSettings>,
+    rng: ChaCha8Rng,
+    information: Information,
+    guidance: Guidance,
+    history: History,
+    population: Population,
+    selection: Selection,
+    ledger: Ledger,
+    /// The losses of measured solutions, ascending.
+    losses: Vec<f64>,
+    told: u64,
+    since_best: u64,
+    exhausted: bool,
+}
+
+impl Engine {
+    pub(crate) fn new(
+        index: usize,
+        name: &str,
+        space: Arc<Space>,
+        settings: Arc<EngineSettings>,
+        seed: u64,
+    ) -> Self {
+        let used = settings.information;
+        Self {
+            index,
+            information: Information {
+                used,
+                task: TaskContext::new(name, &space, &settings.ranking),
+                current: None,
+                history: used.history.then(Vec::new),
+                insights: Vec::new(),
+            },
+            guidance: Guidance::new(&space, &[]),
+            history: History::default(),
+            population: Population::new(settings.population),
+            selection: Selection::new(REGISTRY.iter().map(|each| (each.name(), each.prior()))),
+            ledger: Ledger::default(),
+            losses: Vec::new(),
+            told: 0,
+            since_best: 0,
+            exhausted: false,
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            space,
+            settings,
+        }
+    }
+
+    pub(crate) fn information(&self) -> &Information {
+        &self.information
+    }
+
+    pub(crate) fn best(&self) -> Option<&Solution> {
+        self.population.best()
+    }
+
+    pub(crate) fn state(&self) -> CandidateState {
+        CandidateState {
+            candidate: self.information.task.candidate.clone(),
+            best: self.population.best().cloned(),
+            elites: self.population.kept().to_vec(),
+            insights: self.ledger.current(self.told),
+            operators: self.selection.credits().to_vec(),
+            proposed: self.history.len() as u64,
+        }
+    }
+
+    pub(crate) fn add_notes(&mut self, notes: Vec<String>) {
+        self.information.task.notes.extend(notes);
+    }
+
+    pub(crate) fn add_insights(&mut self, insights: Vec<Insight>) {
+        self.ledger.add(insights, self.told);
+        self.publish_insights();
+    }
+
+    /// Makes the proposal with the given trial number; `None` once everything was proposed.
+    pub(crate) fn propose(&mut self, trial: u64) -> Option<Proposal> {
+        if self.exhausted {
+            return None;
+        }
+        let mut rng = self.rng.clone();
+        rng.set_stream(trial);
+        let Some((operator, draft)) = self.next(&mut rng) else {
+            self.exhausted = true;
+            return None;
+        };
+        let origin = Origin {
+            operator: operator.to_owned(),
+            parents: draft.parents,
+            insights: draft.insights,
+            note: draft.note,
+        };
+        let params = self.space.to_params(&draft.config);
+        let proposal = Proposal {
+            trial,
+            candidate: self.index,
+            genotype: Genotype::Config(draft.config.choices().to_vec()),
+            id: identity(&self.information.task.candidate, &params),
+            params,
+            origin: origin.clone(),
+        };
+        self.history.push(trial, draft.config, origin);
+        Some(proposal)
+    }
+
+    fn next(&self, rng: &mut ChaCha8Rng) -> Option<(&'static str, Draft)> {
+        let context = self.context();
+        if self.information.used.task {
+            if self.history.len() < self.settings.tuning.initial {
+                if let Some(first) = self.initial(&context, rng) {
+                    return Some(first);
+                }
+            } else if let Some(guided) = self.steady(&context, rng) {
+                return Some(guided);
+            }
+        }
+        self.unguided(&context, rng)
+    }
+
+    fn context(&self) -> Context<'_> {
+        let patience = 4.0 * self.space.searched().len().max(1) as f64;
+        Context {
+            space: &self.space,
+            information: &self.information,
+            guidance: &self.guidance,
+            history: &self.history,
+            unrest: (self.since_best as f64 / patience).min(1.0),
+        }
+    }
+
+    /// The default first, then configurations far from all that were proposed.
+    fn initial(
+        &self,
+        context: &Context<'_>,
+        rng: &mut ChaCha8Rng,
+    ) -> Option<(&'static str, Draft)> {
+        let plain = |config, note: &str| Draft {
+            config,
+            parents: Vec::new(),
+            insights: Vec::new(),
+            note: note.to_owned(),
+        };
+        let default = self.space.default_config();
+        if self.history.len() == 0 && self.space.is_valid(&default) {
+            return Some(("default", plain(default, "the defaults of the space")));
+        }
+        let mut farthest: Option<(usize, Config)> = None;
+        for _ in 0..DESIGN_SAMPLES {
+            let sample = self.space.sample(rng);
+            if !context.is_new(&sample) {
+                continue;
+            }
+            let nearest = self
+                .history
+                .entries()
+                .iter()
+                .map(|each| each.config.distance(&sample));
+            let distance = nearest.min().unwrap_or(usize::MAX);
+            if farthest.as_ref().is_none_or(|(most, _)| distance > *most) {
+                farthest = Some((distance, sample));
+            }
+        }
+        farthest.map(|(_, config)| ("initial design", plain(config, "")))
+    }
+
+    /// A draft of an operator drawn by its credit.
+    fn steady(&self, context: &Context<'_>, rng: &mut ChaCha8Rng) -> Option<(&'static str, Draft)> {
+        for _ in 0..ATTEMPTS {
+            let operator: &dyn Operator = *REGISTRY.get(self.selection.draw(rng))?;
+            if let Some(draft) = operator.draft(context, rng)
+                && context.is_new(&draft.config)
+            {
+                return Some((operator.name(), draft));
+            }
+        }
+        None
+    }
+
+    /// Uniform sampling; where that only repeats, a choice among what is left.
+    fn unguided(
+        &self,
+        context: &Context<'_>,
+        rng: &mut ChaCha8Rng,
+    ) -> Option<(&'static str, Draft)> {
+        for _ in 0..SAMPLES {
+            if let Some(draft) = UNIFORM.draft(context, rng)
+                && context.is_new(&draft.config)
+            {
+                return Some((UNIFORM.name(), draft));
+            }
+        }
+        use rand::seq::IndexedRandom;
+        let left: Vec<Config> = self
+            .space
+            .iter_valid()
+            .filter(|config| context.is_new(config))
+            .take(LEFT_OVER)
+            .collect();
+        let config = left.choose(rng)?.clone();
+        let note = "one of the last that are left".to_owned();
+        Some((
+            UNIFORM.name(),
+            Draft {
+                config,
+                parents: Vec::new(),
+                insights: Vec::new(),
+                note,
+            },
+        ))
+    }
+
+    /// Learns what became of a proposal; says whether it is the new best. An execution that
+    /// repeats an earlier one teaches the same lesson but earns no operator anything.
+    pub(crate) fn learn(
+        &mut self,
+        trial: u64,
+        verdict: Verdict,
+        duplicate_of: Option<u64>,
+    ) -> bool {
+        let Some(entry) = self.history.get_mut(trial) else {
+            return false;
+        };
+        entry.verdict = Some(verdict);
+        entry.duplicate_of = duplicate_of;
+        let (config, origin) = (entry.config.clone(), entry.origin.clone());
+        self.told += 1;
+        let mut improved = false;
+        if duplicate_of.is_none() {
+            let reward = verdict.loss().map_or(0.0, |loss| self.reward(loss));
+            if let Verdict::Measured { value, loss } = verdict {
+                let params = self.space.to_params(&config);
+                improved = self.population.offer(Solution {
+                    trial,
+                    config,
+                    params,
+                    value,
+                    loss,
+                });
+                let place = self.losses.partition_point(|other| *other < loss);
+                self.losses.insert(place, loss);
+            }
+            self.since_best = if improved { 0 } else { self.since_best + 1 };
+            self.selection.reward(&origin.operator, reward, improved);
+            for insight in &origin.insights {
+                self.ledger.reward(&insight.id, reward);
+            }
+        }
+        self.inform();
+        improved
+    }
+
+    /// The cube of the share of earlier solutions that are beaten: a new best earns 1, a median
+    /// solution an eighth.
+    fn reward(&self, loss: f64) -> f64 {
+        let worse = self.losses.len() - self.losses.partition_point(|other| *other <= loss);
+        let share = worse as f64 / self.losses.len().max(1) as f64;
+        share.powi(3)
+    }
+
+    /// Renews what the next proposal is told.
+    fn inform(&mut self) {
+        let parents = self.population.parents();
+        self.information.current = parents.first().cloned();
+        if let Some(history) = &mut self.information.history {
+            *history = parents.to_vec();
+        }
+        let refresh = self.settings.tuning.refresh.max(1) as u64;
+        if self.information.used.insights && self.told.is_multiple_of(refresh) {
+            self.ledger
+                .refresh(insights::derive(&self.space, &self.history), self.told);
+            self.publish_insights();
+        }
+    }
+
+    fn publish_insights(&mut self) {
+        if self.information.used.insights {
+            self.information.insights = self.ledger.current(self.told);
+            self.guidance = Guidance::new(&self.space, &self.information.insights);
+        }
+    }
+}

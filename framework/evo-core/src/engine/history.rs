@@ -1,0 +1,75 @@
+//! The trial history of one candidate: what was proposed and what became of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::proposal::Origin;
+use super::ranking::Verdict;
+use crate::space::Config;
+
+/// One proposal and, once told, its verdict.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) config: Config,
+    pub(crate) origin: Origin,
+    pub(crate) verdict: Option<Verdict>,
+    /// The earlier trial that executed the same, if one did.
+    pub(crate) duplicate_of: Option<u64>,
+}
+
+/// All proposals in the order in which they were made.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct History {
+    entries: Vec<Entry>,
+    by_trial: BTreeMap<u64, usize>,
+    proposed: BTreeSet<Config>,
+}
+
+impl History {
+    pub(crate) fn push(&mut self, trial: u64, config: Config, origin: Origin) {
+        self.by_trial.insert(trial, self.entries.len());
+        self.proposed.insert(config.clone());
+        self.entries.push(Entry {
+            config,
+            origin,
+            verdict: None,
+            duplicate_of: None,
+        });
+    }
+
+    pub(crate) fn get(&self, trial: u64) -> Option<&Entry> {
+        self.by_trial
+            .get(&trial)
+            .and_then(|index| self.entries.get(*index))
+    }
+
+    pub(crate) fn get_mut(&mut self, trial: u64) -> Option<&mut Entry> {
+        self.by_trial
+            .get(&trial)
+            .and_then(|index| self.entries.get_mut(*index))
+    }
+
+    pub(crate) fn proposed(&self, config: &Config) -> bool {
+        self.proposed.contains(config)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Entries whose outcome is known.
+    pub(crate) fn told(&self) -> impl Iterator<Item = (&Entry, Verdict)> {
+        self.entries
+            .iter()
+            .filter_map(|entry| entry.verdict.map(|verdict| (entry, verdict)))
+    }
+
+    /// Entries that await their outcome.
+    pub(crate) fn pending(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| entry.verdict.is_none())
+    }
+
+    /// All entries in order.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+}

@@ -1,0 +1,146 @@
+//! Insights (I3): statements about what makes a solution good or bad, with evidence, that bias
+//! what is proposed next.
+
+mod guidance;
+mod ledger;
+mod statistics;
+
+use std::fmt;
+
+use evo_types::Value;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use guidance::{Guidance, ascending};
+pub(crate) use ledger::Ledger;
+pub(crate) use statistics::derive;
+
+/// A statement and the lever that it pulls.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Insight {
+    /// The identity: what says what about which parameter. An insight that is derived again
+    /// keeps its identity, and with it its age and credit.
+    pub id: String,
+    /// The statement, for people.
+    pub statement: String,
+    /// What to do about it.
+    pub lever: Lever,
+    /// Where it holds.
+    pub scope: Scope,
+    /// How sure and how important it is, in 0 to 1.
+    pub strength: f64,
+    /// What it rests on.
+    pub evidence: Evidence,
+    /// Who says so.
+    pub source: Source,
+    /// Outcomes told since it was first stated.
+    #[serde(default)]
+    pub age: u64,
+    /// How often following it paid, as a forgetting mean in 0 to 1; one half to begin with.
+    #[serde(default = "initial_credit")]
+    pub credit: f64,
+}
+
+/// The credit of an insight that has not been tried.
+pub(crate) const INITIAL_CREDIT: f64 = 0.5;
+
+fn initial_credit() -> f64 {
+    INITIAL_CREDIT
+}
+
+impl Insight {
+    /// How much the insight biases proposals, in 0 to 1.
+    pub fn influence(&self) -> f64 {
+        (self.strength.clamp(0.0, 1.0) * self.credit.clamp(0.0, 1.0) / INITIAL_CREDIT).min(1.0)
+    }
+}
+
+impl fmt::Display for Insight {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{} [{}; {}; strength {:.2}, credit {:.2}]",
+            self.statement, self.lever, self.source, self.strength, self.credit
+        )
+    }
+}
+
+/// A parameter and what to do with it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Lever {
+    /// The parameter's name.
+    pub param: String,
+    /// What to do.
+    pub action: Action,
+}
+
+/// What to do with a parameter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Use this value.
+    Prefer(Value),
+    /// Use any other value.
+    Avoid(Value),
+    /// Use larger values.
+    Raise,
+    /// Use smaller values.
+    Lower,
+    /// Leave it: it makes no difference.
+    NoEffect,
+}
+
+impl fmt::Display for Lever {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let param = &self.param;
+        match &self.action {
+            Action::Prefer(value) => write!(formatter, "set {param}={value}"),
+            Action::Avoid(value) => write!(formatter, "avoid {param}={value}"),
+            Action::Raise => write!(formatter, "raise {param}"),
+            Action::Lower => write!(formatter, "lower {param}"),
+            Action::NoEffect => write!(formatter, "leave {param}"),
+        }
+    }
+}
+
+/// Where an insight holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// In the whole space.
+    Space,
+    /// For changes to the solution of one trial, as with a profile of it.
+    Solution(u64),
+}
+
+/// What an insight rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Trials with the property that the insight is about.
+    pub n: u64,
+    /// Trials that they were compared with.
+    pub others: u64,
+    /// The ratio of the ranked metric, as the logarithm, negative for better; for failures the
+    /// difference of the failure rates.
+    pub effect: f64,
+    /// The test statistic: Welch's t, or z for failures; 0 where there is none.
+    pub statistic: f64,
+}
+
+/// Who made an insight.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// Statistics over the trial history.
+    History,
+    /// A profiler, by name.
+    Profiler(String),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::History => formatter.write_str("trial history"),
+            Self::Profiler(name) => write!(formatter, "profiler {name}"),
+        }
+    }
+}
