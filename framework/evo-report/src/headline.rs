@@ -1,0 +1,117 @@
+//! The sentence that a report begins with.
+
+use evo_types::OutcomeKind;
+
+use crate::confirmed::{Row, Table};
+use crate::failures::counts_in_words;
+use crate::format::{Scale, ratio, ratio_with_interval, seconds_per};
+use crate::model::{RunModel, baseline_name};
+use crate::text::plain;
+
+/// One sentence that says what came out, in plain text.
+pub fn headline(model: &RunModel) -> String {
+    let sentence = match (&model.confirmation, model.best_of_search()) {
+        (Some(table), _) => match table.winner() {
+            Some(winner) => confirmed(model, table, winner),
+            None => format!(
+                "No finalist passed the confirmation; {}.",
+                evicted_in_words(model, table)
+            ),
+        },
+        (None, Some(_)) => from_search(model),
+        (None, None) if model.trials.is_empty() => "Nothing was evaluated yet.".to_owned(),
+        (None, None) => {
+            format!(
+                "No trial gave a correct result: {}.",
+                counts_in_words(model)
+            )
+        }
+    };
+    plain(&sentence)
+}
+
+fn confirmed(model: &RunModel, table: &Table, winner: &Row) -> String {
+    let name = winner.name(&model.plan);
+    let time = winner.figures.as_ref().map_or_else(String::new, |figures| {
+        Scale::of(figures.p50, &model.metric.unit).with_interval(figures.p50, figures.interval)
+    });
+    let over: Vec<String> = model
+        .plan
+        .baselines
+        .iter()
+        .enumerate()
+        .filter_map(|(place, planned)| {
+            let speedup = winner.over(place)?;
+            let shown = ratio_with_interval(speedup.estimate, speedup.interval);
+            Some(format!("{shown} over {}", baseline_name(place, planned)))
+        })
+        .collect();
+    let over = if over.is_empty() {
+        String::new()
+    } else {
+        format!(", {}", over.join(" and "))
+    };
+    let default = if winner.is_default {
+        "; it is the default configuration: the search found nothing better".to_owned()
+    } else {
+        match table.winner_against_default() {
+            Some(rival) if rival.distinguishable => {
+                format!(", {} over the default configuration", ratio(rival.estimate))
+            }
+            Some(_) => "; it is not distinguishable from the default configuration".to_owned(),
+            None => String::new(),
+        }
+    };
+    let verb = if seconds_per(&model.metric.unit).is_some() {
+        "takes"
+    } else {
+        "reaches"
+    };
+    format!("Confirmed: {name} {verb} {time}{over}{default}.")
+}
+
+fn from_search(model: &RunModel) -> String {
+    let Some((trial, figure)) = model.best_of_search() else {
+        return String::new();
+    };
+    let scale = Scale::of(figure.value, &model.metric.unit);
+    let over: Vec<String> = model
+        .plan
+        .baselines
+        .iter()
+        .enumerate()
+        .filter_map(|(place, planned)| {
+            let speedup = model.search_speedup(figure.value, place)?;
+            Some(format!(
+                "about {} over {}",
+                ratio(speedup),
+                baseline_name(place, planned)
+            ))
+        })
+        .collect();
+    let over = if over.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", over.join(", "))
+    };
+    format!(
+        "Not confirmed: the best of {} measured trials is trial {} of {} with {} {}{over}.",
+        model.count(OutcomeKind::Measured),
+        trial.number(),
+        trial.proposed.candidate,
+        model.metric.name,
+        scale.with_interval(figure.value, figure.ci_low.zip(figure.ci_high)),
+    )
+}
+
+fn evicted_in_words(model: &RunModel, table: &Table) -> String {
+    let words: Vec<String> = table
+        .evicted()
+        .map(|row| format!("{}: {}", row.name(&model.plan), row.outcome.kind().words()))
+        .collect();
+    if words.is_empty() {
+        "none was compared".to_owned()
+    } else {
+        words.join(", ")
+    }
+}

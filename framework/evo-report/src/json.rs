@@ -1,0 +1,213 @@
+//! The summary for scripts.
+
+use evo_types::{ErrorFigures, OutcomeKind};
+use serde_json::{Map, Value, json};
+
+use crate::confirmed::{Figures, Row, Table};
+use crate::failures::reason;
+use crate::headline::headline;
+use crate::model::{RunModel, State, baseline_letter};
+use crate::ratio::Ratio;
+
+/// The version of the keys of [`summary_json`].
+const SCHEMA: u32 = 1;
+
+/// The summary of a run for scripts. Keys stay as they are under one `schema`; new ones may be
+/// added. A key whose value is unknown is there with `null`.
+///
+/// | key | value |
+/// |---|---|
+/// | `schema` | 1 |
+/// | `run`, `evo`, `seed`, `preset` | name of the run, version of the program, seed, preset |
+/// | `state` | `finished`, `interrupted` or `unfinished`; `reason` says why |
+/// | `headline` | one sentence |
+/// | `metric` | `name`, `unit`, `direction` (`lower` or `higher`) of the ranked metric |
+/// | `confirmed` | whether the figures of `winner` come from a confirmation |
+/// | `winner` | a candidate (below), or null without a confirmation |
+/// | `winner_over_default` | `estimate`, `ci_low`, `ci_high`, `distinguishable`; or null |
+/// | `default`, `baselines`, `finalists` | candidates of the confirmation; baselines of the start where there is none |
+/// | `best_of_search` | `trial`, `candidate`, `params`, `value`, `ci_low`, `ci_high`, `speedup` by the figures of the search |
+/// | `target` | `speedup`, `over`, `verdict` (`met`, `not met`, `valid negative`, `not confirmed`), `reached`, `explanation`; or null |
+/// | `trials` | `proposed`, `counted`, `pending`, and one count for each kind of outcome |
+/// | `budget` | `trials`, `wall_s`, `device_s`, each with `used` and `limit` |
+/// | `elapsed_s` | seconds of run time over all resumptions |
+/// | `warnings` | texts |
+///
+/// A candidate has `label`, `baseline` (letter or null), `trial`, `kernel`, `params`, `default`,
+/// `outcome` (kind), `reason` (of a failure), `value`, `ci_low`, `ci_high`, `p90`, `mean`,
+/// `samples` (number), `speedup` (by baseline letter: `estimate`, `ci_low`, `ci_high`, `rounds`)
+/// and `error` (the error figures of its checks).
+pub fn summary_json(model: &RunModel) -> Value {
+    let table = model.confirmation.as_ref();
+    let rows = |rows: Vec<&Row>| -> Vec<Value> { rows.into_iter().map(candidate).collect() };
+    let compared = table.or(model.baselines.as_ref());
+    let (finalists, default) = match table {
+        Some(table) => {
+            let finalists = table.finalists(&model.metric);
+            let default = finalists
+                .iter()
+                .find(|row| row.is_default)
+                .map(|row| candidate(row));
+            (rows(finalists), default)
+        }
+        None => (Vec::new(), None),
+    };
+    let reason = match &model.state {
+        State::Finished { reason } => Some(reason),
+        State::Interrupted { by } => Some(by),
+        State::Unfinished => None,
+    };
+    json!({
+        "schema": SCHEMA,
+        "run": model.header.run,
+        "evo": model.header.evo,
+        "seed": model.plan.seed,
+        "preset": model.plan.preset,
+        "state": model.state.word(),
+        "reason": reason,
+        "headline": headline(model),
+        "metric": {
+            "name": model.metric.name,
+            "unit": model.metric.unit,
+            "direction": if model.metric.higher { "higher" } else { "lower" },
+        },
+        "confirmed": table.is_some_and(|table| table.winner.is_some()),
+        "winner": table.and_then(Table::winner).map(candidate),
+        "winner_over_default": table.and_then(Table::winner_against_default).map(|rival| json!({
+            "estimate": rival.estimate,
+            "ci_low": rival.interval.0,
+            "ci_high": rival.interval.1,
+            "distinguishable": rival.distinguishable,
+        })),
+        "default": default,
+        "baselines": compared.map(|table| {
+            rows(table.rows.iter().filter(|row| row.baseline.is_some()).collect())
+        }).unwrap_or_default(),
+        "finalists": finalists,
+        "best_of_search": best_of_search(model),
+        "target": target(model),
+        "trials": trials(model),
+        "budget": budget(model),
+        "elapsed_s": model.elapsed_s,
+        "warnings": model.warnings,
+    })
+}
+
+/// A candidate of a comparison. Also an entry of `topk.json`.
+pub(crate) fn candidate(row: &Row) -> Value {
+    let figures = row.figures.as_ref();
+    let summary = figures.and_then(|figures| figures.summary.as_ref());
+    let interval = figures.and_then(|figures| figures.interval);
+    let failure = reason(&row.outcome);
+    json!({
+        "label": row.label,
+        "baseline": row.baseline.map(baseline_letter),
+        "trial": row.trial,
+        "kernel": row.kernel,
+        "params": row.params,
+        "default": row.is_default,
+        "outcome": row.outcome.kind(),
+        "reason": (!failure.is_empty()).then_some(failure),
+        "value": figures.map(|figures| figures.p50),
+        "ci_low": interval.map(|interval| interval.0),
+        "ci_high": interval.map(|interval| interval.1),
+        "p90": summary.map(|summary| summary.p90),
+        "mean": summary.map(|summary| summary.mean),
+        "samples": figures.map(samples),
+        "speedup": speedups(&row.over),
+        "error": row.outcome.measurement().and_then(|found| found.error.as_ref()).map(error),
+    })
+}
+
+fn samples(figures: &Figures) -> usize {
+    figures.samples.len()
+}
+
+/// Ratios by the baseline's letter.
+fn speedups(over: &[Option<Ratio>]) -> Value {
+    let entry = |ratio: &Ratio| {
+        json!({
+            "estimate": ratio.estimate,
+            "ci_low": ratio.interval.map(|interval| interval.0),
+            "ci_high": ratio.interval.map(|interval| interval.1),
+            "rounds": ratio.rounds,
+        })
+    };
+    let entries: Map<String, Value> = over
+        .iter()
+        .enumerate()
+        .map(|(place, ratio)| (baseline_letter(place), ratio.as_ref().map(entry).into()))
+        .collect();
+    Value::Object(entries)
+}
+
+/// The error figures.
+pub(crate) fn error(figures: &ErrorFigures) -> Value {
+    json!({
+        "relative": figures.relative,
+        "worst_row": figures.worst_row,
+        "max_abs": figures.max_abs,
+        "cosine": figures.cosine,
+        "bias": figures.bias,
+        "gate": figures.gate,
+        "checks": figures.checks,
+    })
+}
+
+fn best_of_search(model: &RunModel) -> Option<Value> {
+    let (trial, figure) = model.best_of_search()?;
+    let speedup: Map<String, Value> = (0..model.plan.baselines.len())
+        .map(|place| {
+            (
+                baseline_letter(place),
+                model.search_speedup(figure.value, place).into(),
+            )
+        })
+        .collect();
+    Some(json!({
+        "trial": trial.number(),
+        "candidate": trial.proposed.candidate,
+        "params": trial.proposed.params,
+        "value": figure.value,
+        "ci_low": figure.ci_low,
+        "ci_high": figure.ci_high,
+        "speedup": speedup,
+    }))
+}
+
+fn target(model: &RunModel) -> Option<Value> {
+    let target = model.target()?;
+    Some(json!({
+        "speedup": target.wanted,
+        "over": target.over,
+        "verdict": target.status.words(),
+        "reached": target.reached.as_ref().map(|reached| json!({
+            "estimate": reached.estimate,
+            "ci_low": reached.interval.map(|interval| interval.0),
+            "ci_high": reached.interval.map(|interval| interval.1),
+        })),
+        "explanation": target.explanation,
+    }))
+}
+
+fn trials(model: &RunModel) -> Value {
+    let mut counts = Map::new();
+    counts.insert("proposed".to_owned(), model.trials.len().into());
+    counts.insert("counted".to_owned(), model.budget.trials.into());
+    counts.insert("pending".to_owned(), model.pending().into());
+    for kind in OutcomeKind::ALL {
+        if let Ok(Value::String(name)) = serde_json::to_value(kind) {
+            counts.insert(name, model.count(kind).into());
+        }
+    }
+    Value::Object(counts)
+}
+
+fn budget(model: &RunModel) -> Value {
+    let used = &model.budget;
+    json!({
+        "trials": { "used": used.trials, "limit": used.limits.trials },
+        "wall_s": { "used": used.wall_s, "limit": used.limits.wall_s },
+        "device_s": { "used": used.device_s, "limit": used.limits.device_s },
+    })
+}

@@ -1,0 +1,216 @@
+//! Ratios of candidates that were measured in the same rounds.
+
+use evo_stats::{
+    CONFIDENCE, Comparison, ComparisonOptions, Rounds, StatsError, Verdict, median,
+    ratio_of_medians,
+};
+use statrs::distribution::{ContinuousCDF, StudentsT};
+
+use crate::confirmed::{Figures, Row};
+use crate::model::RankedMetric;
+
+/// How many times better one candidate is than another: above 1 is better.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ratio {
+    /// The ratio of the medians.
+    pub estimate: f64,
+    /// Its 95 % interval: percentile block bootstrap over the rounds. Absent where there are too
+    /// few rounds.
+    pub interval: Option<(f64, f64)>,
+    /// The number of rounds.
+    pub rounds: usize,
+}
+
+impl Ratio {
+    /// The ratio of two candidates of one comparison, over the rounds that both have; `None`
+    /// where a figure is not above zero.
+    pub(crate) fn of(
+        candidate: &Figures,
+        baseline: &Figures,
+        metric: &RankedMetric,
+    ) -> Option<Self> {
+        let (ours, theirs) = shared_rounds(candidate, baseline);
+        let (above, below) = if metric.higher {
+            (ours, theirs)
+        } else {
+            (theirs, ours)
+        };
+        match ratio_of_medians(above, below) {
+            Ok(ratio) => Some(Self {
+                estimate: ratio.estimate,
+                interval: Some((ratio.low, ratio.high)),
+                rounds: ours.len(),
+            }),
+            Err(StatsError::TooFew { .. }) => Some(Self {
+                estimate: without_interval(candidate, baseline, metric)?,
+                interval: None,
+                rounds: ours.len(),
+            }),
+            Err(_) => None,
+        }
+    }
+}
+
+/// The rounds that both candidates have: sample `i` of each was taken in round `i`.
+fn shared_rounds<'a>(left: &'a Figures, right: &'a Figures) -> (&'a [f64], &'a [f64]) {
+    let rounds = left.samples.len().min(right.samples.len());
+    let first = |figures: &'a Figures| figures.samples.get(..rounds).unwrap_or_default();
+    (first(left), first(right))
+}
+
+fn without_interval(candidate: &Figures, baseline: &Figures, metric: &RankedMetric) -> Option<f64> {
+    let (ours, theirs) = shared_rounds(candidate, baseline);
+    let ours = median(ours).unwrap_or(candidate.p50);
+    let theirs = median(theirs).unwrap_or(baseline.p50);
+    metric.times_better(ours, theirs)
+}
+
+/// The winner against another candidate that the search found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rival {
+    /// The other candidate's row.
+    pub row: usize,
+    /// How many times better the winner is.
+    pub estimate: f64,
+    /// The interval, widened so that all intervals of the family hold together with 95 %
+    /// confidence (Bonferroni).
+    pub interval: (f64, f64),
+    /// Whether the winner is told apart from it by that interval and by more than the smallest
+    /// effect of interest.
+    pub distinguishable: bool,
+}
+
+impl Rival {
+    /// Compares the winner with every other candidate that the search found and that passed.
+    pub(crate) fn all(rows: &[Row], winner: usize, metric: &RankedMetric) -> Vec<Self> {
+        let contender = |row: &&Row| row.baseline.is_none() && row.figures.is_some();
+        let others = rows.iter().filter(contender).count().saturating_sub(1);
+        let Some(best) = rows.get(winner).and_then(|row| row.figures.as_ref()) else {
+            return Vec::new();
+        };
+        rows.iter()
+            .enumerate()
+            .filter(|(place, row)| *place != winner && contender(row))
+            .filter_map(|(place, row)| Self::of(place, best, row.figures.as_ref()?, metric, others))
+            .collect()
+    }
+
+    fn of(
+        row: usize,
+        winner: &Figures,
+        other: &Figures,
+        metric: &RankedMetric,
+        family: usize,
+    ) -> Option<Self> {
+        let (ours, theirs) = shared_rounds(winner, other);
+        let (candidate, baseline) = if metric.higher {
+            (theirs, ours)
+        } else {
+            (ours, theirs)
+        };
+        let options = ComparisonOptions::default();
+        let compared = Comparison::of(
+            &[Rounds {
+                candidate,
+                baseline,
+            }],
+            &options,
+        )
+        .ok()?;
+        let speedup = compared.speedup();
+        let widening = bonferroni_widening(options.process_df, family);
+        let half_width = (speedup.high / speedup.low).ln() / 2.0 * widening;
+        let interval = (
+            speedup.estimate * (-half_width).exp(),
+            speedup.estimate * half_width.exp(),
+        );
+        let outside = interval.0 > 1.0 || interval.1 < 1.0;
+        Some(Self {
+            row,
+            estimate: speedup.estimate,
+            interval,
+            distinguishable: compared.verdict != Verdict::NotDistinguishable && outside,
+        })
+    }
+}
+
+/// By how much a Student interval is wider when it is one of a family: O. J. Dunn, "Multiple
+/// comparisons among means", JASA 56, 1961. The comparison of one process pair has as many degrees
+/// of freedom as the belief about processes ([`ComparisonOptions::process_df`]).
+fn bonferroni_widening(freedom: f64, family: usize) -> f64 {
+    let tail = (1.0 - CONFIDENCE) / 2.0;
+    StudentsT::new(0.0, 1.0, freedom)
+        .map(|t| t.inverse_cdf(1.0 - tail / family.max(1) as f64) / t.inverse_cdf(1.0 - tail))
+        .unwrap_or(f64::INFINITY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figures(samples: &[f64]) -> Figures {
+        Figures {
+            p50: median(samples).unwrap_or(1.0),
+            interval: None,
+            summary: None,
+            samples: samples.to_vec(),
+        }
+    }
+
+    fn lower() -> RankedMetric {
+        RankedMetric {
+            name: "t".into(),
+            unit: "us".into(),
+            higher: false,
+        }
+    }
+
+    #[test]
+    fn a_speedup_is_the_baseline_over_the_candidate() {
+        let (fast, slow) = (figures(&[1.0; 12]), figures(&[2.0; 12]));
+        let ratio = Ratio::of(&fast, &slow, &lower()).unwrap();
+        assert_eq!(
+            (ratio.estimate, ratio.interval, ratio.rounds),
+            (2.0, Some((2.0, 2.0)), 12)
+        );
+        let higher = RankedMetric {
+            higher: true,
+            ..lower()
+        };
+        assert_eq!(Ratio::of(&fast, &slow, &higher).unwrap().estimate, 0.5);
+    }
+
+    #[test]
+    fn unlike_lengths_use_the_shared_rounds_and_few_rounds_give_no_interval() {
+        let ratio = Ratio::of(&figures(&[1.0, 1.0, 9.0]), &figures(&[2.0, 2.0]), &lower());
+        assert_eq!(
+            ratio,
+            Some(Ratio {
+                estimate: 2.0,
+                interval: None,
+                rounds: 2
+            })
+        );
+        assert_eq!(
+            Ratio::of(&figures(&[0.0; 9]), &figures(&[2.0; 9]), &lower()),
+            None
+        );
+        let unsampled = Figures {
+            samples: Vec::new(),
+            ..figures(&[3.0])
+        };
+        assert_eq!(
+            Ratio::of(&unsampled, &figures(&[6.0; 9]), &lower())
+                .unwrap()
+                .estimate,
+            2.0
+        );
+    }
+
+    #[test]
+    fn a_family_widens_its_intervals() {
+        assert_eq!(bonferroni_widening(4.0, 1), 1.0);
+        // Quantiles of Student's t with 4 degrees of freedom: 2.776 at 0.975, 4.604 at 0.995.
+        assert!((bonferroni_widening(4.0, 5) - 4.604 / 2.776).abs() < 1e-3);
+    }
+}

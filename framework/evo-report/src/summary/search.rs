@@ -1,0 +1,210 @@
+//! How the search went.
+
+use evo_types::OutcomeKind;
+use serde::Serialize;
+
+use crate::chart::chart;
+use crate::failures::failures;
+use crate::format::{Scale, span};
+use crate::limits::metrics;
+use crate::model::{RunModel, State};
+use crate::text::clip;
+
+/// The longest example of a failure.
+const EXAMPLE_LIMIT: usize = 200;
+
+/// The section on the search.
+#[derive(Serialize)]
+pub(super) struct Search {
+    preset: String,
+    ended: String,
+    proposed: usize,
+    counted: u64,
+    pending: usize,
+    retried: usize,
+    outcomes: Vec<(&'static str, u64)>,
+    budget: Vec<(&'static str, String, String)>,
+    chart: Option<String>,
+    improvements: Vec<String>,
+    failures: Vec<FailureLine>,
+    beliefs: Vec<Belief>,
+}
+
+#[derive(Serialize)]
+struct FailureLine {
+    name: String,
+    count: u64,
+    trial: u64,
+    example: String,
+    params: String,
+}
+
+/// What the engine believes of one candidate.
+#[derive(Serialize)]
+struct Belief {
+    candidate: String,
+    space_size: String,
+    insights: Vec<InsightRow>,
+    operators: Vec<OperatorRow>,
+}
+
+#[derive(Serialize)]
+struct InsightRow {
+    statement: String,
+    strength: String,
+    credit: String,
+    evidence: u64,
+    source: String,
+}
+
+#[derive(Serialize)]
+struct OperatorRow {
+    name: String,
+    proposals: u64,
+    improvements: u64,
+}
+
+pub(super) fn search(model: &RunModel) -> Search {
+    let counted = OutcomeKind::ALL
+        .into_iter()
+        .map(|kind| (kind.words(), model.count(kind)));
+    Search {
+        preset: model.plan.preset.clone(),
+        ended: match &model.state {
+            State::Finished { reason } => reason.clone(),
+            State::Interrupted { by } => format!("interrupted by {by}"),
+            State::Unfinished => "not finished".to_owned(),
+        },
+        proposed: model.trials.len(),
+        counted: model.budget.trials,
+        pending: model.pending(),
+        retried: model.trials.iter().map(|trial| trial.retries.len()).sum(),
+        outcomes: counted.filter(|(_, count)| *count > 0).collect(),
+        budget: budget(model),
+        chart: chart(model),
+        improvements: improvements(model),
+        failures: failure_lines(model),
+        beliefs: beliefs(model),
+    }
+}
+
+fn budget(model: &RunModel) -> Vec<(&'static str, String, String)> {
+    let used = &model.budget;
+    let seconds = |limit: Option<f64>| limit.map_or_else(|| "no limit".to_owned(), span);
+    let trials = used.limits.trials;
+    vec![
+        (
+            "trials",
+            used.trials.to_string(),
+            trials.map_or_else(|| "no limit".to_owned(), |limit| limit.to_string()),
+        ),
+        (
+            "wall time of trials",
+            span(used.wall_s),
+            seconds(used.limits.wall_s),
+        ),
+        (
+            "device time of trials",
+            span(used.device_s),
+            seconds(used.limits.device_s),
+        ),
+    ]
+}
+
+/// The last improvements, with what made them.
+fn improvements(model: &RunModel) -> Vec<String> {
+    let steps = &model.improvements;
+    let first = steps.len().saturating_sub(6);
+    steps
+        .iter()
+        .skip(first)
+        .filter_map(|step| {
+            let trial = model.trial(step.trial)?;
+            let value = Scale::of(step.value, &model.metric.unit).quantity(step.value);
+            Some(format!(
+                "{value} by trial {}, {}",
+                step.trial, trial.proposed.operator
+            ))
+        })
+        .collect()
+}
+
+fn failure_lines(model: &RunModel) -> Vec<FailureLine> {
+    failures(model)
+        .into_iter()
+        .map(|failure| FailureLine {
+            name: failure.name,
+            count: failure.count,
+            trial: failure.trial,
+            example: clip(&failure.example, EXAMPLE_LIMIT),
+            params: failure.params,
+        })
+        .collect()
+}
+
+fn beliefs(model: &RunModel) -> Vec<Belief> {
+    model
+        .snapshots
+        .iter()
+        .map(|snapshot| Belief {
+            candidate: snapshot.candidate.clone(),
+            space_size: snapshot.space_size.clone(),
+            insights: snapshot
+                .insights
+                .iter()
+                .map(|insight| InsightRow {
+                    statement: insight.statement.clone(),
+                    strength: format!("{:.2}", insight.strength),
+                    credit: format!("{:.2}", insight.credit),
+                    evidence: insight.evidence,
+                    source: insight.source.clone(),
+                })
+                .collect(),
+            operators: snapshot
+                .operators
+                .iter()
+                .map(|operator| OperatorRow {
+                    name: operator.name.clone(),
+                    proposals: operator.proposals,
+                    improvements: operator.improvements,
+                })
+                .collect(),
+        })
+        .collect()
+}
+
+/// What a profiler said of a candidate.
+#[derive(Serialize)]
+pub(super) struct Profile {
+    profiler: String,
+    label: String,
+    text: String,
+}
+
+/// The last profile of each candidate by each profiler.
+pub(super) fn profiles(model: &RunModel) -> Vec<Profile> {
+    let mut shown: Vec<&evo_journal::Profiled> = Vec::new();
+    for profile in &model.profiles {
+        let same = |other: &&evo_journal::Profiled| {
+            other.profiler == profile.profiler
+                && other.label == profile.label
+                && other.trial == profile.trial
+        };
+        shown.retain(|other| !same(other));
+        shown.push(profile);
+    }
+    shown
+        .into_iter()
+        .map(|profile| Profile {
+            profiler: profile.profiler.clone(),
+            label: match profile.trial {
+                Some(trial) => format!("{}, trial {trial}", profile.label),
+                None => profile.label.clone(),
+            },
+            text: match &profile.failure {
+                Some(failure) => format!("failed: {}", clip(failure, EXAMPLE_LIMIT)),
+                None => metrics(&profile.metrics),
+            },
+        })
+        .collect()
+}
