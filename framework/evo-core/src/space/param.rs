@@ -1,5 +1,7 @@
 //! Parameters and configurations: the plain data of a space.
 
+use std::fmt;
+
 use evo_types::Value;
 use serde::Serialize;
 
@@ -14,6 +16,25 @@ pub enum Role {
     Problem,
 }
 
+/// Who gave a parameter its one value, where it has been given one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FixedBy {
+    /// The problem names it.
+    Problem,
+    /// The run pins it.
+    Run,
+}
+
+impl fmt::Display for FixedBy {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Problem => "problem",
+            Self::Run => "run",
+        })
+    }
+}
+
 /// One parameter of a space.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Param {
@@ -23,14 +44,13 @@ pub struct Param {
     pub doc: String,
     /// The values in declared order: at least one, all of one type, no two equal.
     pub values: Vec<Value>,
-    /// The index of the value that a search starts from. For a parameter fixed by the problem,
-    /// the index of that value.
+    /// The index of the value that a search starts from. For a parameter that is not searched,
+    /// the index of its one value.
     pub default: u32,
     /// Who decides the value.
     pub role: Role,
-    /// Whether the problem named the value of this [`Role::Problem`] parameter; otherwise it is
-    /// held at its declared default.
-    pub fixed_by_problem: bool,
+    /// Who fixed the value. A [`Role::Problem`] parameter that nobody fixed is held at its default.
+    pub fixed: Option<FixedBy>,
     /// The text of the condition under which the parameter exists, if it has one.
     pub when: Option<String>,
 }
@@ -53,17 +73,18 @@ impl Param {
 
     /// The index of a value. An integer also finds an equal float.
     pub fn index_of(&self, value: &Value) -> Option<u32> {
-        let found = self.values.iter().position(|own| match (own, value) {
-            (Value::Float(own), Value::Int(given)) => *own == *given as f64,
-            _ => own == value,
-        });
+        let found = self.values.iter().position(|own| super::values::same(own, value));
         found.and_then(|index| u32::try_from(index).ok())
     }
 
-    /// Whether a search chooses this parameter: it is not fixed by the problem, and has at least
-    /// two values.
+    /// Whether the parameter keeps one value throughout a search.
+    pub fn held(&self) -> bool {
+        self.role == Role::Problem || self.fixed.is_some()
+    }
+
+    /// Whether a search chooses this parameter: it is not held, and has at least two values.
     pub fn searched(&self) -> bool {
-        self.role == Role::Search && self.values.len() >= 2
+        !self.held() && self.values.len() >= 2
     }
 }
 
@@ -125,6 +146,14 @@ impl Count {
         match self {
             Self::Exact(count) => *count as f64,
             Self::Estimate { value, .. } => *value,
+        }
+    }
+
+    /// One standard error of the number: zero where it is exact.
+    pub fn std_error(&self) -> f64 {
+        match self {
+            Self::Exact(_) => 0.0,
+            Self::Estimate { std_error, .. } => *std_error,
         }
     }
 }
