@@ -25,6 +25,8 @@ pub enum Error {
     /// The evaluation is known to have taken too long: outcome `TimedOut`, after this many
     /// seconds. For objectives.
     TimedOut(u64),
+    /// A figure that cannot be true, such as a metric that is not finite: outcome `Implausible`.
+    Implausible(String),
     /// Anything else. From a kernel's launch it is a wrong result, elsewhere a crash.
     Failed(String),
     /// The plugin panicked; made by the framework's shims.
@@ -41,6 +43,7 @@ impl Error {
             Self::OutOfMemory(message) => ("out_of_memory", message.clone(), ""),
             Self::WrongResult(message) => ("wrong_result", message.clone(), ""),
             Self::TimedOut(seconds) => ("timed_out", seconds.to_string(), ""),
+            Self::Implausible(message) => ("implausible", message.clone(), ""),
             Self::Failed(message) => ("failed", message.clone(), ""),
             Self::Panicked(message) => ("panicked", message.clone(), ""),
         };
@@ -62,6 +65,7 @@ impl Error {
             Some("out_of_memory") => Self::OutOfMemory(message),
             Some("wrong_result") => Self::WrongResult(message),
             Some("timed_out") => Self::TimedOut(message.parse().unwrap_or(0)),
+            Some("implausible") => Self::Implausible(message),
             Some("panicked") => Self::Panicked(message),
             Some(_) => Self::Failed(message),
             None => Self::Failed(format!("the plugin returned an unreadable error: {text}")),
@@ -77,6 +81,7 @@ impl fmt::Display for Error {
             Self::OutOfMemory(message) => write!(formatter, "out of memory: {message}"),
             Self::WrongResult(message) => write!(formatter, "wrong result: {message}"),
             Self::TimedOut(seconds) => write!(formatter, "timed out after {seconds} s"),
+            Self::Implausible(message) => write!(formatter, "implausible: {message}"),
             Self::Failed(message) => formatter.write_str(message),
             Self::Panicked(message) => write!(formatter, "panicked {message}"),
         }
@@ -112,6 +117,7 @@ mod tests {
             Error::OutOfMemory("o".into()),
             Error::WrongResult("w".into()),
             Error::TimedOut(3),
+            Error::Implausible("i".into()),
             Error::Failed("f".into()),
             Error::Panicked("at x.rs:1".into()),
         ];

@@ -326,7 +326,7 @@ impl RawObjective for ObjectiveShim {
 /// JSON has no NaN: a metric that is not finite is an error with the metric's name.
 fn check_finite(metrics: &[Metric]) -> Result<(), Error> {
     match metrics.iter().find(|metric| !metric.is_finite()) {
-        Some(metric) => Err(Error::Failed(format!(
+        Some(metric) => Err(Error::Implausible(format!(
             "the metric `{}` is {}, which is no finite number",
             metric.name, metric.value
         ))),

@@ -1,1 +1,49 @@
-//! evo-worker
+//! The child process that loads plugins, verifies, measures and profiles.
+//!
+//! The `evo` program never loads a plugin. It starts one worker for each device and speaks to it
+//! through a socket in the messages of [`evo_wire`]; what a plugin does wrong becomes an outcome,
+//! and what kills the process is seen by the program from outside.
+//!
+//! A worker serves one request at a time, on one thread. Whatever happens to a candidate, each
+//! request gets exactly one final reply, and before it a [`Progress`](evo_wire::Reply::Progress)
+//! at the start of each phase.
+//!
+//! | module | is |
+//! |---|---|
+//! | `start`, `serve` | process set-up; the loop that reads requests and answers them |
+//! | `device` | what this machine is: the facts that constraints name |
+//! | `loader` | plugin files: checked, opened, asked who they are |
+//! | `component` | safe calls to kernels, problems and instances |
+//! | `memory`, `element` | guarded buffers; element types, poison patterns |
+//! | `judge`, `verify` | one output against its reference; all checks of a candidate |
+//! | `clock`, `lane`, `timing` | clock and disturbances; buffer sets to rotate over; samples |
+//! | `recheck`, `peaks` | verification after the timing; what the device can do at most |
+//! | `measure`, `compare` | one candidate from build to outcome; several, interleaved |
+//! | `objective`, `profile` | what is no kernel; profiling passes |
+
+mod build;
+mod clock;
+mod compare;
+mod component;
+mod device;
+mod element;
+mod fault;
+mod judge;
+mod lane;
+mod loader;
+mod measure;
+mod memory;
+mod objective;
+mod peaks;
+mod profile;
+mod recheck;
+mod serve;
+mod start;
+mod timing;
+mod verify;
+
+pub use serve::run;
+pub use start::main;
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("the worker needs Linux: process limits, /proc and immediate symbol binding");

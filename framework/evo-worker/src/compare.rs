@@ -1,0 +1,310 @@
+//! Several candidates, verified one by one and then measured interleaved, so that drift of the
+//! machine falls on all of them alike.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use evo_stats::{Decision, StoppingRule};
+use evo_types::{Measurement, Outcome, Phase};
+use evo_wire::{CompareItem, CompareJob, ComparedItem};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+use crate::build;
+use crate::clock::{self, Disturbance};
+use crate::component::{Built, Kernel, Problem};
+use crate::fault::Fault;
+use crate::judge;
+use crate::lane::{self, Lane};
+use crate::measure::{self, Taken, check_plausible, thoroughness};
+use crate::recheck::recheck;
+use crate::serve::{Reporter, Worker};
+use crate::timing::{self, Timing};
+use crate::verify::{Candidate, Verified, derive_seed, fresh_seed, verify};
+
+/// A candidate that passed verification.
+struct Runner<'a> {
+    /// Position in the job.
+    item: usize,
+    source: &'a CompareItem,
+    kernel: Kernel,
+    built: Rc<Built>,
+    verified: Verified,
+}
+
+/// A candidate that is being timed.
+struct Racer {
+    lane: Lane,
+    launches: u32,
+    rule: StoppingRule,
+    converged: bool,
+    failed: Option<Fault>,
+}
+
+/// Verifies all, measures all round by round, verifies all again.
+///
+/// # Errors
+/// What broke; what a candidate does wrong becomes that candidate's outcome.
+pub(crate) fn compare(
+    worker: &mut Worker,
+    reporter: &mut Reporter<'_>,
+    job: &CompareJob,
+) -> Result<Vec<ComparedItem>, Fault> {
+    measure::check_settings(&job.settings)?;
+    let problem = worker.problem(&job.problem)?;
+    let mut outcomes: Vec<Option<Outcome>> = job.items.iter().map(|_| None).collect();
+    let mut runners = Vec::new();
+    for (item, source) in job.items.iter().enumerate() {
+        reporter.item(Some(item));
+        match qualify(worker, reporter, job, &problem, item, source) {
+            Ok(runner) => runners.push(runner),
+            Err(fault) => put(&mut outcomes, item, outcome(fault)?),
+        }
+    }
+    let timed = time_all(worker, reporter, job, &problem, &runners, &mut outcomes)?;
+    for (runner, mut racer, timing) in timed {
+        reporter.item(Some(runner.item));
+        let result = finish(worker, reporter, job, &problem, runner, &mut racer, timing);
+        let result = match result {
+            Ok(measurement) => Outcome::Measured(measurement),
+            Err(fault) => {
+                // The kernel may still be at work: its buffers must outlive it.
+                std::mem::forget(racer);
+                outcome(fault)?
+            }
+        };
+        put(&mut outcomes, runner.item, result);
+    }
+    reporter.item(None);
+    job.items
+        .iter()
+        .zip(outcomes)
+        .map(|(source, outcome)| {
+            Ok(ComparedItem {
+                label: source.label.clone(),
+                outcome: outcome.ok_or_else(|| Fault::internal("a candidate was forgotten"))?,
+            })
+        })
+        .collect()
+}
+
+fn put(outcomes: &mut [Option<Outcome>], item: usize, outcome: Outcome) {
+    if let Some(place) = outcomes.get_mut(item) {
+        *place = Some(outcome);
+    }
+}
+
+/// The outcome of a candidate's fault; any other fault ends the comparison.
+fn outcome(fault: Fault) -> Result<Outcome, Fault> {
+    match fault {
+        Fault::Outcome(outcome) => Ok(*outcome),
+        fault => Err(fault),
+    }
+}
+
+fn qualify<'a>(
+    worker: &mut Worker,
+    reporter: &mut Reporter<'_>,
+    job: &CompareJob,
+    problem: &Problem,
+    item: usize,
+    source: &'a CompareItem,
+) -> Result<Runner<'a>, Fault> {
+    let kernel = worker.kernel(&source.kernel)?;
+    reporter.phase(Phase::Accept)?;
+    build::check_request(&kernel, &source.request)?;
+    build::accept(&kernel, &source.request)?;
+    reporter.phase(Phase::Build)?;
+    let built = worker
+        .builder
+        .build_accepted(&kernel, &source.request)?
+        .built;
+    reporter.phase(Phase::Verify)?;
+    let candidate = Candidate {
+        problem,
+        kernel: &kernel,
+        request: &source.request,
+        built: &built,
+    };
+    let seed = derive_seed(job.seed, "item", item as u64);
+    let how = thoroughness(seed, &job.settings);
+    let verified = verify(&candidate, &mut worker.builder, how)?;
+    Ok(Runner {
+        item,
+        source,
+        kernel,
+        built,
+        verified,
+    })
+}
+
+type Timed<'a, 'b> = Vec<(&'b Runner<'a>, Racer, Timing)>;
+
+/// Warms every candidate up, then takes one sample of each in every round.
+fn time_all<'a, 'b>(
+    worker: &mut Worker,
+    reporter: &mut Reporter<'_>,
+    job: &CompareJob,
+    problem: &Problem,
+    runners: &'b [Runner<'a>],
+    outcomes: &mut [Option<Outcome>],
+) -> Result<Timed<'a, 'b>, Fault> {
+    let mut field: Vec<(&Runner<'_>, Racer)> = Vec::new();
+    for runner in runners {
+        reporter.item(Some(runner.item));
+        match warm(worker, reporter, job, problem, runner, runners.len()) {
+            Ok(racer) => field.push((runner, racer)),
+            Err(fault) => put(outcomes, runner.item, outcome(fault)?),
+        }
+    }
+    reporter.item(None);
+    reporter.phase(Phase::Measure)?;
+    let mut racers: Vec<&mut Racer> = field.iter_mut().map(|(_, racer)| racer).collect();
+    let run = run_rounds(&mut racers, job)?;
+    let mut timed = Vec::new();
+    for (runner, mut racer) in field {
+        if let Some(fault) = racer.failed.take() {
+            put(outcomes, runner.item, outcome(fault)?);
+            std::mem::forget(racer);
+            continue;
+        }
+        let timing = Timing {
+            samples: racer.rule.samples().to_vec(),
+            launches_per_sample: racer.launches,
+            disturbed: run.disturbed,
+            converged: racer.converged,
+            raced_out: false,
+            seconds: run.seconds,
+        };
+        timed.push((runner, racer, timing));
+    }
+    Ok(timed)
+}
+
+fn warm(
+    worker: &mut Worker,
+    reporter: &mut Reporter<'_>,
+    job: &CompareJob,
+    problem: &Problem,
+    runner: &Runner<'_>,
+    lanes: usize,
+) -> Result<Racer, Fault> {
+    reporter.phase(Phase::Load)?;
+    let candidate = runner.candidate(problem);
+    let mut lane = Lane::new(&candidate, &runner.verified.content, lane::share(lanes))?;
+    reporter.phase(Phase::Measure)?;
+    let launches = timing::warm_up(&mut lane, &job.settings, worker.clock_resolution())?;
+    Ok(Racer {
+        lane,
+        launches,
+        rule: timing::stopping_rule(&job.settings, None)?,
+        converged: false,
+        failed: None,
+    })
+}
+
+impl Runner<'_> {
+    fn candidate<'c>(&'c self, problem: &'c Problem) -> Candidate<'c> {
+        Candidate {
+            problem,
+            kernel: &self.kernel,
+            request: &self.source.request,
+            built: &self.built,
+        }
+    }
+}
+
+struct Run {
+    disturbed: usize,
+    seconds: f64,
+}
+
+/// Rounds until every interval is narrow, or the budget of rounds or time is spent.
+fn run_rounds(racers: &mut [&mut Racer], job: &CompareJob) -> Result<Run, Fault> {
+    let settings = &job.settings;
+    let mut rng = ChaCha8Rng::seed_from_u64(derive_seed(job.seed, "order", 0));
+    let mut disturbance = Disturbance::new(timing::retakes(settings));
+    // The time of the settings is meant for each candidate.
+    let limit = settings.max_seconds * racers.len().max(1) as f64;
+    let start = Instant::now();
+    let mut rounds = 0;
+    let mut order: Vec<usize> = (0..racers.len()).collect();
+    loop {
+        order.shuffle(&mut rng);
+        let before = clock::preemptions();
+        let round = take_round(racers, &order);
+        if round.is_empty() {
+            break;
+        }
+        let elapsed = start.elapsed().as_secs_f64();
+        if disturbance.retake(clock::preemptions() - before) && elapsed < limit {
+            continue;
+        }
+        rounds += 1;
+        for (index, sample) in round {
+            let Some(racer) = racers.get_mut(index) else {
+                continue;
+            };
+            let decision = racer.rule.push(sample, 0.0).map_err(timing::of_stats)?;
+            racer.converged |= decision == Decision::Converged;
+        }
+        let mut running = racers.iter().filter(|racer| racer.failed.is_none());
+        let all_narrow = running.all(|racer| racer.converged);
+        if all_narrow || rounds >= settings.max_samples || elapsed >= limit {
+            break;
+        }
+    }
+    Ok(Run {
+        disturbed: disturbance.disturbed(),
+        seconds: start.elapsed().as_secs_f64(),
+    })
+}
+
+/// One sample, in microseconds per launch, of every candidate that still runs.
+fn take_round(racers: &mut [&mut Racer], order: &[usize]) -> Vec<(usize, f64)> {
+    let mut round = Vec::with_capacity(order.len());
+    for index in order {
+        let Some(racer) = racers.get_mut(*index) else {
+            continue;
+        };
+        if racer.failed.is_some() {
+            continue;
+        }
+        let launches = racer.launches;
+        // The first launch after another candidate's is not timed.
+        let sample = racer.lane.time(1).and_then(|_| racer.lane.time(launches));
+        match sample {
+            Ok(seconds) => round.push((*index, seconds / f64::from(launches) * 1e6)),
+            Err(fault) => racer.failed = Some(fault),
+        }
+    }
+    round
+}
+
+fn finish(
+    worker: &mut Worker,
+    reporter: &mut Reporter<'_>,
+    job: &CompareJob,
+    problem: &Problem,
+    runner: &Runner<'_>,
+    racer: &mut Racer,
+    timing: Timing,
+) -> Result<Measurement, Fault> {
+    reporter.phase(Phase::Measure)?;
+    let candidate = runner.candidate(problem);
+    let mut taken = Taken {
+        end_to_end: timing::time_end_to_end(&mut racer.lane, &timing)?,
+        timing,
+        figures: runner.verified.figures.clone(),
+        sets: racer.lane.sets(),
+    };
+    check_plausible(worker, &runner.source.request.problem, &taken.timing)?;
+    reporter.phase(Phase::Recheck)?;
+    let seed = fresh_seed();
+    let all_rows = job.settings.check_all_rows;
+    let content = &runner.verified.content;
+    let figures = recheck(&candidate, &mut racer.lane, content, seed, all_rows)?;
+    judge::merge(&mut taken.figures, &figures);
+    measure::measurement(&candidate, taken, seed)
+}

@@ -1,0 +1,161 @@
+//! Calls to the parts of plugins, with documents as JSON and errors as values.
+
+use std::rc::Rc;
+
+use abi_stable::std_types::RSlice;
+use evo_plugin::__private::host;
+use evo_plugin::abi::{
+    BoxedInstance, BoxedKernel, BoxedProblem, RawArtifact, RawResult, RawTensor,
+};
+use evo_plugin::{Error, Rows};
+use evo_types::{Artifact, BuildRequest, KernelInfo, Params, ProblemSpec};
+use serde::Serialize;
+
+use crate::loader::LoadedPlugin;
+use crate::memory::{BufferSet, Expected, OutOfMemory};
+
+fn json(value: &impl Serialize) -> Result<String, Error> {
+    serde_json::to_string(value)
+        .map_err(|error| Error::Failed(format!("a document cannot be written: {error}")))
+}
+
+impl From<OutOfMemory> for Error {
+    fn from(error: OutOfMemory) -> Self {
+        Self::OutOfMemory(error.0)
+    }
+}
+
+/// A kernel of a plugin.
+pub(crate) struct Kernel {
+    raw: BoxedKernel,
+    pub(crate) info: KernelInfo,
+    /// Name and version of the plugin.
+    pub(crate) plugin: (String, String),
+}
+
+/// A built artifact, as document and as the boundary has it.
+#[derive(Clone)]
+pub(crate) struct Built {
+    pub(crate) artifact: Artifact,
+    pub(crate) raw: RawArtifact,
+}
+
+impl Kernel {
+    pub(crate) fn find(plugin: &Rc<LoadedPlugin>, name: &str) -> Result<Self, Error> {
+        let raw = host::result(plugin.raw.kernel(name.into()))?;
+        let info = plugin.info.kernels.iter().find(|info| info.name == name);
+        let info = info.cloned().ok_or_else(|| {
+            Error::Failed(format!("the plugin does not describe the kernel `{name}`"))
+        })?;
+        Ok(Self {
+            raw,
+            info,
+            plugin: (plugin.info.name.clone(), plugin.info.version.clone()),
+        })
+    }
+
+    pub(crate) fn accept(&self, request: &BuildRequest) -> Result<(), Error> {
+        host::result(self.raw.accept(json(request)?.as_str().into()))
+    }
+
+    pub(crate) fn build(&self, request: &BuildRequest) -> Result<Built, Error> {
+        let raw = host::result(self.raw.build(json(request)?.as_str().into()))?;
+        let artifact = host::from_raw(&raw)?;
+        Ok(Built { artifact, raw })
+    }
+
+    pub(crate) fn load(&self, built: &Built, request: &BuildRequest) -> Result<Instance, Error> {
+        let request = json(request)?;
+        let raw = host::result(self.raw.load(&built.raw, request.as_str().into()))?;
+        Ok(Instance { raw })
+    }
+}
+
+/// A loaded kernel.
+pub(crate) struct Instance {
+    raw: BoxedInstance,
+}
+
+impl Instance {
+    pub(crate) fn workspace_size(&self) -> Result<usize, Error> {
+        host::result(self.raw.workspace_size())
+    }
+
+    pub(crate) fn prepare(&mut self, set: &BufferSet) -> Result<(), Error> {
+        host::result(self.raw.prepare(RSlice::from_slice(set.raw_inputs())))
+    }
+
+    pub(crate) fn bind(&mut self, set: &BufferSet) -> Result<(), Error> {
+        host::result(self.raw.bind(set.io()))
+    }
+
+    pub(crate) fn launch(&mut self, set: &BufferSet) -> Result<(), Error> {
+        host::result(self.launch_raw(set))
+    }
+
+    /// As [`launch`](Self::launch), for handing the answer on to another plugin.
+    pub(crate) fn launch_raw(&mut self, set: &BufferSet) -> RawResult<()> {
+        self.raw.launch(set.io(), 0)
+    }
+}
+
+/// A problem of a plugin.
+pub(crate) struct Problem {
+    raw: BoxedProblem,
+    pub(crate) name: String,
+}
+
+impl Problem {
+    pub(crate) fn find(plugin: &Rc<LoadedPlugin>, name: &str) -> Result<Self, Error> {
+        let raw = host::result(plugin.raw.problem(name.into()))?;
+        Ok(Self {
+            raw,
+            name: name.to_owned(),
+        })
+    }
+
+    pub(crate) fn resolve(&self, fields: &Params) -> Result<ProblemSpec, Error> {
+        let text = host::result(self.raw.resolve(json(fields)?.as_str().into()))?;
+        serde_json::from_str(&text)
+            .map_err(|error| Error::Failed(format!("its answer cannot be read: {error}")))
+    }
+
+    pub(crate) fn fill(
+        &self,
+        spec: &ProblemSpec,
+        seed: u64,
+        distribution: &str,
+        set: &mut BufferSet,
+    ) -> Result<(), Error> {
+        let spec = json(spec)?;
+        let inputs = RSlice::from_slice(set.raw_inputs());
+        host::result(
+            self.raw
+                .fill(spec.as_str().into(), seed, distribution.into(), inputs),
+        )
+    }
+
+    /// The reference for the inputs of a set: all rows, or those in `rows`.
+    pub(crate) fn reference(
+        &self,
+        spec: &ProblemSpec,
+        set: &BufferSet,
+        rows: Option<&[u64]>,
+    ) -> Result<Vec<Vec<f64>>, Error> {
+        let mut expected = spec
+            .outputs()
+            .map(Expected::new)
+            .collect::<Result<Vec<_>, _>>()?;
+        let raw: Vec<RawTensor> = expected.iter_mut().map(Expected::raw).collect();
+        let (all, rows) = host::rows(rows.map_or(Rows::All, Rows::Some));
+        let text = json(spec)?;
+        host::result(self.raw.reference(
+            text.as_str().into(),
+            RSlice::from_slice(set.raw_inputs()),
+            all,
+            rows.as_rslice(),
+            RSlice::from_slice(&raw),
+        ))?;
+        Ok(expected.into_iter().map(Expected::into_values).collect())
+    }
+}

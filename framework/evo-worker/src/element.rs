@@ -1,0 +1,153 @@
+//! Element types: poison patterns and values as doubles.
+
+use evo_types::Dtype;
+use half::{bf16, f16};
+
+/// Two patterns that outputs are filled with before a launch. Both are NaN for floating-point
+/// types. Two, because one could be a value that the kernel wrote: an element that holds the
+/// first after a launch onto the first, and the second after a launch onto the second, was never
+/// written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Poison {
+    First,
+    Second,
+}
+
+/// The bytes of one poisoned element, of which the first `dtype.size()` count.
+fn pattern(dtype: Dtype, poison: Poison) -> [u8; 8] {
+    let (first, second): (u64, u64) = match dtype {
+        Dtype::F64 => (0x7ff8_dead_beef_0001, 0xfff8_5eed_cafe_0002),
+        Dtype::F32 => (0x7fc0_dead, 0xffc1_5eed),
+        Dtype::F16 => (0x7e5a, 0xfea5),
+        Dtype::Bf16 => (0x7fd5, 0xffea),
+        // The format has no other NaN than these two.
+        Dtype::F8E4m3 => (0x7f, 0xff),
+        Dtype::I64 => (0x5eed_dead_beef_0001, 0xa112_2152_4110_fffe),
+        Dtype::I32 => (0x5eed_dead, 0xa112_2152),
+        Dtype::I8 | Dtype::U8 => (0x5a, 0xa5),
+    };
+    let bits = match poison {
+        Poison::First => first,
+        Poison::Second => second,
+    };
+    let mut bytes = bits.to_le_bytes();
+    if cfg!(target_endian = "big") {
+        bytes[..dtype.size()].reverse();
+    }
+    bytes
+}
+
+/// Fills a buffer with poisoned elements.
+pub(crate) fn fill(bytes: &mut [u8], dtype: Dtype, poison: Poison) {
+    let size = dtype.size();
+    let pattern = pattern(dtype, poison);
+    for element in bytes.chunks_exact_mut(size) {
+        element.copy_from_slice(&pattern[..size]);
+    }
+}
+
+/// Whether an element still holds the poison.
+pub(crate) fn is_poison(element: &[u8], dtype: Dtype, poison: Poison) -> bool {
+    element == &pattern(dtype, poison)[..dtype.size()]
+}
+
+fn chunk<const N: usize>(element: &[u8]) -> [u8; N] {
+    element.first_chunk::<N>().copied().unwrap_or([0; N])
+}
+
+/// The elements of a buffer as doubles, appended to `out`.
+pub(crate) fn decode(bytes: &[u8], dtype: Dtype, out: &mut Vec<f64>) {
+    let elements = bytes.chunks_exact(dtype.size());
+    match dtype {
+        Dtype::F64 => out.extend(elements.map(|e| f64::from_ne_bytes(chunk(e)))),
+        Dtype::F32 => out.extend(elements.map(|e| f64::from(f32::from_ne_bytes(chunk(e))))),
+        Dtype::F16 => out.extend(elements.map(|e| f16::from_ne_bytes(chunk(e)).to_f64())),
+        Dtype::Bf16 => out.extend(elements.map(|e| bf16::from_ne_bytes(chunk(e)).to_f64())),
+        Dtype::F8E4m3 => out.extend(bytes.iter().map(|e| e4m3(*e))),
+        Dtype::I64 => out.extend(elements.map(|e| i64::from_ne_bytes(chunk(e)) as f64)),
+        Dtype::I32 => out.extend(elements.map(|e| f64::from(i32::from_ne_bytes(chunk(e))))),
+        Dtype::I8 => out.extend(bytes.iter().map(|e| f64::from(*e as i8))),
+        Dtype::U8 => out.extend(bytes.iter().map(|e| f64::from(*e))),
+    }
+}
+
+/// 8-bit float with 4 exponent and 3 mantissa bits, bias 7, no infinity, NaN at all ones
+/// (the "E4M3" of P. Micikevicius et al., "FP8 formats for deep learning", 2022).
+fn e4m3(bits: u8) -> f64 {
+    let sign = if bits & 0x80 == 0 { 1.0 } else { -1.0 };
+    let exponent = i32::from(bits >> 3 & 0xf);
+    let mantissa = f64::from(bits & 7);
+    match (exponent, bits & 7) {
+        (15, 7) => f64::NAN,
+        (0, _) => sign * mantissa * 2f64.powi(-9),
+        _ => sign * (1.0 + mantissa / 8.0) * 2f64.powi(exponent - 7),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(crate) const ALL: [Dtype; 9] = [
+        Dtype::F64,
+        Dtype::F32,
+        Dtype::F16,
+        Dtype::Bf16,
+        Dtype::F8E4m3,
+        Dtype::I64,
+        Dtype::I32,
+        Dtype::I8,
+        Dtype::U8,
+    ];
+
+    fn is_float(dtype: Dtype) -> bool {
+        !matches!(dtype, Dtype::I64 | Dtype::I32 | Dtype::I8 | Dtype::U8)
+    }
+
+    #[test]
+    fn poison_is_nan_and_the_two_differ() {
+        for dtype in ALL {
+            let size = dtype.size();
+            let mut bytes = vec![0u8; 5 * size];
+            for (poison, other) in [
+                (Poison::First, Poison::Second),
+                (Poison::Second, Poison::First),
+            ] {
+                fill(&mut bytes, dtype, poison);
+                for element in bytes.chunks_exact(size) {
+                    assert!(is_poison(element, dtype, poison), "{dtype:?}");
+                    assert!(!is_poison(element, dtype, other), "{dtype:?}");
+                }
+                let mut values = Vec::new();
+                decode(&bytes, dtype, &mut values);
+                assert_eq!(values.len(), 5);
+                assert!(values.iter().all(|value| value.is_nan() == is_float(dtype)));
+            }
+        }
+    }
+
+    #[test]
+    fn values_are_decoded() {
+        let mut out = Vec::new();
+        decode(&1.5f32.to_ne_bytes(), Dtype::F32, &mut out);
+        decode(&(-2.5f64).to_ne_bytes(), Dtype::F64, &mut out);
+        decode(&f16::from_f64(0.25).to_ne_bytes(), Dtype::F16, &mut out);
+        decode(&bf16::from_f64(-8.0).to_ne_bytes(), Dtype::Bf16, &mut out);
+        decode(&(-3i64).to_ne_bytes(), Dtype::I64, &mut out);
+        decode(&7i32.to_ne_bytes(), Dtype::I32, &mut out);
+        decode(&[0xff], Dtype::I8, &mut out);
+        decode(&[0xff], Dtype::U8, &mut out);
+        assert_eq!(out, [1.5, -2.5, 0.25, -8.0, -3.0, 7.0, -1.0, 255.0]);
+    }
+
+    #[test]
+    fn e4m3_has_the_published_landmarks() {
+        // Largest normal, smallest normal, largest and smallest subnormal of the paper's table.
+        assert_eq!(e4m3(0b0_1111_110), 448.0);
+        assert_eq!(e4m3(0b0_0001_000), 2f64.powi(-6));
+        assert_eq!(e4m3(0b0_0000_111), 0.875 * 2f64.powi(-6));
+        assert_eq!(e4m3(0b1_0000_001), -(2f64.powi(-9)));
+        assert_eq!(e4m3(0), 0.0);
+        assert!(e4m3(0x7f).is_nan() && e4m3(0xff).is_nan());
+    }
+}

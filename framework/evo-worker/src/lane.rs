@@ -1,0 +1,191 @@
+//! A candidate that is ready to be timed: enough buffer sets for the problem's cache policy, each
+//! with an instance of its own that is bound to it.
+
+use std::time::{Duration, Instant};
+
+use evo_plugin::Error;
+use evo_types::{CachePolicy, Phase};
+
+use crate::device;
+use crate::fault::{Fault, LaunchPlace, outcome_of, outcome_of_launch};
+use crate::verify::{Candidate, Content, Slot};
+
+/// Most buffer sets that launches rotate over.
+const MOST_SETS: usize = 16;
+/// Most bytes of all buffer sets together.
+const MOST_BYTES: usize = 1 << 30;
+/// The sets together exceed the last-level cache by this factor.
+const EXCESS: f64 = 1.5;
+
+/// Buffer sets, launched in turn.
+pub(crate) struct Lane {
+    slots: Vec<Slot>,
+    next: usize,
+    cache: CachePolicy,
+    prepares: bool,
+}
+
+impl Lane {
+    /// Loads and binds. Every set holds the same inputs, at other addresses.
+    ///
+    /// `share` is the part of the memory limit that this lane may use: 1 where it is alone.
+    ///
+    /// # Errors
+    /// The outcome of a candidate that failed.
+    pub(crate) fn new(
+        candidate: &Candidate<'_>,
+        content: &Content,
+        share: f64,
+    ) -> Result<Self, Fault> {
+        let spec = &candidate.request.problem;
+        let mut lane = Self {
+            slots: Vec::new(),
+            next: 0,
+            cache: spec.cache,
+            prepares: candidate.kernel.info.prepares,
+        };
+        lane.add(candidate, content)
+            .map_err(|error| Fault::from(outcome_of(error, Phase::Measure)))?;
+        let footprint = lane.slots.first().map_or(0, |slot| slot.set.footprint());
+        for _ in 1..sets(spec.cache, footprint, share) {
+            match lane.add(candidate, content) {
+                // Fewer sets are no fault of the candidate.
+                Err(Error::OutOfMemory(_)) => break,
+                added => added.map_err(|error| Fault::from(outcome_of(error, Phase::Measure)))?,
+            }
+        }
+        Ok(lane)
+    }
+
+    fn add(&mut self, candidate: &Candidate<'_>, content: &Content) -> Result<(), Error> {
+        let Candidate {
+            kernel,
+            built,
+            request,
+            ..
+        } = candidate;
+        let mut slot = Slot::new(kernel, built, request, false)?;
+        slot.set.set_inputs(&content.inputs);
+        slot.set.poison(crate::element::Poison::First);
+        if self.prepares {
+            slot.instance.prepare(&slot.set)?;
+        }
+        slot.instance.bind(&slot.set)?;
+        self.slots.push(slot);
+        Ok(())
+    }
+
+    pub(crate) fn slots(&mut self) -> &mut [Slot] {
+        &mut self.slots
+    }
+
+    pub(crate) fn sets(&self) -> usize {
+        self.slots.len()
+    }
+
+    fn turn(&mut self) -> Result<&mut Slot, Error> {
+        let turn = self.next % self.slots.len().max(1);
+        self.next = turn + 1;
+        self.slots
+            .get_mut(turn)
+            .ok_or_else(|| Error::Failed("the lane is empty".to_owned()))
+    }
+
+    /// Seconds that this many launches take together.
+    ///
+    /// # Errors
+    /// The outcome of a launch that failed.
+    pub(crate) fn time(&mut self, launches: u32) -> Result<f64, Fault> {
+        self.timed(launches).map_err(of_launch)
+    }
+
+    fn timed(&mut self, launches: u32) -> Result<f64, Error> {
+        if self.cache == CachePolicy::Flush {
+            let mut total = Duration::ZERO;
+            for _ in 0..launches {
+                let Slot { set, instance } = self.turn()?;
+                set.flush();
+                let start = Instant::now();
+                instance.launch(set)?;
+                total += start.elapsed();
+            }
+            return Ok(total.as_secs_f64());
+        }
+        let start = Instant::now();
+        for _ in 0..launches {
+            let Slot { set, instance } = self.turn()?;
+            instance.launch(set)?;
+        }
+        Ok(start.elapsed().as_secs_f64())
+    }
+
+    /// Seconds that this many executions take from inputs to result: with `prepare` and `bind`.
+    ///
+    /// # Errors
+    /// The outcome of a launch that failed.
+    pub(crate) fn time_end_to_end(&mut self, executions: u32) -> Result<f64, Fault> {
+        let prepares = self.prepares;
+        let flush = self.cache == CachePolicy::Flush;
+        let mut total = Duration::ZERO;
+        for _ in 0..executions {
+            let slot = self.turn().map_err(of_launch)?;
+            if flush {
+                slot.set.flush();
+            }
+            let start = Instant::now();
+            execute(slot, prepares).map_err(of_launch)?;
+            total += start.elapsed();
+        }
+        Ok(total.as_secs_f64())
+    }
+}
+
+fn execute(slot: &mut Slot, prepares: bool) -> Result<(), Error> {
+    let Slot { set, instance } = slot;
+    if prepares {
+        instance.prepare(set)?;
+    }
+    instance.bind(set)?;
+    instance.launch(set)
+}
+
+fn of_launch(error: Error) -> Fault {
+    let place = LaunchPlace {
+        phase: Phase::Measure,
+        seed: 0,
+    };
+    outcome_of_launch(error, place).into()
+}
+
+/// How many sets of this many bytes the policy wants and the limits allow.
+fn sets(cache: CachePolicy, footprint: usize, share: f64) -> usize {
+    if cache != CachePolicy::Rotate {
+        return 1;
+    }
+    let footprint = footprint.max(1);
+    let wanted = (device::caches().l3 as f64 * EXCESS / footprint as f64).ceil() as usize;
+    let available = usize::try_from(device::available_bytes()).unwrap_or(usize::MAX) / 4;
+    let limit = (MOST_BYTES.min(available) as f64 * share) as usize;
+    wanted.clamp(1, MOST_SETS).min((limit / footprint).max(1))
+}
+
+/// How many lanes of a comparison share the limit.
+pub(crate) fn share(lanes: usize) -> f64 {
+    1.0 / lanes.max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_rotation_takes_several_sets_and_within_bounds() {
+        assert_eq!(sets(CachePolicy::Hot, 1, 1.0), 1);
+        assert_eq!(sets(CachePolicy::Flush, 1, 1.0), 1);
+        assert_eq!(sets(CachePolicy::Rotate, 1, 1.0), MOST_SETS);
+        assert_eq!(sets(CachePolicy::Rotate, usize::MAX, 1.0), 1);
+        let l3 = device::caches().l3 as usize;
+        let count = sets(CachePolicy::Rotate, l3 / 4, 1.0);
+        assert!(count * (l3 / 4) > l3 || count == MOST_SETS);
+    }
+}

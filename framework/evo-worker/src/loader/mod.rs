@@ -1,0 +1,247 @@
+//! Loads plugins from a store of content-addressed files, several side by side, and never unloads
+//! one: code of a plugin may still be referred to by its threads and thread-local storage.
+
+mod elf;
+mod error;
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use abi_stable::library::{ROOT_MODULE_LOADER_NAME, lib_header_from_path};
+use evo_plugin::__private::host;
+use evo_plugin::abi::{BoxedPlugin, PluginRootRef};
+use evo_types::{ContentHash, InterfaceVersion, PluginInfo};
+use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+
+pub(crate) use error::LoadError;
+use error::from_library_error;
+
+/// A loaded plugin.
+pub(crate) struct LoadedPlugin {
+    pub(crate) raw: BoxedPlugin,
+    pub(crate) info: PluginInfo,
+}
+
+/// The loaded plugins, by content.
+pub(crate) struct Loader {
+    store: PathBuf,
+    origins: BTreeMap<ContentHash, String>,
+    loaded: BTreeMap<ContentHash, Rc<LoadedPlugin>>,
+}
+
+impl Loader {
+    pub(crate) fn new(store: PathBuf) -> Self {
+        Self {
+            store,
+            origins: BTreeMap::new(),
+            loaded: BTreeMap::new(),
+        }
+    }
+
+    /// Remembers where a file came from, for error messages.
+    pub(crate) fn set_origin(&mut self, hash: &ContentHash, origin: String) {
+        self.origins.insert(hash.clone(), origin);
+    }
+
+    /// The plugin with this content, loaded if it is not yet.
+    pub(crate) fn plugin(&mut self, hash: &ContentHash) -> Result<Rc<LoadedPlugin>, LoadError> {
+        match self.loaded.entry(hash.clone()) {
+            Entry::Occupied(entry) => Ok(Rc::clone(entry.get())),
+            Entry::Vacant(entry) => {
+                if !hash.is_well_formed() {
+                    return Err(LoadError::BadHash(hash.to_string()));
+                }
+                let path = self.store.join(format!("{hash}.so"));
+                let origin = self
+                    .origins
+                    .get(hash)
+                    .cloned()
+                    .unwrap_or_else(|| path.display().to_string());
+                let plugin = Rc::new(load(&path, hash, &origin)?);
+                Ok(Rc::clone(entry.insert(plugin)))
+            }
+        }
+    }
+}
+
+fn load(path: &Path, hash: &ContentHash, origin: &str) -> Result<LoadedPlugin, LoadError> {
+    check_file(path, hash, origin)?;
+    bind_now(path, origin)?;
+    let header =
+        lib_header_from_path(path).map_err(|error| from_library_error(origin, None, error))?;
+    let version = header.version_strings().to_string();
+    check_interface(&version, origin)?;
+    // Through the header, not through `load_from_file`, which hands back the first plugin of the
+    // process whatever file is asked for.
+    let root = header
+        .init_root_module::<PluginRootRef>()
+        .map_err(|error| from_library_error(origin, Some(&version), error))?;
+    let failed = |message: String| LoadError::Failed {
+        origin: origin.to_owned(),
+        message,
+    };
+    let raw = host::result((root.open())()).map_err(|error| failed(error.to_string()))?;
+    let text = host::result(raw.info()).map_err(|error| failed(error.to_string()))?;
+    let info: PluginInfo = serde_json::from_str(&text)
+        .map_err(|error| failed(format!("its description cannot be read: {error}")))?;
+    check_names(&info, origin)?;
+    Ok(LoadedPlugin { raw, info })
+}
+
+/// What can be known before the file is opened.
+fn check_file(path: &Path, hash: &ContentHash, origin: &str) -> Result<(), LoadError> {
+    let unreadable = |source| LoadError::Unreadable {
+        origin: origin.to_owned(),
+        path: path.to_owned(),
+        source,
+    };
+    if !fs::symlink_metadata(path).map_err(unreadable)?.is_file() {
+        return Err(LoadError::NotAFile {
+            origin: origin.to_owned(),
+            path: path.to_owned(),
+        });
+    }
+    let bytes = fs::read(path).map_err(unreadable)?;
+    let actual = ContentHash::of_bytes(&bytes);
+    if actual != *hash {
+        return Err(LoadError::Damaged {
+            origin: origin.to_owned(),
+            path: path.to_owned(),
+            actual: actual.to_string(),
+        });
+    }
+    elf::check(&bytes).map_err(|source| LoadError::NotALibrary {
+        origin: origin.to_owned(),
+        source,
+    })
+}
+
+/// Opens the library with every symbol bound at once, so that a missing one is an error here and
+/// not the end of the process at its first call, and looks for the plugin's entry.
+fn bind_now(path: &Path, origin: &str) -> Result<(), LoadError> {
+    // SAFETY: opening a library runs its initialisers: the process exists for that, and what
+    // they break is seen from outside as a crash.
+    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) };
+    let library = library.map_err(|error| LoadError::Open {
+        origin: origin.to_owned(),
+        message: chain(&error),
+    })?;
+    // SAFETY: only the presence of the symbol is asked for; it is not used through this type.
+    let entry = unsafe { library.get::<*const u8>(ROOT_MODULE_LOADER_NAME.as_bytes()) };
+    let found = entry.is_ok();
+    // Loaded for good, found or not: unloading code that ran initialisers is no safer.
+    std::mem::forget(library);
+    if found {
+        Ok(())
+    } else {
+        Err(LoadError::NotAPlugin {
+            origin: origin.to_owned(),
+        })
+    }
+}
+
+/// An error with its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// Compares the interface version ahead of the layout, whose mismatch says nothing to people.
+fn check_interface(theirs: &str, origin: &str) -> Result<(), LoadError> {
+    let major = theirs.split('.').next().unwrap_or_default();
+    if major.parse() == Ok(InterfaceVersion::CURRENT.major) {
+        return Ok(());
+    }
+    Err(LoadError::Interface {
+        origin: origin.to_owned(),
+        theirs: theirs.to_owned(),
+        ours: InterfaceVersion::CURRENT.to_string(),
+    })
+}
+
+/// Names become parts of paths and of reports.
+fn check_names(info: &PluginInfo, origin: &str) -> Result<(), LoadError> {
+    let kernels = info.kernels.iter().map(|it| ("a kernel", &it.name));
+    let problems = info.problems.iter().map(|it| ("a problem", &it.name));
+    let objectives = info.objectives.iter().map(|it| ("an objective", &it.name));
+    let profilers = info.profilers.iter().map(|it| ("a profiler", &it.name));
+    let bad = std::iter::once(("the plugin name", &info.name))
+        .chain(kernels)
+        .chain(problems)
+        .chain(objectives)
+        .chain(profilers)
+        .find(|(_, name)| !is_name(name));
+    match bad {
+        None => Ok(()),
+        Some((what, name)) => Err(LoadError::BadName {
+            origin: origin.to_owned(),
+            what,
+            name: name.chars().take(80).flat_map(char::escape_debug).collect(),
+        }),
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let ok = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    name.len() <= 64
+        && name.bytes().all(ok)
+        && name
+            .bytes()
+            .next()
+            .is_some_and(|b| b.is_ascii_alphanumeric())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_restricted() {
+        assert!(is_name("sdpa-cpu_1.2"));
+        for bad in ["", ".", "..", "-x", "a/b", "a b", "ä", &"x".repeat(65)] {
+            assert!(!is_name(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_in_the_store_is_refused_before_it_is_opened() {
+        let store = tempfile::tempdir().unwrap();
+        let mut loader = Loader::new(store.path().to_owned());
+        let bytes = b"no library";
+        let hash = ContentHash::of_bytes(bytes);
+        let path = store.path().join(format!("{hash}.so"));
+        loader.set_origin(&hash, "plugins/x.so".to_owned());
+        let mut error = || loader.plugin(&hash).err().unwrap();
+
+        assert!(matches!(error(), LoadError::Unreadable { .. }));
+        fs::create_dir(&path).unwrap();
+        assert!(matches!(error(), LoadError::NotAFile { .. }));
+        fs::remove_dir(&path).unwrap();
+        fs::write(&path, b"other bytes").unwrap();
+        assert!(matches!(error(), LoadError::Damaged { .. }));
+        fs::write(&path, bytes).unwrap();
+        assert!(matches!(error(), LoadError::NotALibrary { .. }));
+        assert!(
+            error()
+                .to_string()
+                .starts_with("the plugin plugins/x.so cannot be loaded: it is a text file")
+        );
+
+        let traversal: ContentHash = serde_json::from_str(r#""../../etc/passwd""#).unwrap();
+        assert!(matches!(
+            loader.plugin(&traversal),
+            Err(LoadError::BadHash(_))
+        ));
+    }
+}

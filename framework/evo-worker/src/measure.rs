@@ -1,0 +1,202 @@
+//! One candidate from build to outcome.
+
+use evo_stats::Summary;
+use evo_types::{Direction, ErrorFigures, Measurement, Metric, Outcome, Phase, ProblemSpec};
+use evo_wire::{MeasureJob, MeasureSettings};
+
+use crate::build;
+use crate::component::{Built, Kernel};
+use crate::fault::Fault;
+use crate::judge;
+use crate::lane::Lane;
+use crate::peaks;
+use crate::recheck::recheck;
+use crate::serve::{Reporter, Worker};
+use crate::timing::{self, Timing};
+use crate::verify::{Candidate, Thoroughness, fresh_seed, verify};
+
+/// Verifies, measures and verifies again.
+///
+/// # Errors
+/// The outcome of a candidate that failed, or what broke.
+pub(crate) fn measure(
+    worker: &mut Worker,
+    reporter: &mut Reporter<'_>,
+    job: &MeasureJob,
+) -> Result<Measurement, Fault> {
+    check_settings(&job.settings)?;
+    let problem = worker.problem(&job.problem)?;
+    let kernel = worker.kernel(&job.kernel)?;
+    reporter.phase(Phase::Accept)?;
+    build::check_request(&kernel, &job.request)?;
+    build::accept(&kernel, &job.request)?;
+    reporter.phase(Phase::Build)?;
+    let built = worker.builder.build_accepted(&kernel, &job.request)?.built;
+    let candidate = Candidate {
+        problem: &problem,
+        kernel: &kernel,
+        request: &job.request,
+        built: &built,
+    };
+    reporter.phase(Phase::Verify)?;
+    let verified = verify(
+        &candidate,
+        &mut worker.builder,
+        thoroughness(job.seed, &job.settings),
+    )?;
+    reporter.phase(Phase::Load)?;
+    let mut lane = Lane::new(&candidate, &verified.content, 1.0)?;
+    reporter.phase(Phase::Measure)?;
+    let resolution = worker.clock_resolution();
+    let timing = timing::time(&mut lane, &job.settings, job.incumbent, resolution)?;
+    let end_to_end = timing::time_end_to_end(&mut lane, &timing)?;
+    let mut taken = Taken {
+        timing,
+        end_to_end,
+        figures: verified.figures,
+        sets: lane.sets(),
+    };
+    check_plausible(worker, &job.request.problem, &taken.timing)?;
+    reporter.phase(Phase::Recheck)?;
+    let seed = fresh_seed();
+    let all_rows = job.settings.check_all_rows;
+    let checked = recheck(&candidate, &mut lane, &verified.content, seed, all_rows);
+    let figures = checked.inspect_err(|_| std::mem::forget(lane))?;
+    judge::merge(&mut taken.figures, &figures);
+    measurement(&candidate, taken, seed)
+}
+
+/// How much the settings ask to verify.
+pub(crate) fn thoroughness(seed: u64, settings: &MeasureSettings) -> Thoroughness {
+    Thoroughness {
+        seed,
+        seeds: settings.verify_seeds,
+        all_rows: settings.check_all_rows,
+    }
+}
+
+/// Refuses settings that make no sense before anything is launched.
+///
+/// # Errors
+/// Which setting it is.
+pub(crate) fn check_settings(settings: &MeasureSettings) -> Result<(), Fault> {
+    let seconds = [
+        ("max_seconds", settings.max_seconds),
+        ("min_sample_seconds", settings.min_sample_seconds),
+        ("warmup_seconds", settings.warmup_seconds),
+    ];
+    for (name, value) in seconds {
+        if !(0.0..=86_400.0).contains(&value) {
+            return Err(Fault::refused(format!(
+                "the setting `{name}` is {value}, but must be between 0 and 86400 seconds"
+            )));
+        }
+    }
+    timing::stopping_rule(settings, None).map(|_| ())
+}
+
+/// What was taken of a candidate.
+pub(crate) struct Taken {
+    pub(crate) timing: Timing,
+    pub(crate) end_to_end: Vec<f64>,
+    pub(crate) figures: ErrorFigures,
+    pub(crate) sets: usize,
+}
+
+/// Refuses a time that the machine cannot reach.
+///
+/// # Errors
+/// The outcome `Implausible`.
+pub(crate) fn check_plausible(
+    worker: &mut Worker,
+    spec: &ProblemSpec,
+    timing: &Timing,
+) -> Result<(), Fault> {
+    let summary = Summary::of(&timing.samples).map_err(timing::of_stats)?;
+    let seconds = summary.p50 / 1e6;
+    match peaks::implausible(worker.peaks(), spec, seconds) {
+        None => Ok(()),
+        Some(message) => Err(Outcome::Implausible { message }.into()),
+    }
+}
+
+/// The measurement with all its metrics.
+///
+/// # Errors
+/// The outcome `Implausible` where a metric is no finite number.
+pub(crate) fn measurement(
+    candidate: &Candidate<'_>,
+    taken: Taken,
+    recheck_seed: u64,
+) -> Result<Measurement, Fault> {
+    let Candidate {
+        kernel,
+        built,
+        request,
+        ..
+    } = candidate;
+    let metrics = metrics(&request.problem, built, &taken)?;
+    if let Some(metric) = metrics.iter().find(|metric| !metric.is_finite()) {
+        return Err(Outcome::Implausible {
+            message: format!(
+                "the metric `{}` is {}, which is no finite number",
+                metric.name, metric.value
+            ),
+        }
+        .into());
+    }
+    Ok(Measurement {
+        metrics,
+        error: Some(taken.figures),
+        execution: Some(execution(kernel, built, candidate)),
+        recheck_seed: Some(recheck_seed),
+        raced_out: taken.timing.raced_out,
+        converged: taken.timing.converged,
+    })
+}
+
+fn execution(kernel: &Kernel, built: &Built, candidate: &Candidate<'_>) -> evo_types::ContentHash {
+    build::execution(kernel, built, &candidate.request.config)
+}
+
+/// `kernel_time` first; then end-to-end time, throughput, how it was measured, and the resource
+/// figures of the artifact.
+fn metrics(spec: &ProblemSpec, built: &Built, taken: &Taken) -> Result<Vec<Metric>, Fault> {
+    let timing = &taken.timing;
+    let kernel_time = timing::time_metric("kernel_time", &timing.samples)?;
+    let median = kernel_time.value;
+    let count =
+        |name: &str, value: usize| Metric::new(name, "count", Direction::Info, value as f64);
+    let mut metrics = vec![
+        kernel_time,
+        timing::time_metric("end_to_end_time", &taken.end_to_end)?,
+    ];
+    if spec.flops > 0.0 && median > 0.0 {
+        // Operations per microsecond are millions per second.
+        let throughput = spec.flops / median / 1e3;
+        metrics.push(Metric::new(
+            "throughput",
+            "GFLOP/s",
+            Direction::Higher,
+            throughput,
+        ));
+    }
+    metrics.push(count(
+        "launches_per_sample",
+        timing.launches_per_sample as usize,
+    ));
+    metrics.push(count("buffer_sets", taken.sets));
+    metrics.push(count("disturbed_samples", timing.disturbed));
+    metrics.push(Metric::new(
+        "measure_seconds",
+        "s",
+        Direction::Info,
+        timing.seconds,
+    ));
+    for resource in &built.artifact.resources {
+        if metrics.iter().all(|metric| metric.name != resource.name) {
+            metrics.push(resource.clone());
+        }
+    }
+    Ok(metrics)
+}

@@ -1,0 +1,94 @@
+//! Profiling passes: a profiler of a plugin launches a candidate as often as it likes.
+
+use abi_stable::sabi_trait::TD_Opaque;
+use abi_stable::std_types::RString;
+use evo_plugin::__private::host;
+use evo_plugin::abi::{BoxedRunnable, RawArtifact, RawResult, RawRunnable, RawRunnable_TO};
+use evo_types::{Metric, Outcome, Phase};
+use evo_wire::ProfileJob;
+
+use crate::component::Built;
+use crate::fault::{Fault, outcome_of};
+use crate::serve::{Reporter, Worker};
+use crate::verify::Slot;
+
+/// The candidate as the profiler sees it.
+struct Runnable<'a> {
+    slot: Slot,
+    built: &'a Built,
+    request: &'a str,
+}
+
+impl RawRunnable for Runnable<'_> {
+    fn request(&self) -> RString {
+        self.request.into()
+    }
+
+    fn artifact(&self) -> RawArtifact {
+        self.built.raw.clone()
+    }
+
+    fn launch(&mut self) -> RawResult<()> {
+        let Slot { set, instance } = &mut self.slot;
+        instance.launch_raw(set)
+    }
+}
+
+/// Builds, loads and binds the candidate, and hands it to the profiler.
+///
+/// # Errors
+/// The outcome of a candidate that failed, or what the profiler said.
+pub(crate) fn profile(
+    worker: &mut Worker,
+    reporter: &mut Reporter<'_>,
+    job: &ProfileJob,
+) -> Result<Vec<Metric>, Fault> {
+    let plugin = worker.plugin(&job.profiler.plugin)?;
+    let refused = |error| Fault::refused(format!("the profiler `{}`: {error}", job.profiler.name));
+    let profiler =
+        host::result(plugin.raw.profiler(job.profiler.name.as_str().into())).map_err(refused)?;
+    let document = |value: Result<String, serde_json::Error>| {
+        value.map_err(|error| Fault::internal(format!("a document cannot be written: {error}")))
+    };
+    let device = document(serde_json::to_string(&job.request.device))?;
+    host::result(profiler.probe(device.as_str().into())).map_err(refused)?;
+    let problem = worker.problem(&job.problem)?;
+    let kernel = worker.kernel(&job.kernel)?;
+    reporter.phase(Phase::Build)?;
+    let built = worker.builder.build(&kernel, &job.request)?;
+    reporter.phase(Phase::Load)?;
+    let of = |error| Fault::from(outcome_of(error, Phase::Load));
+    let mut slot = Slot::new(&kernel, &built, &job.request, false).map_err(of)?;
+    let spec = &job.request.problem;
+    let distribution = spec.distributions.first().map_or("", String::as_str);
+    problem
+        .fill(spec, job.seed, distribution, &mut slot.set)
+        .map_err(|error| Fault::of_problem(&problem.name, "filling the inputs", error))?;
+    if kernel.info.prepares {
+        slot.instance.prepare(&slot.set).map_err(of)?;
+    }
+    slot.instance.bind(&slot.set).map_err(of)?;
+    reporter.phase(Phase::Profile)?;
+    let request = document(serde_json::to_string(&job.request))?;
+    let runnable = Runnable {
+        slot,
+        built: &built,
+        request: &request,
+    };
+    let boxed: BoxedRunnable<'_> = RawRunnable_TO::from_value(runnable, TD_Opaque);
+    let text = host::result(profiler.profile(boxed)).map_err(|error| match error {
+        evo_plugin::Error::Panicked(_) | evo_plugin::Error::Implausible(_) => {
+            Fault::from(outcome_of(error, Phase::Profile))
+        }
+        error => refused(error),
+    })?;
+    let metrics: Vec<Metric> = serde_json::from_str(&text)
+        .map_err(|error| refused(format!("its answer cannot be read: {error}").into()))?;
+    match metrics.iter().find(|metric| !metric.is_finite()) {
+        None => Ok(metrics),
+        Some(metric) => Err(Outcome::Implausible {
+            message: format!("the metric `{}` is no finite number", metric.name),
+        }
+        .into()),
+    }
+}

@@ -1,0 +1,288 @@
+//! Reads requests and answers them, one at a time.
+
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Instant;
+
+use evo_plugin::Error;
+use evo_types::{BuildRequest, ContentHash, Outcome, Phase};
+use evo_wire::{
+    ComponentRef, Envelope, FailureKind, FrameError, PROTOCOL, Reply, Request, read_frame,
+    write_frame,
+};
+
+use crate::build::{self, Builder};
+use crate::component::{Kernel, Problem};
+use crate::fault::{Fault, cap_log};
+use crate::loader::{LoadedPlugin, Loader};
+use crate::objective::{self, Objectives};
+use crate::peaks::{self, Peaks};
+use crate::{clock, compare, device, measure, profile};
+
+/// Serves a host until it closes the channel.
+///
+/// Returns success when the host closed it between two requests, and 2 when the channel broke or
+/// carried something else than this protocol.
+pub fn run(mut channel: UnixStream) -> ExitCode {
+    let mut worker = Worker::default();
+    loop {
+        let envelope: Envelope<Request> = match read_frame(&mut channel) {
+            Ok(envelope) => envelope,
+            Err(FrameError::Closed) => return ExitCode::SUCCESS,
+            Err(error) => {
+                // The number of the request is unknown; the host may be gone as well.
+                let body = Reply::Failed {
+                    kind: FailureKind::Protocol,
+                    message: format!("the worker cannot read a request: {error}"),
+                };
+                let _ = write_frame(&mut channel, &Envelope { id: 0, body });
+                return ExitCode::from(2);
+            }
+        };
+        let mut reporter = Reporter {
+            channel: &mut channel,
+            id: envelope.id,
+            item: None,
+        };
+        let answer = answer(&mut worker, &mut reporter, envelope.body);
+        let sent = match answer {
+            Ok(reply) => reporter.send(reply),
+            Err(Fault::Gone(error)) => Err(error),
+            Err(fault) => reporter.send(final_reply(fault)),
+        };
+        if sent.is_err() {
+            return ExitCode::from(2);
+        }
+    }
+}
+
+/// Answers one request; a panic of the worker itself becomes a failure, not the end.
+fn answer(
+    worker: &mut Worker,
+    reporter: &mut Reporter<'_>,
+    request: Request,
+) -> Result<Reply, Fault> {
+    let start = Instant::now();
+    let handled = catch_unwind(AssertUnwindSafe(|| worker.handle(reporter, request)));
+    match handled {
+        Ok(Err(Fault::Outcome(outcome))) => Ok(Reply::Outcome {
+            outcome,
+            device_seconds: start.elapsed().as_secs_f64(),
+        }),
+        Ok(result) => result,
+        Err(payload) => {
+            let text = payload
+                .downcast_ref::<&str>()
+                .map(|text| (*text).to_owned())
+                .or_else(|| payload.downcast_ref::<String>().cloned())
+                .unwrap_or_else(|| "(no message)".to_owned());
+            Err(Fault::internal(format!(
+                "the worker itself panicked: {text}; please report this with the run folder"
+            )))
+        }
+    }
+}
+
+fn final_reply(fault: Fault) -> Reply {
+    match fault {
+        Fault::Outcome(outcome) => Reply::Outcome {
+            outcome,
+            device_seconds: 0.0,
+        },
+        Fault::Failed { kind, message } => Reply::Failed { kind, message },
+        Fault::Gone(error) => Reply::Failed {
+            kind: FailureKind::Protocol,
+            message: error.to_string(),
+        },
+    }
+}
+
+/// Sends the replies to one request.
+pub(crate) struct Reporter<'a> {
+    channel: &'a mut UnixStream,
+    id: u64,
+    item: Option<usize>,
+}
+
+impl Reporter<'_> {
+    /// Sets the position in a comparison that the next phases are about.
+    pub(crate) fn item(&mut self, item: Option<usize>) {
+        self.item = item;
+    }
+
+    /// Says that a phase begins.
+    ///
+    /// # Errors
+    /// Where the host is gone.
+    pub(crate) fn phase(&mut self, phase: Phase) -> Result<(), Fault> {
+        let item = self.item;
+        self.send(Reply::Progress { phase, item })
+            .map_err(Fault::Gone)
+    }
+
+    fn send(&mut self, body: Reply) -> Result<(), FrameError> {
+        let id = self.id;
+        let sent = write_frame(self.channel, &Envelope { id, body });
+        // Nothing of a frame that is too large, or is no JSON, has been sent.
+        if let Err(error @ (FrameError::TooLarge(_) | FrameError::Message(_))) = sent {
+            let body = Reply::Failed {
+                kind: FailureKind::Internal,
+                message: format!("the answer could not be sent: {error}"),
+            };
+            return write_frame(self.channel, &Envelope { id, body });
+        }
+        sent
+    }
+}
+
+/// What the worker keeps between requests.
+#[derive(Default)]
+pub(crate) struct Worker {
+    loader: Option<Loader>,
+    pub(crate) builder: Builder,
+    pub(crate) objectives: Objectives,
+    peaks: Option<Option<Peaks>>,
+    clock_resolution: Option<f64>,
+}
+
+impl Worker {
+    fn handle(&mut self, reporter: &mut Reporter<'_>, request: Request) -> Result<Reply, Fault> {
+        match request {
+            Request::Hello {
+                protocol,
+                store,
+                cpus,
+            } => self.hello(protocol, store, &cpus),
+            Request::LoadPlugin { plugin, origin } => {
+                self.loader()?.set_origin(&plugin, origin);
+                let info = Box::new(self.plugin(&plugin)?.info.clone());
+                Ok(Reply::Plugin { info })
+            }
+            Request::ResolveProblem { problem, fields } => {
+                let found = self.problem(&problem)?;
+                let spec = found.resolve(&fields).map_err(|error| {
+                    Fault::refused(format!("the problem `{}`: {error}", problem.name))
+                })?;
+                let spec = Box::new(spec);
+                Ok(Reply::Problem { spec })
+            }
+            Request::OpenObjective {
+                objective,
+                settings,
+            } => {
+                let space = objective::open(self, &objective, &settings)?;
+                Ok(Reply::Objective { space })
+            }
+            Request::Build { kernel, request } => self.build(reporter, &kernel, &request),
+            Request::Measure(job) => {
+                let start = Instant::now();
+                let measurement = measure::measure(self, reporter, &job)?;
+                Ok(Reply::Outcome {
+                    outcome: Box::new(Outcome::Measured(measurement)),
+                    device_seconds: start.elapsed().as_secs_f64(),
+                })
+            }
+            Request::Compare(job) => {
+                let items = compare::compare(self, reporter, &job)?;
+                Ok(Reply::Compared { items })
+            }
+            Request::Evaluate {
+                objective,
+                settings,
+                config,
+            } => objective::evaluate(self, reporter, &objective, &settings, &config),
+            Request::Profile(job) => {
+                let metrics = profile::profile(self, reporter, &job)?;
+                Ok(Reply::Profiled { metrics })
+            }
+        }
+    }
+
+    fn hello(&mut self, protocol: u32, store: PathBuf, cpus: &[usize]) -> Result<Reply, Fault> {
+        if protocol != PROTOCOL {
+            return Err(Fault::failed(
+                FailureKind::Protocol,
+                format!(
+                    "`evo` speaks protocol {protocol} and its worker {PROTOCOL}: they are not of \
+                     the same build; install one version of `evo`"
+                ),
+            ));
+        }
+        if !cpus.is_empty() {
+            device::confine(cpus).map_err(Fault::refused)?;
+        }
+        self.loader = Some(Loader::new(store));
+        Ok(Reply::Hello {
+            protocol: PROTOCOL,
+            device: device::facts(),
+        })
+    }
+
+    fn build(
+        &mut self,
+        reporter: &mut Reporter<'_>,
+        kernel: &ComponentRef,
+        request: &BuildRequest,
+    ) -> Result<Reply, Fault> {
+        let kernel = self.kernel(kernel)?;
+        reporter.phase(Phase::Accept)?;
+        build::check_request(&kernel, request)?;
+        build::accept(&kernel, request)?;
+        reporter.phase(Phase::Build)?;
+        let finished = self.builder.build_accepted(&kernel, request)?;
+        let built = &finished.built;
+        Ok(Reply::Built {
+            execution: build::execution(&kernel, built, &request.config),
+            resources: built.artifact.resources.clone(),
+            log: cap_log(&built.artifact.log),
+            seconds: finished.seconds,
+        })
+    }
+
+    fn loader(&mut self) -> Result<&mut Loader, Fault> {
+        self.loader.as_mut().ok_or_else(|| {
+            Fault::failed(
+                FailureKind::Protocol,
+                "the first request must be `hello`: it says where plugins are",
+            )
+        })
+    }
+
+    /// A plugin, loaded if need be.
+    pub(crate) fn plugin(&mut self, hash: &ContentHash) -> Result<Rc<LoadedPlugin>, Fault> {
+        self.loader()?
+            .plugin(hash)
+            .map_err(|error| Fault::failed(FailureKind::Plugin, error.to_string()))
+    }
+
+    /// A kernel by plugin and name.
+    pub(crate) fn kernel(&mut self, component: &ComponentRef) -> Result<Kernel, Fault> {
+        let plugin = self.plugin(&component.plugin)?;
+        Kernel::find(&plugin, &component.name).map_err(|error| missing(&plugin, error))
+    }
+
+    /// A problem by plugin and name.
+    pub(crate) fn problem(&mut self, component: &ComponentRef) -> Result<Problem, Fault> {
+        let plugin = self.plugin(&component.plugin)?;
+        Problem::find(&plugin, &component.name).map_err(|error| missing(&plugin, error))
+    }
+
+    /// What this machine can do at most; measured once.
+    pub(crate) fn peaks(&mut self) -> Option<Peaks> {
+        *self.peaks.get_or_insert_with(peaks::measure)
+    }
+
+    /// The resolution of the clock in seconds; measured once.
+    pub(crate) fn clock_resolution(&mut self) -> f64 {
+        *self
+            .clock_resolution
+            .get_or_insert_with(clock::resolution_s)
+    }
+}
+
+fn missing(plugin: &LoadedPlugin, error: Error) -> Fault {
+    Fault::refused(format!("the plugin `{}`: {error}", plugin.info.name))
+}

@@ -1,0 +1,644 @@
+//! The checks of a candidate: fresh inputs, poisoned and guarded buffers, two launches, and the
+//! reference.
+//!
+//! An output cannot share memory with an input here, since the framework owns both; what is
+//! checked in its place is that the kernel left the description of its buffers alone.
+
+use std::time::{Duration, Instant};
+
+use evo_plugin::Error;
+use evo_types::{
+    BuildRequest, ContentHash, ErrorFigures, KernelInfo, Outcome, Params, Phase, ProblemSpec,
+    WrongKind, WrongResult, format_params,
+};
+use rand::seq::index;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::build::Builder;
+use crate::component::{Built, Instance, Kernel, Problem};
+use crate::element::Poison;
+use crate::fault::{Fault, LaunchPlace, outcome_of, outcome_of_launch};
+use crate::judge::{self, Finding, Output};
+use crate::memory::{BufferSet, Stray};
+
+/// Up to this many floating-point operations, every check computes the reference of every row.
+const SMALL_FLOPS: f64 = 2e8;
+/// Up to this many, the first check of a shape does, and the others draw rows.
+const FULL_FLOPS: f64 = 2e9;
+/// Rows drawn where not all are compared.
+const DRAWN_ROWS: usize = 256;
+/// How long a wrong output is watched for writes that come after the launch has returned.
+const LATE_WRITES: Duration = Duration::from_millis(60);
+/// Outputs of earlier checks that a wrong one is compared with.
+const REMEMBERED: usize = 2;
+
+/// A seed that a kernel cannot foresee: from the job's seed and the number of the check.
+pub(crate) fn derive_seed(seed: u64, purpose: &str, round: u64) -> u64 {
+    let hash = ContentHash::of_parts(&[
+        purpose.as_bytes(),
+        &seed.to_le_bytes(),
+        &round.to_le_bytes(),
+    ]);
+    let digits = hash.as_str().get(..16).unwrap_or_default();
+    u64::from_str_radix(digits, 16).unwrap_or(seed)
+}
+
+/// Buffers and the instance that is bound to them.
+pub(crate) struct Slot {
+    pub(crate) set: BufferSet,
+    pub(crate) instance: Instance,
+}
+
+impl Slot {
+    /// Loads an instance and gives it buffers.
+    pub(crate) fn new(
+        kernel: &Kernel,
+        built: &Built,
+        request: &BuildRequest,
+        odd: bool,
+    ) -> Result<Self, Error> {
+        let instance = kernel.load(built, request)?;
+        let workspace = instance.workspace_size()?;
+        let set = BufferSet::new(&request.problem, workspace, odd)?;
+        Ok(Self { set, instance })
+    }
+}
+
+/// One check to make.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Check<'a> {
+    pub(crate) phase: Phase,
+    /// The shape in words, for messages.
+    pub(crate) shape: &'a str,
+    pub(crate) distribution: &'a str,
+    pub(crate) seed: u64,
+    /// Whether every row is compared, however many there are.
+    pub(crate) all_rows: bool,
+    /// Whether `bind` is called again. It is not after the inputs were refilled in place: what
+    /// was computed there, against the rules, then shows.
+    pub(crate) bind: bool,
+    /// Whether a kernel that prepares is told to do so for these inputs.
+    pub(crate) prepare: bool,
+}
+
+/// The inputs of a check and what is right for them.
+#[derive(Clone)]
+pub(crate) struct Content {
+    pub(crate) inputs: Vec<Vec<u8>>,
+    pub(crate) expected: Vec<Vec<f64>>,
+    pub(crate) rows: Option<Vec<u64>>,
+}
+
+/// Why a check did not pass.
+pub(crate) enum Failed {
+    Wrong(Finding),
+    Fault(Fault),
+}
+
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<Finding> for Failed {
+    fn from(finding: Finding) -> Self {
+        Self::Wrong(finding)
+    }
+}
+
+/// Checks one kernel on one shape.
+pub(crate) struct Checker<'a> {
+    problem: &'a Problem,
+    spec: &'a ProblemSpec,
+    info: &'a KernelInfo,
+    /// Outputs of earlier checks, newest last: what a kernel that caches may hand back.
+    seen: Vec<Vec<Vec<u8>>>,
+}
+
+impl<'a> Checker<'a> {
+    /// # Errors
+    /// Where an output has no gate, or one that is no number.
+    pub(crate) fn new(
+        problem: &'a Problem,
+        spec: &'a ProblemSpec,
+        info: &'a KernelInfo,
+    ) -> Result<Self, Fault> {
+        for output in spec.outputs() {
+            let gate = spec.gate(&output.name).map(|gate| gate.relative_error);
+            if !gate.is_some_and(|gate| gate.is_finite() && gate >= 0.0) {
+                return Err(Fault::refused(format!(
+                    "the problem `{}` has no gate for its output `{}`: add one, so that a wrong \
+                     result can be told from a right one",
+                    problem.name, output.name
+                )));
+            }
+        }
+        Ok(Self {
+            problem,
+            spec,
+            info,
+            seen: Vec::new(),
+        })
+    }
+
+    /// Fills, launches twice, and judges.
+    ///
+    /// # Errors
+    /// The outcome of a candidate that failed, or what broke.
+    pub(crate) fn run(
+        &mut self,
+        slot: &mut Slot,
+        check: Check<'_>,
+    ) -> Result<(ErrorFigures, Content), Fault> {
+        let problem = self.problem;
+        problem
+            .fill(self.spec, check.seed, check.distribution, &mut slot.set)
+            .map_err(|error| {
+                let doing = format!("filling the inputs with `{}`", check.distribution);
+                Fault::of_problem(&problem.name, &doing, error)
+            })?;
+        let content = Content {
+            inputs: slot.set.inputs(),
+            expected: Vec::new(),
+            rows: None,
+        };
+        self.run_filled(slot, check, content)
+    }
+
+    /// As [`run`](Self::run), on inputs that are in the buffers already. A content without a
+    /// reference gets one.
+    pub(crate) fn run_filled(
+        &mut self,
+        slot: &mut Slot,
+        check: Check<'_>,
+        content: Content,
+    ) -> Result<(ErrorFigures, Content), Fault> {
+        let mut content = content;
+        match self.launch_and_judge(slot, check, &mut content) {
+            Ok(figures) => Ok((figures, content)),
+            Err(Failed::Fault(fault)) => Err(fault),
+            Err(Failed::Wrong(finding)) => Err(self.wrong(check, finding).into()),
+        }
+    }
+
+    fn launch_and_judge(
+        &mut self,
+        slot: &mut Slot,
+        check: Check<'_>,
+        content: &mut Content,
+    ) -> Result<ErrorFigures, Failed> {
+        let first = self.launch(slot, check, Poison::First, true, &content.inputs)?;
+        if content.expected.is_empty() {
+            self.add_reference(slot, check, content)?;
+        }
+        // The reference took a while: what changed since the launch returned came too late.
+        if !slot.set.outputs_equal(&first) {
+            return Err(late().into());
+        }
+        let second = self.launch(slot, check, Poison::Second, false, &content.inputs)?;
+        let judged = self.judge(content, &first, &second);
+        let finding = match judged {
+            Ok(figures) => {
+                self.remember(first);
+                return Ok(figures);
+            }
+            Err(finding) => finding,
+        };
+        if changes_late(&slot.set, &second) {
+            return Err(late().into());
+        }
+        if check.phase == Phase::Recheck && finding.untouched {
+            let message = "the timed launches wrote nothing: outputs that were poisoned after the \
+                           timing stayed so";
+            return Err(Finding::new(WrongKind::Cached, message).into());
+        }
+        if self.seen.contains(&first) && finding.wrong != WrongKind::Zeros {
+            return Err(Finding::new(
+                WrongKind::Cached,
+                "the output is byte for byte that of earlier inputs: the kernel did not compute \
+                 it anew",
+            )
+            .into());
+        }
+        Err(finding.into())
+    }
+
+    fn remember(&mut self, outputs: Vec<Vec<u8>>) {
+        if self.seen.len() == REMEMBERED {
+            self.seen.remove(0);
+        }
+        self.seen.push(outputs);
+    }
+
+    /// Launches onto poisoned outputs, and looks at everything but the values.
+    fn launch(
+        &self,
+        slot: &mut Slot,
+        check: Check<'_>,
+        poison: Poison,
+        fresh: bool,
+        inputs: &[Vec<u8>],
+    ) -> Result<Vec<Vec<u8>>, Failed> {
+        slot.set.poison(poison);
+        let prepare = check.prepare && fresh && self.info.prepares;
+        // A kernel that prepares may have moved what it made there.
+        let bind = prepare || (check.bind && fresh);
+        let launched = call(slot, prepare, bind);
+        let outputs = slot.set.outputs();
+        let place = LaunchPlace {
+            phase: check.phase,
+            seed: check.seed,
+        };
+        if let Some(found) = slot.set.stray() {
+            return Err(stray_write(&found.buffer, found.stray).into());
+        }
+        launched.map_err(|error| Fault::from(outcome_of_launch(error, place)))?;
+        if let Some((tensor, position)) = slot.set.changed_input(inputs) {
+            let message = format!("the input `{tensor}` was changed, first at byte {position}");
+            return Err(Finding::new(WrongKind::InputMutated, message).into());
+        }
+        if !slot.set.description_intact() {
+            let message = "the kernel changed the description of its buffers";
+            return Err(Finding::new(WrongKind::Aliased, message).into());
+        }
+        Ok(outputs)
+    }
+
+    fn add_reference(
+        &self,
+        slot: &Slot,
+        check: Check<'_>,
+        content: &mut Content,
+    ) -> Result<(), Fault> {
+        // Drawn now, after the launch.
+        let rows = self.draw_rows(check);
+        let expected = self
+            .problem
+            .reference(self.spec, &slot.set, rows.as_deref())
+            .map_err(|error| {
+                Fault::of_problem(&self.problem.name, "computing the reference", error)
+            })?;
+        for (output, values) in self.spec.outputs().zip(&expected) {
+            let columns = output.shape.last().copied().unwrap_or(1);
+            let finite = |start: usize| {
+                let row = start
+                    .checked_mul(columns)
+                    .and_then(|start| values.get(start..start.checked_add(columns)?));
+                row.is_some_and(|row| row.iter().all(|value| value.is_finite()))
+            };
+            let complete = match &rows {
+                None => values.iter().all(|value| value.is_finite()),
+                Some(rows) => rows.iter().all(|row| finite(*row as usize)),
+            };
+            if !complete {
+                return Err(Fault::refused(format!(
+                    "the reference of the problem `{}` for `{}` is not finite, or not complete \
+                     (inputs `{}`, seed {}): this is a fault in the problem",
+                    self.problem.name, output.name, check.distribution, check.seed
+                )));
+            }
+        }
+        content.expected = expected;
+        content.rows = rows;
+        Ok(())
+    }
+
+    /// The rows to compare, or `None` for all of them.
+    fn draw_rows(&self, check: Check<'_>) -> Option<Vec<u64>> {
+        let mut counts = self.spec.outputs().map(|output| {
+            let elements = output.elements().unwrap_or(0);
+            let columns = output.shape.last().copied().unwrap_or(1);
+            elements.checked_div(columns).unwrap_or(0)
+        });
+        let rows = counts.next().unwrap_or(0);
+        let unlike = counts.any(|other| other != rows);
+        if check.all_rows || unlike || rows <= DRAWN_ROWS {
+            return None;
+        }
+        let seed = derive_seed(check.seed, "rows", rand::random());
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let drawn = index::sample(&mut rng, rows, DRAWN_ROWS);
+        let mut drawn: Vec<u64> = drawn.into_iter().map(|row| row as u64).collect();
+        drawn.sort_unstable();
+        Some(drawn)
+    }
+
+    fn judge(
+        &self,
+        content: &Content,
+        first: &[Vec<u8>],
+        second: &[Vec<u8>],
+    ) -> Result<ErrorFigures, Finding> {
+        let bytes = first.iter().zip(second);
+        let outputs: Vec<Output<'_>> = self
+            .spec
+            .outputs()
+            .zip(&content.expected)
+            .zip(bytes)
+            .map(|((tensor, expected), (first, second))| Output {
+                tensor,
+                // `new` saw to it that there is one.
+                gate: self
+                    .spec
+                    .gate(&tensor.name)
+                    .map_or(0.0, |gate| gate.relative_error),
+                first,
+                second,
+                expected,
+                rows: content.rows.as_deref(),
+            })
+            .collect();
+        judge::judge(&outputs, self.info.deterministic)
+    }
+
+    /// The outcome of a finding, with where it was made.
+    pub(crate) fn wrong(&self, check: Check<'_>, finding: Finding) -> Outcome {
+        let after_timing = check.phase == Phase::Recheck;
+        let when = if after_timing {
+            ", after the timing"
+        } else {
+            ""
+        };
+        Outcome::WrongResult(WrongResult {
+            wrong: finding.wrong,
+            message: format!(
+                "{} (shape {}, inputs `{}`, seed {}{when})",
+                finding.message, check.shape, check.distribution, check.seed
+            ),
+            error: finding.figures,
+            seed: check.seed,
+            after_timing,
+        })
+    }
+}
+
+fn call(slot: &mut Slot, prepare: bool, bind: bool) -> Result<(), Error> {
+    let Slot { set, instance } = slot;
+    if prepare {
+        instance.prepare(set)?;
+    }
+    if bind {
+        instance.bind(set)?;
+    }
+    instance.launch(set)
+}
+
+fn late() -> Finding {
+    Finding::new(
+        WrongKind::LateWrite,
+        "an output changed after the launch had returned: work goes on in another thread",
+    )
+}
+
+fn stray_write(buffer: &str, stray: Stray) -> Finding {
+    let place = match stray {
+        Stray::Before(distance) => format!("{distance} bytes before the start"),
+        Stray::After(distance) => format!("{distance} bytes after the end"),
+    };
+    Finding::new(
+        WrongKind::OutOfBounds,
+        format!("a byte outside `{buffer}` was written: {place}"),
+    )
+}
+
+/// Watches wrong outputs for a while: were they only not there yet?
+fn changes_late(set: &BufferSet, outputs: &[Vec<u8>]) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < LATE_WRITES {
+        std::thread::sleep(LATE_WRITES / 12);
+        if !set.outputs_equal(outputs) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Everything that verification needs to know of a candidate.
+pub(crate) struct Candidate<'a> {
+    pub(crate) problem: &'a Problem,
+    pub(crate) kernel: &'a Kernel,
+    pub(crate) request: &'a BuildRequest,
+    pub(crate) built: &'a Built,
+}
+
+/// What verification hands on to the measurement.
+pub(crate) struct Verified {
+    pub(crate) figures: ErrorFigures,
+    /// The inputs of the last ordinary check of the main shape, with their reference.
+    pub(crate) content: Content,
+}
+
+/// How much is verified.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Thoroughness {
+    pub(crate) seed: u64,
+    pub(crate) seeds: u32,
+    pub(crate) all_rows: bool,
+}
+
+/// Verifies a candidate on its own shape and on the extra ones.
+///
+/// # Errors
+/// The outcome of a candidate that failed, or what broke.
+pub(crate) fn verify(
+    candidate: &Candidate<'_>,
+    builder: &mut Builder,
+    how: Thoroughness,
+) -> Result<Verified, Fault> {
+    let spec = &candidate.request.problem;
+    let (ordinary, adversarial) = spec.distributions.split_first().ok_or_else(|| {
+        Fault::refused(format!(
+            "the problem `{}` names no input distribution",
+            candidate.problem.name
+        ))
+    })?;
+    let mut rounds = 0u64;
+    let mut next_seed = || {
+        rounds += 1;
+        derive_seed(how.seed, "verify", rounds)
+    };
+    let mut figures = judge::no_figures();
+    let main = Shape::of(spec, "as ranked");
+    let mut content = None;
+    {
+        let mut shape = Verification::new(candidate, main, how)?;
+        for round in 0..how.seeds.max(1) {
+            content = Some(shape.check(ordinary, next_seed(), &mut figures)?);
+            if round == 0 {
+                for distribution in adversarial {
+                    shape.check(distribution, next_seed(), &mut figures)?;
+                }
+            }
+        }
+    }
+    for changes in &spec.extra_shapes {
+        let label = format_params(changes);
+        let request = extra_request(candidate, changes, &label)?;
+        let built = builder
+            .build(candidate.kernel, &request)
+            .map_err(|fault| with_shape(fault, &label))?;
+        let extra = Candidate {
+            request: &request,
+            built: &built,
+            ..*candidate
+        };
+        let shape = Shape::of(&request.problem, &label);
+        let mut shape =
+            Verification::new(&extra, shape, how).map_err(|fault| with_shape(fault, &label))?;
+        shape.check(ordinary, next_seed(), &mut figures)?;
+    }
+    let content = content.ok_or_else(|| Fault::internal("no check was made"))?;
+    Ok(Verified { figures, content })
+}
+
+/// The request for an extra shape: the same configuration, other fields.
+fn extra_request(
+    candidate: &Candidate<'_>,
+    changes: &Params,
+    label: &str,
+) -> Result<BuildRequest, Fault> {
+    let mut fields = candidate.request.problem.fields.clone();
+    fields.extend(changes.clone());
+    let problem = candidate.problem.resolve(&fields).map_err(|error| {
+        let doing = format!("resolving its extra shape {label}");
+        Fault::of_problem(&candidate.problem.name, &doing, error)
+    })?;
+    Ok(BuildRequest {
+        problem,
+        ..candidate.request.clone()
+    })
+}
+
+/// Says on which extra shape it happened.
+fn with_shape(fault: Fault, label: &str) -> Fault {
+    let Fault::Outcome(mut outcome) = fault else {
+        return fault;
+    };
+    match outcome.as_mut() {
+        Outcome::Rejected { reason: text, .. }
+        | Outcome::BuildFailed { message: text, .. }
+        | Outcome::Crashed { message: text, .. }
+        | Outcome::OutOfMemory { message: text, .. } => {
+            *text = format!("on the extra shape {label}: {text}");
+        }
+        _ => {}
+    }
+    Fault::Outcome(outcome)
+}
+
+struct Shape<'a> {
+    spec: &'a ProblemSpec,
+    label: &'a str,
+}
+
+impl<'a> Shape<'a> {
+    fn of(spec: &'a ProblemSpec, label: &'a str) -> Self {
+        Self { spec, label }
+    }
+}
+
+/// The checks of one shape: two slots in turn, so that a kernel sees other addresses, and then
+/// addresses that it has seen before with other content.
+struct Verification<'a> {
+    candidate: &'a Candidate<'a>,
+    checker: Checker<'a>,
+    shape: Shape<'a>,
+    slots: Vec<Slot>,
+    checks: usize,
+    how: Thoroughness,
+}
+
+impl<'a> Verification<'a> {
+    fn new(
+        candidate: &'a Candidate<'a>,
+        shape: Shape<'a>,
+        how: Thoroughness,
+    ) -> Result<Self, Fault> {
+        Ok(Self {
+            checker: Checker::new(candidate.problem, shape.spec, &candidate.kernel.info)?,
+            candidate,
+            shape,
+            slots: Vec::new(),
+            checks: 0,
+            how,
+        })
+    }
+
+    fn check(
+        &mut self,
+        distribution: &str,
+        seed: u64,
+        figures: &mut ErrorFigures,
+    ) -> Result<Content, Fault> {
+        let flops = self.shape.spec.flops;
+        let affordable = flops <= SMALL_FLOPS || (flops <= FULL_FLOPS && self.checks == 0);
+        let place = self.checks % 2;
+        let fresh = place == self.slots.len();
+        if fresh {
+            let slot = self.new_slot(place == 1)?;
+            self.slots.push(slot);
+        }
+        self.checks += 1;
+        let check = Check {
+            phase: Phase::Verify,
+            shape: self.shape.label,
+            distribution,
+            seed,
+            all_rows: self.how.all_rows || affordable,
+            bind: fresh,
+            prepare: true,
+        };
+        let Some(slot) = self.slots.get_mut(place) else {
+            return Err(Fault::internal("a slot is missing"));
+        };
+        match self.checker.run(slot, check) {
+            Ok((new, content)) => {
+                judge::merge(figures, &new);
+                Ok(content)
+            }
+            Err(fault) => {
+                // A kernel that failed may still be at work: its buffers must outlive it. The
+                // host starts a new worker after a failed candidate.
+                std::mem::forget(std::mem::take(&mut self.slots));
+                Err(fault)
+            }
+        }
+    }
+
+    fn new_slot(&self, odd: bool) -> Result<Slot, Fault> {
+        let Candidate {
+            kernel,
+            built,
+            request,
+            ..
+        } = self.candidate;
+        Slot::new(kernel, built, request, odd)
+            .map_err(|error| outcome_of(error, Phase::Load).into())
+    }
+}
+
+/// A seed from the operating system's entropy: nothing in the process could have known it.
+pub(crate) fn fresh_seed() -> u64 {
+    rand::rng().random()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_differ_by_round_and_purpose() {
+        let seeds = [
+            derive_seed(17, "verify", 1),
+            derive_seed(17, "verify", 2),
+            derive_seed(17, "other", 1),
+            derive_seed(18, "verify", 1),
+        ];
+        for (index, seed) in seeds.iter().enumerate() {
+            assert!(!seeds[..index].contains(seed));
+        }
+        assert_eq!(derive_seed(17, "verify", 1), seeds[0]);
+    }
+}
