@@ -4,16 +4,19 @@
 //! proposal is chosen by its trial number, so a proposal is a function of the seed, the trial
 //! number and the verdicts told before, and an ask that yields nothing changes nothing.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rand::SeedableRng;
+use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
 use super::history::History;
 use super::information::{Information, TaskContext};
 use super::insights::{self, Guidance, Insight, Ledger};
-use super::operators::{Context, Draft, Operator, REGISTRY, UNIFORM};
+use super::model::Model;
+use super::operators::{Context, Draft, REGISTRY, UNIFORM};
 use super::population::{Population, Solution};
 use super::proposal::{Genotype, Origin, Proposal, identity};
 use super::ranking::Verdict;
@@ -47,6 +50,23 @@ pub struct CandidateState {
     pub proposed: u64,
 }
 
+/// A draft with its maker.
+struct Made {
+    operator: &'static str,
+    draft: Draft,
+    note: String,
+}
+
+impl Made {
+    fn new(operator: &'static str, draft: Draft, note: &str) -> Self {
+        Self {
+            operator,
+            draft,
+            note: note.to_owned(),
+        }
+    }
+}
+
 /// The engine of one candidate.
 #[derive(Debug)]
 pub(crate) struct Engine {
@@ -60,6 +80,8 @@ pub(crate) struct Engine {
     population: Population,
     selection: Selection,
     ledger: Ledger,
+    /// The model belongs to the insights: without them there is none.
+    model: Option<Model>,
     /// The losses of measured solutions, ascending.
     losses: Vec<f64>,
     told: u64,
@@ -90,6 +112,7 @@ impl Engine {
             population: Population::new(settings.population),
             selection: Selection::new(REGISTRY.iter().map(|each| (each.name(), each.prior()))),
             ledger: Ledger::default(),
+            model: used.insights.then(|| Model::new(&space)),
             losses: Vec::new(),
             told: 0,
             since_best: 0,
@@ -135,15 +158,16 @@ impl Engine {
         }
         let mut rng = self.rng.clone();
         rng.set_stream(trial);
-        let Some((operator, draft)) = self.next(&mut rng) else {
+        let Some(made) = self.next(&mut rng) else {
             self.exhausted = true;
             return None;
         };
+        let draft = made.draft;
         let origin = Origin {
-            operator: operator.to_owned(),
+            operator: made.operator.to_owned(),
+            note: self.note(&draft, &made.note),
             parents: draft.parents,
             insights: draft.insights,
-            note: draft.note,
         };
         let params = self.space.to_params(&draft.config);
         let proposal = Proposal {
@@ -158,18 +182,17 @@ impl Engine {
         Some(proposal)
     }
 
-    fn next(&self, rng: &mut ChaCha8Rng) -> Option<(&'static str, Draft)> {
+    fn next(&self, rng: &mut ChaCha8Rng) -> Option<Made> {
         let context = self.context();
-        if self.information.used.task {
-            if self.history.len() < self.settings.tuning.initial {
-                if let Some(first) = self.initial(&context, rng) {
-                    return Some(first);
-                }
-            } else if let Some(guided) = self.steady(&context, rng) {
-                return Some(guided);
-            }
-        }
-        self.unguided(&context, rng)
+        let guided = if !self.information.used.task {
+            None
+        } else if self.history.len() < self.settings.tuning.initial {
+            self.initial(&context, rng)
+        } else {
+            self.modelled(&context, rng)
+                .or_else(|| self.drafted(&context, rng))
+        };
+        guided.or_else(|| self.unguided(&context, rng))
     }
 
     fn context(&self) -> Context<'_> {
@@ -184,20 +207,11 @@ impl Engine {
     }
 
     /// The default first, then configurations far from all that were proposed.
-    fn initial(
-        &self,
-        context: &Context<'_>,
-        rng: &mut ChaCha8Rng,
-    ) -> Option<(&'static str, Draft)> {
-        let plain = |config, note: &str| Draft {
-            config,
-            parents: Vec::new(),
-            insights: Vec::new(),
-            note: note.to_owned(),
-        };
+    fn initial(&self, context: &Context<'_>, rng: &mut ChaCha8Rng) -> Option<Made> {
         let default = self.space.default_config();
         if self.history.len() == 0 && self.space.is_valid(&default) {
-            return Some(("default", plain(default, "the defaults of the space")));
+            let draft = Draft::fresh(default);
+            return Some(Made::new("default", draft, "the defaults of the space"));
         }
         let mut farthest: Option<(usize, Config)> = None;
         for _ in 0..DESIGN_SAMPLES {
@@ -205,63 +219,101 @@ impl Engine {
             if !context.is_new(&sample) {
                 continue;
             }
-            let nearest = self
-                .history
-                .entries()
-                .iter()
-                .map(|each| each.config.distance(&sample));
-            let distance = nearest.min().unwrap_or(usize::MAX);
+            let entries = self.history.entries().iter();
+            let nearest = entries.map(|entry| entry.config.distance(&sample)).min();
+            let distance = nearest.unwrap_or(usize::MAX);
             if farthest.as_ref().is_none_or(|(most, _)| distance > *most) {
                 farthest = Some((distance, sample));
             }
         }
-        farthest.map(|(_, config)| ("initial design", plain(config, "")))
+        let (_, config) = farthest?;
+        Some(Made::new("initial design", Draft::fresh(config), ""))
     }
 
-    /// A draft of an operator drawn by its credit.
-    fn steady(&self, context: &Context<'_>, rng: &mut ChaCha8Rng) -> Option<(&'static str, Draft)> {
+    /// The most promising of many drafts, by the model of the history.
+    fn modelled(&self, context: &Context<'_>, rng: &mut ChaCha8Rng) -> Option<Made> {
+        let model = self.model.as_ref()?;
+        let mut pool: Vec<(&'static str, Draft)> = Vec::new();
+        let mut pooled = BTreeSet::new();
+        let mut add = |name: &'static str, draft: Draft| {
+            let fresh = context.is_new(&draft.config) && pooled.insert(draft.config.clone());
+            if fresh {
+                pool.push((name, draft));
+            }
+            fresh
+        };
+        for operator in REGISTRY {
+            for draft in operator.all(context).unwrap_or_default() {
+                add(operator.name(), draft);
+            }
+        }
+        let mut wanted = self.settings.tuning.pool;
+        for _ in 0..4 * self.settings.tuning.pool {
+            let operator = REGISTRY.get(self.selection.draw(rng))?;
+            if operator.has_all() {
+                continue;
+            }
+            if let Some(draft) = operator.draft(context, rng)
+                && add(operator.name(), draft)
+            {
+                wanted -= 1;
+                if wanted == 0 {
+                    break;
+                }
+            }
+        }
+        let configs: Vec<&Config> = pool.iter().map(|(_, draft)| &draft.config).collect();
+        let choice = model.choose(&self.history, &configs)?;
+        let note = format!("chosen by the model among {} drafts", pool.len());
+        let (operator, draft) = pool.into_iter().nth(choice)?;
+        Some(Made {
+            operator,
+            draft,
+            note,
+        })
+    }
+
+    /// A draft of one operator, drawn by its credit.
+    fn drafted(&self, context: &Context<'_>, rng: &mut ChaCha8Rng) -> Option<Made> {
         for _ in 0..ATTEMPTS {
-            let operator: &dyn Operator = *REGISTRY.get(self.selection.draw(rng))?;
+            let operator = REGISTRY.get(self.selection.draw(rng))?;
             if let Some(draft) = operator.draft(context, rng)
                 && context.is_new(&draft.config)
             {
-                return Some((operator.name(), draft));
+                return Some(Made::new(operator.name(), draft, ""));
             }
         }
         None
     }
 
     /// Uniform sampling; where that only repeats, a choice among what is left.
-    fn unguided(
-        &self,
-        context: &Context<'_>,
-        rng: &mut ChaCha8Rng,
-    ) -> Option<(&'static str, Draft)> {
+    fn unguided(&self, context: &Context<'_>, rng: &mut ChaCha8Rng) -> Option<Made> {
         for _ in 0..SAMPLES {
             if let Some(draft) = UNIFORM.draft(context, rng)
                 && context.is_new(&draft.config)
             {
-                return Some((UNIFORM.name(), draft));
+                return Some(Made::new(UNIFORM.name(), draft, ""));
             }
         }
-        use rand::seq::IndexedRandom;
-        let left: Vec<Config> = self
-            .space
-            .iter_valid()
+        let left = self.space.iter_valid();
+        let left: Vec<Config> = left
             .filter(|config| context.is_new(config))
             .take(LEFT_OVER)
             .collect();
-        let config = left.choose(rng)?.clone();
-        let note = "one of the last that are left".to_owned();
-        Some((
-            UNIFORM.name(),
-            Draft {
-                config,
-                parents: Vec::new(),
-                insights: Vec::new(),
-                note,
-            },
-        ))
+        let draft = Draft::fresh(left.choose(rng)?.clone());
+        let note = "one of the last that are left";
+        Some(Made::new(UNIFORM.name(), draft, note))
+    }
+
+    /// What changed from the first parent, and how the draft was chosen: for people.
+    fn note(&self, draft: &Draft, chosen: &str) -> String {
+        let parent = draft.parents.first().and_then(|t| self.history.get(*t));
+        let changes = parent.map(|parent| describe(&self.space, &parent.config, &draft.config));
+        match changes {
+            Some(changes) if chosen.is_empty() => changes,
+            Some(changes) => format!("{changes}; {chosen}"),
+            None => chosen.to_owned(),
+        }
     }
 
     /// Learns what became of a proposal; says whether it is the new best. An execution that
@@ -309,7 +361,7 @@ impl Engine {
     fn reward(&self, loss: f64) -> f64 {
         let worse = self.losses.len() - self.losses.partition_point(|other| *other <= loss);
         let share = worse as f64 / self.losses.len().max(1) as f64;
-        share.powi(3)
+        share * share * share
     }
 
     /// Renews what the next proposal is told.
@@ -325,6 +377,11 @@ impl Engine {
                 .refresh(insights::derive(&self.space, &self.history), self.told);
             self.publish_insights();
         }
+        if self.history.len() >= self.settings.tuning.initial
+            && let Some(model) = &mut self.model
+        {
+            model.learn(&self.history, self.told);
+        }
     }
 
     fn publish_insights(&mut self) {
@@ -333,4 +390,20 @@ impl Engine {
             self.guidance = Guidance::new(&self.space, &self.information.insights);
         }
     }
+}
+
+/// What changed from a parent, for people: `BLOCK_M 64 -> 128`.
+fn describe(space: &Space, parent: &Config, child: &Config) -> String {
+    let word = |param: usize, config: &Config| match config.get(param) {
+        Some(index) => space.params()[param].value(index).to_string(),
+        None => "off".to_owned(),
+    };
+    let changes: Vec<String> = (0..space.params().len())
+        .filter(|param| parent.get(*param) != child.get(*param))
+        .map(|param| {
+            let name = &space.params()[param].name;
+            format!("{name} {} -> {}", word(param, parent), word(param, child))
+        })
+        .collect();
+    changes.join(", ")
 }

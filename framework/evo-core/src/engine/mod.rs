@@ -17,6 +17,7 @@ mod error;
 mod history;
 mod information;
 mod insights;
+mod model;
 mod operators;
 mod population;
 mod proposal;

@@ -125,7 +125,7 @@ fn symmetric_log(value: f64) -> f64 {
     if scaled.abs() <= 1.0 {
         scaled
     } else {
-        scaled.signum() * (1.0 + scaled.abs().ln())
+        scaled.signum() * (1.0 + libm::log(scaled.abs()))
     }
 }
 

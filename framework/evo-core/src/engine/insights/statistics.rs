@@ -306,16 +306,16 @@ fn insight(
 
 /// How sure a statistic makes one: 0 at one standard error, towards 1 from five.
 fn strength(statistic: f64) -> f64 {
-    1.0 - (-(statistic.abs() - 1.0).max(0.0) / 2.0).exp()
+    1.0 - libm::exp(-(statistic.abs() - 1.0).max(0.0) / 2.0)
 }
 
 /// How much an effect matters: a 10 % difference counts almost fully.
 fn importance(effect: f64) -> f64 {
-    1.0 - (-effect.abs() / 0.05).exp()
+    1.0 - libm::exp(-effect.abs() / 0.05)
 }
 
 fn percent(effect: f64) -> String {
-    let ratio = 100.0 * (effect.abs().exp() - 1.0);
+    let ratio = 100.0 * (libm::exp(effect.abs()) - 1.0);
     if ratio < 10.0 {
         format!("{ratio:.1} %")
     } else {

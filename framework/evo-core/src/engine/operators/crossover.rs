@@ -3,7 +3,7 @@
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::{Context, Draft, Operator, describe_change, draw_parent};
+use super::{Context, Draft, Operator, draw_parent};
 
 pub(crate) struct Crossover;
 
@@ -36,12 +36,6 @@ impl Operator for Crossover {
             }
         }
         let config = context.space.repair(&child, rng)?;
-        let note = describe_change(context.space, &first.config, &config);
-        Some(Draft {
-            config,
-            parents: vec![first.trial, second.trial],
-            insights: Vec::new(),
-            note,
-        })
+        Some(Draft::from_parents(config, &[first, second]))
     }
 }

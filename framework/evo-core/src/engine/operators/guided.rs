@@ -3,7 +3,7 @@
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::{Context, Draft, Operator, describe_change, draw_parent};
+use super::{Context, Draft, Operator, draw_parent};
 use crate::engine::insights::{Action, Insight, Scope, ascending};
 use crate::engine::proposal::InsightRef;
 use crate::engine::selection::weighted_index;
@@ -48,12 +48,10 @@ impl Operator for Guided {
             return None;
         }
         let config = context.space.repair(&child, rng)?;
-        let note = describe_change(context.space, &parent.config, &config);
+        let draft = Draft::from_parents(config, &[parent]);
         Some(Draft {
-            config,
-            parents: vec![parent.trial],
             insights: followed,
-            note,
+            ..draft
         })
     }
 }

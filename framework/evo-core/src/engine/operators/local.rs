@@ -3,7 +3,8 @@
 
 use rand_chacha::ChaCha8Rng;
 
-use super::{Context, Draft, Operator, describe_change};
+use super::{Context, Draft, Operator};
+use crate::engine::population::Solution;
 use crate::engine::selection::weighted_index;
 use crate::space::{Config, Radius};
 
@@ -21,32 +22,38 @@ impl Operator for Local {
     fn draft(&self, context: &Context<'_>, rng: &mut ChaCha8Rng) -> Option<Draft> {
         for parent in context.information.parents() {
             for radius in [Radius::Adjacent, Radius::Any] {
-                let fresh: Vec<Config> = context
-                    .space
-                    .neighbours(&parent.config, radius)
-                    .into_iter()
-                    .filter(|neighbour| context.is_new(neighbour))
-                    .collect();
-                let weights: Vec<f64> = fresh
+                let mut steps = fresh_steps(context, parent, radius);
+                let weights: Vec<f64> = steps
                     .iter()
-                    .map(|near| weight(context, &parent.config, near))
+                    .map(|step| weight(context, &parent.config, &step.config))
                     .collect();
-                if let Some(config) =
-                    weighted_index(&weights, rng).and_then(|place| fresh.into_iter().nth(place))
-                {
-                    let note = describe_change(context.space, &parent.config, &config);
-                    let parents = vec![parent.trial];
-                    return Some(Draft {
-                        config,
-                        parents,
-                        insights: Vec::new(),
-                        note,
-                    });
+                if let Some(place) = weighted_index(&weights, rng) {
+                    return Some(steps.swap_remove(place));
                 }
             }
         }
         None
     }
+
+    fn all(&self, context: &Context<'_>) -> Option<Vec<Draft>> {
+        let best = context.information.parents().first()?;
+        Some(fresh_steps(context, best, Radius::Any))
+    }
+
+    fn has_all(&self) -> bool {
+        true
+    }
+}
+
+/// The steps from a solution that were not proposed before.
+fn fresh_steps(context: &Context<'_>, parent: &Solution, radius: Radius) -> Vec<Draft> {
+    context
+        .space
+        .neighbours(&parent.config, radius)
+        .into_iter()
+        .filter(|neighbour| context.is_new(neighbour))
+        .map(|config| Draft::from_parents(config, &[parent]))
+        .collect()
 }
 
 /// How promising the guidance finds a step.

@@ -27,7 +27,23 @@ pub(crate) struct Draft {
     pub(crate) config: Config,
     pub(crate) parents: Vec<u64>,
     pub(crate) insights: Vec<InsightRef>,
-    pub(crate) note: String,
+}
+
+impl Draft {
+    /// A draft out of nothing.
+    pub(crate) fn fresh(config: Config) -> Self {
+        Self::from_parents(config, &[])
+    }
+
+    /// A draft made from solutions, the one that it is nearest to first.
+    fn from_parents(config: Config, parents: &[&Solution]) -> Self {
+        let parents = parents.iter().map(|parent| parent.trial).collect();
+        Self {
+            config,
+            parents,
+            insights: Vec::new(),
+        }
+    }
 }
 
 /// What an operator may look at.
@@ -59,6 +75,17 @@ pub(crate) trait Operator: Sync {
     /// Makes a draft of a valid configuration, perhaps one that was proposed before; `None`
     /// where the information does not suffice.
     fn draft(&self, context: &Context<'_>, rng: &mut ChaCha8Rng) -> Option<Draft>;
+
+    /// All drafts that the operator can make, where they are few enough to look at each; `None`
+    /// where they have to be drawn.
+    fn all(&self, _context: &Context<'_>) -> Option<Vec<Draft>> {
+        None
+    }
+
+    /// Whether [`Operator::all`] gives everything that [`Operator::draft`] would.
+    fn has_all(&self) -> bool {
+        false
+    }
 }
 
 /// Uniform sampling: the control, the initial design, and the way out when all else repeats.
@@ -85,20 +112,4 @@ fn draw_parent<'a>(context: &Context<'a>, rng: &mut ChaCha8Rng) -> Option<&'a So
         .random_range(0..parents.len())
         .min(rng.random_range(0..parents.len()));
     parents.get(place)
-}
-
-/// What changed from a parent, for people: `BLOCK_M 64 -> 128`.
-fn describe_change(space: &Space, parent: &Config, child: &Config) -> String {
-    let word = |param: usize, config: &Config| match config.get(param) {
-        Some(index) => space.params()[param].value(index).to_string(),
-        None => "off".to_owned(),
-    };
-    let changes: Vec<String> = (0..space.params().len())
-        .filter(|param| parent.get(*param) != child.get(*param))
-        .map(|param| {
-            let name = &space.params()[param].name;
-            format!("{name} {} -> {}", word(param, parent), word(param, child))
-        })
-        .collect();
-    changes.join(", ")
 }

@@ -3,7 +3,7 @@
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::{Context, Draft, Operator, describe_change, draw_parent};
+use super::{Context, Draft, Operator, draw_parent};
 use crate::engine::selection::weighted_index;
 use crate::space::Config;
 
@@ -46,13 +46,7 @@ impl Operator for Mutation {
             }
         }
         let config = context.space.repair(&child, rng)?;
-        let note = describe_change(context.space, &parent.config, &config);
-        Some(Draft {
-            config,
-            parents: vec![parent.trial],
-            insights: Vec::new(),
-            note,
-        })
+        Some(Draft::from_parents(config, &[parent]))
     }
 }
 

@@ -26,11 +26,6 @@ impl Operator for Restart {
             }
         }
         let config = context.space.repair(&fresh, rng)?;
-        Some(Draft {
-            config,
-            parents: Vec::new(),
-            insights: Vec::new(),
-            note: String::new(),
-        })
+        Some(Draft::fresh(config))
     }
 }

@@ -16,11 +16,6 @@ impl Operator for Uniform {
     }
 
     fn draft(&self, context: &Context<'_>, rng: &mut ChaCha8Rng) -> Option<Draft> {
-        Some(Draft {
-            config: context.space.sample(rng),
-            parents: Vec::new(),
-            insights: Vec::new(),
-            note: String::new(),
-        })
+        Some(Draft::fresh(context.space.sample(rng)))
     }
 }
