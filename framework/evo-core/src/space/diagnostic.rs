@@ -215,7 +215,8 @@ pub(super) fn did_you_mean<'a>(
         (strsim::damerau_levenshtein(&folded, &candidate.to_lowercase()), candidate)
     });
     let (distance, candidate) = scored.min()?;
-    let near = distance <= (word.chars().count() / 3).max(1);
+    // One mistake in three letters; of shorter words only the case may differ.
+    let near = distance <= word.chars().count() / 3;
     near.then_some(candidate)
 }
 
@@ -281,6 +282,7 @@ mod tests {
     fn suggestions_are_near_or_absent() {
         assert_eq!(did_you_mean("BLOK_M", ["BLOCK_N", "BLOCK_M"]), Some("BLOCK_M"));
         assert_eq!(did_you_mean("s", ["S", "D"]), Some("S"));
+        assert_eq!(did_you_mean("Q", ["S", "D"]), None);
         assert_eq!(did_you_mean("WARPS", ["BLOCK_M", "S"]), None);
     }
 }

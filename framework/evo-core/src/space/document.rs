@@ -333,10 +333,14 @@ fn translate(piece: Piece<'_>, error: SpannedError) -> Fault {
                 .note(format!("one of: {}", expected.join(", ")))
         }
         RonError::ExceededRecursionLimit => Fault::new(here, "nested too deeply"),
+        RonError::Eof if piece.text.trim().is_empty() => Fault::new(here, "the file is empty"),
         RonError::Eof => Fault::new(Span::new(end, end), "the file ends in the middle of a value")
             .label("a bracket or a quote is not closed"),
         RonError::ExpectedStructLike | RonError::ExpectedNamedStructLike(_) => {
             Fault::new(piece.head(), "expected `(` and named fields")
+        }
+        RonError::TrailingCharacters => {
+            Fault::new(here, "there is more text after the end of the space")
         }
         RonError::ExpectedString => Fault::new(piece.span(), "expected a text in quotes"),
         RonError::ExpectedArray => Fault::new(piece.head(), "expected a list in `[` and `]`"),

@@ -6,8 +6,9 @@ use super::expr::lower::Names;
 use super::model::Model;
 use super::search::NotFound;
 
-/// Options tried for each question about a subset of the constraints.
-const EFFORT: u64 = 300_000;
+/// Options tried to find the constraints that are impossible alone, and as many again to narrow
+/// down a set that is impossible together.
+const EFFORT: u64 = 5_000_000;
 
 /// Subsets beyond this many constraints are named without being narrowed down.
 const MOST_NARROWED: usize = 64;
@@ -20,11 +21,9 @@ pub(super) fn explain(
     spans: &[Span],
     names: &Names,
 ) -> Vec<Fault> {
-    let alone: Vec<usize> = found
-        .constraints
-        .iter()
-        .copied()
-        .filter(|index| model.certainly_empty(&[*index], EFFORT))
+    let share = EFFORT / constraints.len().max(1) as u64;
+    let alone: Vec<usize> = (0..constraints.len())
+        .filter(|index| model.certainly_empty(&[*index], share))
         .collect();
     if !alone.is_empty() {
         let fault = |index: &usize| {
@@ -76,9 +75,10 @@ fn narrow(model: &Model, constraints: Vec<usize>) -> Vec<usize> {
     if kept.len() > MOST_NARROWED {
         return kept;
     }
+    let share = EFFORT / kept.len().max(1) as u64;
     for candidate in kept.clone() {
         let rest: Vec<usize> = kept.iter().copied().filter(|index| *index != candidate).collect();
-        if model.certainly_empty(&rest, EFFORT) {
+        if model.certainly_empty(&rest, share) {
             kept = rest;
         }
     }

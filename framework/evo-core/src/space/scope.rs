@@ -6,7 +6,7 @@ use evo_types::{Params, Value};
 
 use super::diagnostic::{Fault, suggestion};
 use super::expr::code::Scalar;
-use super::expr::lower::{Meaning, Names, Scope, Symbol};
+use super::expr::lower::{Meaning, Names, Scope, Symbol, Type};
 use super::expr::parse::references;
 use super::load::{ConstantDraft, Draft, UsedConstants};
 use super::param::{FixedBy, Role};
@@ -92,9 +92,9 @@ pub(super) fn build(
             scope.symbols.insert(name.clone(), symbol);
         }
     }
-    for draft in constants {
+    for (index, draft) in constants.iter().enumerate() {
         let name = &draft.name.value;
-        let twice = constants.iter().filter(|other| other.name.value == *name).count() > 1;
+        let twice = constants.iter().take(index).any(|other| other.name.value == *name);
         if let Some(origin) = origin_of(name, env) {
             let message = format!("the constant `{name}` is given by {origin} already");
             faults.push(Fault::new(draft.name.span, message).label("choose another name"));
@@ -147,6 +147,7 @@ fn check_param_name(
 
 fn constant(value: &Value, names: &mut Names) -> Symbol {
     Symbol {
+        param: false,
         meaning: Meaning::Constant(scalar(value, names)),
         kind: type_of(value),
         allowed: Vec::new(),
@@ -155,11 +156,8 @@ fn constant(value: &Value, names: &mut Names) -> Symbol {
 
 fn param_symbol(index: usize, draft: &Draft, names: &mut Names) -> Symbol {
     let Some((values, _)) = &draft.values else {
-        return Symbol {
-            meaning: Meaning::Broken,
-            kind: super::expr::lower::Type::Bool,
-            allowed: Vec::new(),
-        };
+        let (meaning, kind) = (Meaning::Broken, Type::Bool);
+        return Symbol { param: true, meaning, kind, allowed: Vec::new() };
     };
     let only = values.get(draft.default as usize).filter(|_| draft.constant());
     let meaning = match only {
@@ -167,8 +165,8 @@ fn param_symbol(index: usize, draft: &Draft, names: &mut Names) -> Symbol {
         None => Meaning::Param(index),
     };
     let allowed = values.iter().filter_map(Value::as_name).map(str::to_owned).collect();
-    let kind = values.first().map_or(super::expr::lower::Type::Bool, type_of);
-    Symbol { meaning, kind, allowed }
+    let kind = values.first().map_or(Type::Bool, type_of);
+    Symbol { param: true, meaning, kind, allowed }
 }
 
 /// Which constants the expressions name.

@@ -98,7 +98,7 @@ fn list(reader: &mut Reader, piece: Piece<'_>) -> Option<Vec<Value>> {
         if let Some(first) = values.first().filter(|first| type_of(first) != type_of(&value)) {
             let message = format!("{value} is not of the type of the values before it");
             let fault = Fault::new(item.span(), message);
-            let label = format!("this is {}, {first} is {}", value.type_name(), first.type_name());
+            let label = format!("{}, not {}", words(&value), words(first));
             reader.fault(fault.label(label).note("all values of a parameter have one type"));
         } else if values.contains(&value) {
             reader.fault(Fault::new(item.span(), format!("the value {value} occurs twice")));
@@ -109,7 +109,12 @@ fn list(reader: &mut Reader, piece: Piece<'_>) -> Option<Vec<Value>> {
     (reader.faults.len() == before).then_some(values)
 }
 
+fn words(value: &Value) -> &'static str {
+    type_of(value).words()
+}
+
 fn too_many(span: Span, count: u128) -> Fault {
+    let count = if count > 1 << 40 { "over 10^12".to_owned() } else { count.to_string() };
     Fault::new(span, format!("{count} values are too many"))
         .label(format!("a parameter may have {MOST_VALUES}"))
 }

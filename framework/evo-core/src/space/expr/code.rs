@@ -106,13 +106,20 @@ impl Verdict {
 pub(in crate::space) struct Code {
     nodes: Vec<Node>,
     spans: Vec<Span>,
+    /// For explanations: the results of comparisons of constants, and the comparisons.
+    folded: Vec<(NodeId, NodeId)>,
     root: NodeId,
     mentions: Vec<usize>,
 }
 
 impl Code {
-    pub(super) fn new(nodes: Vec<Node>, spans: Vec<Span>, root: NodeId) -> Self {
-        let mut code = Self { nodes, spans, root, mentions: Vec::new() };
+    pub(super) fn new(
+        nodes: Vec<Node>,
+        spans: Vec<Span>,
+        folded: Vec<(NodeId, NodeId)>,
+        root: NodeId,
+    ) -> Self {
+        let mut code = Self { nodes, spans, folded, root, mentions: Vec::new() };
         let mut reached = vec![false; code.nodes.len()];
         let mut pending = vec![root];
         while let Some(id) = pending.pop() {
@@ -174,7 +181,7 @@ impl Code {
                 Node::Compare(op, a, b) => {
                     return Some((machine.value(a).ok()?, op, machine.value(b).ok()?));
                 }
-                _ => return None,
+                _ => at = self.folded.iter().find(|(result, _)| *result == at)?.1,
             }
         }
     }

@@ -18,7 +18,7 @@ pub(in crate::space) enum Type {
 }
 
 impl Type {
-    fn words(self) -> &'static str {
+    pub(in crate::space) fn words(self) -> &'static str {
         match self {
             Self::Int => "an integer",
             Self::Float => "a float",
@@ -67,6 +67,8 @@ pub(in crate::space) enum Meaning {
 
 #[derive(Debug, Clone)]
 pub(in crate::space) struct Symbol {
+    /// Whether it is a parameter; one with a single value has a constant meaning.
+    pub(in crate::space) param: bool,
     pub(in crate::space) meaning: Meaning,
     pub(in crate::space) kind: Type,
     /// For a parameter of names: its values. Comparing it with anything else is a mistake.
@@ -100,12 +102,19 @@ pub(in crate::space) fn lower_condition(
     scope: &mut Scope,
     what: &str,
 ) -> Result<Code, Vec<Fault>> {
-    let mut lowering = Lowering { scope, nodes: vec![], spans: vec![], faults: vec![], what };
+    let mut lowering = Lowering {
+        scope,
+        nodes: Vec::new(),
+        spans: Vec::new(),
+        folded: Vec::new(),
+        faults: Vec::new(),
+        what,
+    };
     let root = lowering.lower(expr);
     let root = root.and_then(|value| lowering.condition(value, expr));
     match root {
         Some(root) if lowering.faults.is_empty() => {
-            Ok(Code::new(lowering.nodes, lowering.spans, root))
+            Ok(Code::new(lowering.nodes, lowering.spans, lowering.folded, root))
         }
         _ => Err(lowering.faults),
     }
@@ -118,6 +127,8 @@ struct Lowering<'a> {
     scope: &'a mut Scope,
     nodes: Vec<Node>,
     spans: Vec<Span>,
+    /// Comparisons of constants: the node of the result, and that of the comparison.
+    folded: Vec<(NodeId, NodeId)>,
     faults: Vec<Fault>,
     /// "constraint" or "condition", for messages.
     what: &'a str,
@@ -200,26 +211,36 @@ impl Lowering<'_> {
         let fault = Fault::new(span, format!("unknown name `{name}` in the {what}"));
         let known = self.scope.symbols.keys().map(String::as_str);
         let mut label = suggestion(name, known);
-        let a_value = self.scope.symbols.values().any(|s| s.allowed.iter().any(|v| v == name));
-        if a_value {
-            label = format!("a value of a parameter is written in quotes: '{name}'");
+        let value_of =
+            self.scope.symbols.iter().find(|(_, symbol)| symbol.allowed.iter().any(|v| v == name));
+        if let Some((param, _)) = value_of {
+            label = format!("a value of `{param}` is written in quotes: '{name}'");
         }
         if function_names().any(|function| function == name) {
             label = format!("a function takes arguments: `{name}(...)`");
         }
-        let of = |param: bool| {
-            let chosen = self.scope.symbols.iter().filter(|(_, symbol)| {
-                matches!(symbol.meaning, Meaning::Param(_)) == param
-            });
-            let names: Vec<&str> = chosen.map(|(name, _)| name.as_str()).collect();
-            if names.is_empty() { "none".to_owned() } else { names.join(", ") }
-        };
+        let found = !label.is_empty();
+        let fault = fault.label(label);
+        if found {
+            return fault;
+        }
         fault
-            .label(label)
-            .note(format!("parameters: {}", of(true)))
-            .note(format!("constants: {}", of(false)))
-            .note("a problem gives constants such as S and D, and a device such as SMEM_BYTES; \
-                   without them: `evo space show FILE --device PROFILE --set S=512`")
+            .note(format!("parameters: {}", self.known(true)))
+            .note(format!("constants: {}", self.known(false)))
+            .note("a problem gives constants such as S and D, a device such as SMEM_BYTES")
+            .note("to name them by hand: `evo space show FILE --device PROFILE --set S=512`")
+    }
+
+    /// The names of all parameters, or of all constants, for people.
+    fn known(&self, param: bool) -> String {
+        const MOST_LISTED: usize = 24;
+        let chosen = self.scope.symbols.iter().filter(|(_, symbol)| symbol.param == param);
+        let names: Vec<&str> = chosen.map(|(name, _)| name.as_str()).collect();
+        match names.len() {
+            0 => "none".to_owned(),
+            count if count <= MOST_LISTED => names.join(", "),
+            _ => format!("{}, ...", names[..MOST_LISTED].join(", ")),
+        }
     }
 
     /// Requires a truth value.
@@ -383,8 +404,11 @@ impl Lowering<'_> {
         self.possible(b_expr, a_expr)?;
         let (a, b, _) = self.unify(a, b);
         let folded = self.constant(a).zip(self.constant(b)).map(|(a, b)| compare(op, a, b));
-        let node = folded.map_or(Node::Compare(op, a, b), |known| Node::Const(Scalar::Bool(known)));
-        Some(self.push(node, span))
+        let compared = self.push(Node::Compare(op, a, b), span);
+        let Some(known) = folded else { return Some(compared) };
+        let result = self.push(Node::Const(Scalar::Bool(known)), span);
+        self.folded.push((result, compared));
+        Some(result)
     }
 
     /// Rejects the comparison of a parameter with a quoted name that it never has.

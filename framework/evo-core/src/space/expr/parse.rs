@@ -107,10 +107,6 @@ impl Parser {
             Token::Symbol("=") => {
                 return Fault::new(self.span(), "`=` does not compare").label("write `==`");
             }
-            Token::Symbol("?") => {
-                return Fault::new(self.span(), "there is no `?` operator")
-                    .label("write `if CONDITION then A else B`");
-            }
             Token::Symbol(symbol) => format!("`{symbol}`"),
         };
         Fault::new(self.span(), format!("expected {expected}, found {found}"))

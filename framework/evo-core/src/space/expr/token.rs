@@ -15,19 +15,20 @@ pub(super) enum Token {
 }
 
 /// Longest first, so that `<=` is not read as `<`.
-const SYMBOLS: [&str; 22] = [
+const SYMBOLS: [&str; 21] = [
     "->", "<=", ">=", "==", "!=", "&&", "||", "<", ">", "+", "-", "*", "/", "%", "(", ")", "[",
-    "]", ",", "!", "=", "?",
+    "]", ",", "!", "=",
 ];
 
 /// What people write from habit, and what this language has instead.
-const FOREIGN: [(&str, &str); 6] = [
+const FOREIGN: [(&str, &str); 7] = [
     ("//", "write `/`: a division of integers truncates"),
     ("**", "there is no power operator: write a product"),
     ("<<", "there are no shifts: multiply by a power of two"),
     (">>", "there are no shifts: divide by a power of two"),
     ("&", "write `and`"),
     ("|", "write `or`"),
+    ("?", "write `if CONDITION then A else B`"),
 ];
 
 /// Splits a text into tokens, the last of which is [`Token::End`].
