@@ -37,7 +37,7 @@ pub use plugins::{Found, SearchPath};
 pub use ron_text::parse as parse_ron;
 pub use spec::{
     BaselineSpec, BudgetSpec, MeasureSpec, ObjectiveSpec, Overrides, ProblemSpecChoice, RunSpec,
-    TuneSpec,
+    TuneSpec, read_value,
 };
 pub use stop::Stop;
 pub use store::Store;

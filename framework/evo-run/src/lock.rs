@@ -10,7 +10,7 @@ use crate::{RunError, Stop};
 
 /// A lock file that is held until it is dropped. It names its holder.
 #[derive(Debug)]
-pub struct Lock {
+pub(crate) struct Lock {
     file: File,
 }
 

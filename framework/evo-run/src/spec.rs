@@ -270,7 +270,7 @@ impl RunSpec {
 }
 
 /// Reads a value as the command line has it: an integer, a float, `true`, `false`, or a name.
-pub(crate) fn read_value(text: &str) -> Value {
+pub fn read_value(text: &str) -> Value {
     if let Ok(value) = text.parse::<i64>() {
         return Value::Int(value);
     }

@@ -124,7 +124,7 @@ pub fn space_environment(problem: Option<&ProblemSpec>, device: &DeviceFacts) ->
         constants.extend(problem.fields.clone());
         constants.extend(problem.constants.clone());
     }
-    Env { problem: constants, device: device.facts.clone() }
+    Env { problem: constants, device: device.facts.clone(), pinned: Params::new() }
 }
 
 /// Parses the spaces of a plan: of a new one, or of one from a journal.

@@ -139,16 +139,16 @@ pub(super) fn call(
 
 /// How long each step may take.
 #[derive(Debug, Clone)]
-pub struct Deadlines {
+pub(super) struct Deadlines {
     limits: Limits,
     /// Seconds of timed launches that the job allows, on top of the limit of a measurement.
-    pub measuring_s: f64,
+    measuring_s: f64,
     memory_bytes: u64,
 }
 
 impl Deadlines {
     /// The deadlines of a run, for jobs with this many seconds of timed launches.
-    pub fn new(limits: &Limits, measuring_s: f64) -> Self {
+    pub(super) fn new(limits: &Limits, measuring_s: f64) -> Self {
         Self { limits: limits.clone(), measuring_s, memory_bytes: limits.memory_bytes }
     }
 

@@ -1,0 +1,190 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args as Arguments, Parser, Subcommand};
+use evo_core::engine::Preset;
+
+/// Evolutionary search for fast kernels, with plugins.
+#[derive(Debug, Parser)]
+#[command(name = "evo", version, about, max_term_width = 100, after_help = EXIT_CODES)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 the machine did not allow it; 2 bad input; \
+                          3 the search ended without one correct candidate; 130 and 143 \
+                          interrupted and saved.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Search: from a spec file, or with a plugin's own default spec.
+    Run(Run),
+    /// Go on with a run that was interrupted or killed.
+    Resume(Resume),
+    /// Write the reports of a run again and print its table.
+    Report(Report),
+    /// Look at search spaces.
+    #[command(subcommand)]
+    Space(Space),
+    /// Look at plugins.
+    #[command(subcommand)]
+    Plugin(Plugin),
+    /// Say what this machine has and what follows from it.
+    Doctor(Doctor),
+    /// Print a shell's completion script.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write the man pages into a folder.
+    Man {
+        /// The folder.
+        folder: PathBuf,
+    },
+}
+
+/// How much to print.
+#[derive(Debug, Clone, Copy, Default, Arguments)]
+pub(crate) struct Output {
+    /// Print errors only.
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+    /// Print the result as one JSON document on standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Where plugins are looked for.
+#[derive(Debug, Clone, Default, Arguments)]
+pub(crate) struct Plugins {
+    /// A folder to look for plugins in, before all others; may be repeated.
+    #[arg(long = "plugin-path", value_name = "FOLDER")]
+    pub(crate) folders: Vec<PathBuf>,
+}
+
+#[derive(Debug, Arguments)]
+pub(crate) struct Run {
+    /// A spec file (RON), or the name or path of a plugin. Without it: the CPU attention plugin.
+    #[arg(value_name = "SPEC|PLUGIN", conflicts_with_all = ["plugin", "from"])]
+    pub(crate) what: Option<String>,
+    /// The name or path of a plugin, to run with its own default spec.
+    #[arg(long, value_name = "NAME", conflicts_with = "from")]
+    pub(crate) plugin: Option<String>,
+    /// Extend a finished run: --budget is its new total.
+    #[arg(long, value_name = "RUN")]
+    pub(crate) from: Option<PathBuf>,
+    /// Trials: distinct configurations to evaluate.
+    #[arg(long, value_name = "N")]
+    pub(crate) budget: Option<u64>,
+    /// Seconds of search.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) wall: Option<f64>,
+    /// The seed of the search and of the checks.
+    #[arg(long, conflicts_with = "from")]
+    pub(crate) seed: Option<u64>,
+    /// The engine's preset: random, free, insight or full.
+    #[arg(long, conflicts_with = "from")]
+    pub(crate) preset: Option<Preset>,
+    /// A field of the problem or a setting of the objective; may be repeated.
+    #[arg(long = "set", value_name = "NAME=VALUE", conflicts_with = "from")]
+    pub(crate) set: Vec<String>,
+    /// A target such as "15x over A".
+    #[arg(long, conflicts_with = "from")]
+    pub(crate) target: Option<String>,
+    /// A profiler to run over the baselines and finalists; may be repeated.
+    #[arg(long = "profiler", value_name = "NAME", conflicts_with = "from")]
+    pub(crate) profilers: Vec<String>,
+    /// The run folder; a new one under `runs/`, if left out.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "from")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) plugins: Plugins,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Arguments)]
+pub(crate) struct Resume {
+    /// The run folder.
+    pub(crate) run: PathBuf,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Arguments)]
+pub(crate) struct Report {
+    /// The run folder.
+    pub(crate) run: PathBuf,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Space {
+    /// Print a space: parameters, sizes, and what each constraint removes.
+    Show(SpaceShow),
+}
+
+#[derive(Debug, Arguments)]
+pub(crate) struct SpaceShow {
+    /// A space file (RON), or the name of a plugin.
+    #[arg(value_name = "FILE|PLUGIN")]
+    pub(crate) what: String,
+    /// A constant of the problem, such as S=512; may be repeated. With a plugin: a problem field.
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// The device whose facts constraints may name: a shipped profile (sm_80, sm_89, sm_90a) or a
+    /// RON file. Without it: this machine's CPU.
+    #[arg(long, value_name = "PROFILE|FILE")]
+    pub(crate) device: Option<String>,
+    #[command(flatten)]
+    pub(crate) plugins: Plugins,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Plugin {
+    /// List the plugins on the search path.
+    List(PluginList),
+    /// Say what is in a plugin: problems, kernels, objectives, profilers, parameters.
+    Describe(PluginDescribe),
+}
+
+#[derive(Debug, Arguments)]
+pub(crate) struct PluginList {
+    #[command(flatten)]
+    pub(crate) plugins: Plugins,
+    /// Print a JSON document.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Arguments)]
+pub(crate) struct PluginDescribe {
+    /// The name or path of a plugin.
+    pub(crate) plugin: String,
+    #[command(flatten)]
+    pub(crate) plugins: Plugins,
+    /// Print a JSON document.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Arguments)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    pub(crate) plugins: Plugins,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,139 @@
+//! `evo doctor`: what this machine has, and what follows from it.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use evo_run::{SearchPath, Stop, default_worker, describe_plugin};
+use evo_types::DeviceFacts;
+
+use super::{print, program, shown};
+use crate::VERSION;
+use crate::args::Doctor;
+use crate::failure::Failure;
+
+/// `evo doctor`.
+pub(crate) fn doctor(args: &Doctor) -> Result<ExitCode, Failure> {
+    let mut report = Report::default();
+    report.text = format!(
+        "evo {VERSION}{}\n\n",
+        option_env!("EVO_COMMIT").map_or_else(String::new, |commit| format!(" ({commit})"))
+    );
+    let mut host = default_worker(&program()?)?;
+    report.good("plugin store", &shown(host.settings().store.folder()));
+    match host.device(&Stop::default()) {
+        Ok(device) => cpu(&mut report, &device),
+        Err(error) => report.bad("worker", &error.to_string()),
+    }
+    cuda(&mut report);
+    tools(&mut report);
+    let search = SearchPath::new(&args.plugins.folders);
+    let found = search.list();
+    if found.is_empty() {
+        let folders: Vec<String> =
+            search.folders().iter().map(|(folder, _)| folder.display().to_string()).collect();
+        report.bad("plugins", &format!("none; they are looked for in {}", folders.join(", ")));
+    }
+    for plugin in found {
+        match describe_plugin(&mut host, &plugin.path, &Stop::default()) {
+            Ok((_, info)) => {
+                report.good(&format!("plugin {}", plugin.name), &format!("{} {}", info.version, info.doc));
+            }
+            Err(error) => report.bad(&format!("plugin {}", plugin.name), &error.to_string()),
+        }
+    }
+    let _ = writeln!(
+        report.text,
+        "\n{}",
+        if report.faults == 0 { "everything that a CPU run needs is there" } else { "see the lines marked NO" }
+    );
+    print(&report.text)?;
+    Ok(if report.faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[derive(Default)]
+struct Report {
+    text: String,
+    faults: usize,
+}
+
+impl Report {
+    fn line(&mut self, mark: &str, what: &str, found: &str) {
+        let _ = writeln!(self.text, "{mark:<4} {what:<18} {found}");
+    }
+
+    /// It is there.
+    fn good(&mut self, what: &str, found: &str) {
+        self.line("ok", what, found);
+    }
+
+    /// It is absent, which only narrows what can be done.
+    fn absent(&mut self, what: &str, follows: &str) {
+        self.line("-", what, follows);
+    }
+
+    /// It has to be mended.
+    fn bad(&mut self, what: &str, problem: &str) {
+        self.line("NO", what, problem);
+        self.faults += 1;
+    }
+}
+
+fn cpu(report: &mut Report, device: &DeviceFacts) {
+    let fact = |name: &str| device.facts.get(name).map_or_else(|| "?".to_owned(), ToString::to_string);
+    let kib = |name: &str| {
+        let bytes = device.facts.get(name).and_then(|value| value.as_int()).unwrap_or(0);
+        format!("{} KiB", bytes >> 10)
+    };
+    report.good("CPU", &format!("{}, {} cores for this process", device.name, fact("CORES")));
+    report.good("SIMD", &format!("{} bits wide", fact("SIMD_BITS")));
+    report.good(
+        "caches",
+        &format!("L1d {}, L2 {}, L3 {}", kib("L1D_BYTES"), kib("L2_BYTES"), kib("L3_BYTES")),
+    );
+    let memory = device.facts.get("MEM_BYTES").and_then(|value| value.as_int()).unwrap_or(0);
+    report.good("memory", &format!("{:.1} GiB", memory as f64 / f64::from(1 << 30)));
+    match governor() {
+        Some(governor) if governor != "performance" => report.absent(
+            "frequency",
+            &format!("the governor is `{governor}`: times vary more than with `performance`"),
+        ),
+        Some(governor) => report.good("frequency", &format!("governor `{governor}`")),
+        None => report.absent(
+            "frequency",
+            "no governor is visible (a virtual machine?): expect noise, trust confirmed ratios",
+        ),
+    }
+}
+
+fn governor() -> Option<String> {
+    let text = fs::read_to_string("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").ok()?;
+    Some(text.trim().to_owned())
+}
+
+fn cuda(report: &mut Report) {
+    match fs::read_to_string("/proc/driver/nvidia/version") {
+        Ok(text) => report.good("CUDA driver", text.lines().next().unwrap_or("present").trim()),
+        Err(_) => report.absent(
+            "CUDA driver",
+            "none: CUDA kernels cannot run here; CPU kernels and objectives can",
+        ),
+    }
+}
+
+fn tools(report: &mut Report) {
+    match find_program("cc") {
+        Some(path) => report.good("C compiler", &path.display().to_string()),
+        None => report.absent("C compiler", "no `cc`: a plugin written in C cannot be built here"),
+    }
+    match fs::read_to_string("/proc/sys/kernel/perf_event_paranoid") {
+        Ok(level) => report.good("perf events", &format!("perf_event_paranoid is {}", level.trim())),
+        Err(_) => report.absent("perf events", "not in this kernel: no hardware counters"),
+    }
+}
+
+fn find_program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| Path::is_file(file))
+}

@@ -1,0 +1,34 @@
+//! The commands, one file each.
+
+pub(crate) mod doctor;
+pub(crate) mod plugin;
+pub(crate) mod report;
+pub(crate) mod run;
+pub(crate) mod shell;
+pub(crate) mod space;
+
+use std::path::{Path, PathBuf};
+
+use evo_run::RunError;
+
+/// The program itself: workers are started from it.
+fn program() -> Result<PathBuf, RunError> {
+    std::env::current_exe()
+        .map_err(|error| RunError::environment(format!("cannot find the program's own file: {error}")))
+}
+
+/// Writes to standard output; a closed pipe (`evo ... | head`) is an end, not a failure.
+fn print(text: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+/// A path as a user in this folder would type it.
+fn shown(path: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(&here).unwrap_or(path).display().to_string()
+}

@@ -1,0 +1,105 @@
+//! `evo space show`.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use evo_core::space::{Env, Space};
+use evo_run::{
+    Overrides, RunError, SearchPath, Source, Stop, default_worker, parse_ron, prepare, read_value,
+};
+use evo_types::{DeviceFacts, Params};
+
+use super::{print, program};
+use crate::args::{Space as SpaceCommand, SpaceShow};
+use crate::failure::Failure;
+use crate::space_show::render;
+
+/// The shipped device profiles: a space can be looked at where there is no such device.
+const PROFILES: [(&str, &str); 3] = [
+    ("sm_80", include_str!("../../../../search-spaces/devices/sm_80.ron")),
+    ("sm_89", include_str!("../../../../search-spaces/devices/sm_89.ron")),
+    ("sm_90a", include_str!("../../../../search-spaces/devices/sm_90a.ron")),
+];
+
+/// `evo space ...`.
+pub(crate) fn space(command: SpaceCommand) -> Result<ExitCode, Failure> {
+    let SpaceCommand::Show(args) = command;
+    let path = Path::new(&args.what);
+    let text = if path.is_file() || args.what.ends_with(".ron") {
+        show_file(path, &args)?
+    } else {
+        show_plugin(&args)?
+    };
+    print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show_file(path: &Path, args: &SpaceShow) -> Result<String, RunError> {
+    let file = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        RunError::input(format!("{file}: cannot read the search space: {error}"))
+    })?;
+    let mut problem = Params::new();
+    for setting in &args.set {
+        let (name, value) = setting.split_once('=').ok_or_else(|| {
+            RunError::input(format!("--set {setting}: this is not NAME=VALUE"))
+                .hint("for instance --set S=2048")
+        })?;
+        problem.insert(name.trim().to_owned(), read_value(value.trim()));
+    }
+    let device = device(args.device.as_deref())?;
+    let env = Env { problem, device: device.facts, pinned: Params::new() };
+    let space =
+        Space::parse(&text, &file, &env).map_err(|errors| RunError::input(errors.to_string()))?;
+    Ok(render(&space))
+}
+
+/// The spaces of a plugin's default spec, with its problem and this machine.
+fn show_plugin(args: &SpaceShow) -> Result<String, RunError> {
+    if args.device.is_some() {
+        return Err(RunError::input("--device goes with a space file, not with a plugin")
+            .hint("a plugin's space is shown for this machine; name its file for another device"));
+    }
+    let search = SearchPath::new(&args.plugins.folders);
+    let overrides = Overrides { set: args.set.clone(), ..Overrides::default() };
+    let source = Source::Plugin(args.what.clone());
+    let prepared = prepare(&source, &overrides, &search, &program()?, &Stop::default())?;
+    let shown: Vec<String> = prepared.spaces.iter().map(|space| render(space)).collect();
+    Ok(shown.join("\n"))
+}
+
+/// The facts of a shipped profile, of a file, or of this machine.
+fn device(wanted: Option<&str>) -> Result<DeviceFacts, RunError> {
+    let Some(wanted) = wanted else {
+        return default_worker(&program()?)?.device(&Stop::default());
+    };
+    if let Some((name, text)) = PROFILES.iter().find(|(name, _)| *name == wanted) {
+        return parse_ron(text, &format!("<profile {name}>"));
+    }
+    let text = std::fs::read_to_string(wanted).map_err(|error| {
+        let names: Vec<&str> = PROFILES.iter().map(|(name, _)| *name).collect();
+        RunError::input(format!("there is no device profile `{wanted}`: {error}"))
+            .hint(format!("the shipped profiles are {}; a path names a file", names.join(", ")))
+    })?;
+    parse_ron(&text, wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_profiles_can_be_read() {
+        for (name, _) in PROFILES {
+            let device = device(Some(name)).unwrap();
+            assert_eq!(device.kind, "cuda");
+            assert!(device.facts["SMEM_BYTES"].as_int().unwrap() > 48 << 10);
+        }
+    }
+
+    #[test]
+    fn an_unknown_profile_lists_the_known_ones() {
+        let error = device(Some("sm_10")).unwrap_err().to_string();
+        assert!(error.contains("sm_80, sm_89, sm_90a"), "{error}");
+    }
+}

@@ -1,0 +1,259 @@
+//! What a run shows while it runs: a progress bar on a terminal, lines in a log.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use evo_journal::{Comparison, Evaluated, Plan, Stage, Work};
+use evo_run::{Event, Observer, Progress, SilentObserver};
+use evo_types::{OutcomeKind, format_params};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::args::Output;
+
+/// The observer that fits: none when quiet or for JSON, a bar on a terminal, lines elsewhere.
+pub(crate) fn observer(output: Output) -> Box<dyn Observer> {
+    if output.quiet || output.json {
+        return Box::new(SilentObserver);
+    }
+    if std::io::stderr().is_terminal() { Box::new(Bar::new()) } else { Box::new(Lines::default()) }
+}
+
+/// A progress bar with best so far, speedups, trials by outcome and time left.
+struct Bar {
+    bar: ProgressBar,
+    standing: String,
+}
+
+impl Bar {
+    fn new() -> Self {
+        let bar = ProgressBar::no_length();
+        // A template of ours cannot be wrong at run time; if it were, the default style would do.
+        if let Ok(style) = ProgressStyle::with_template(
+            "{spinner} {elapsed} [{bar:24}] {pos}/{len} {wide_msg}",
+        ) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Self { bar, standing: String::new() }
+    }
+}
+
+impl Observer for Bar {
+    fn on(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Started { plan, folder, recorded } => {
+                self.bar.println(opening(plan, folder, *recorded));
+                if let Some(trials) = budget_trials(plan) {
+                    self.bar.set_length(trials);
+                }
+                self.bar.set_position(*recorded);
+            }
+            Event::Phase { phase, subject } => {
+                self.bar.set_message(format!("{} {subject}: {phase}", self.standing));
+            }
+            Event::Evaluated { proposed, evaluated, progress } => {
+                self.bar.set_position(progress.counts.trials);
+                self.standing = standing(progress);
+                self.bar.set_message(self.standing.clone());
+                if let Some(line) = notable(proposed.operator.as_str(), evaluated, progress) {
+                    self.bar.println(format!("{line}  {}", format_params(&proposed.params)));
+                }
+            }
+            Event::Finished { .. } => self.bar.finish_and_clear(),
+            other => {
+                if let Some(line) = line(other) {
+                    self.bar.println(line);
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Lines for a log file: every new best, every failure kind's first occurrence, and a line now
+/// and then.
+struct Lines {
+    last: Instant,
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self { last: Instant::now() }
+    }
+}
+
+impl Observer for Lines {
+    fn on(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Started { plan, folder, recorded } => {
+                eprintln!("{}", opening(plan, folder, *recorded));
+            }
+            Event::Evaluated { proposed, evaluated, progress } => {
+                if let Some(line) = notable(proposed.operator.as_str(), evaluated, progress) {
+                    eprintln!("{line}  {}", format_params(&proposed.params));
+                    self.last = Instant::now();
+                } else if self.last.elapsed() > Duration::from_secs(10) {
+                    eprintln!("{} trials, {}", progress.counts.trials, standing(progress));
+                    self.last = Instant::now();
+                }
+            }
+            Event::Finished { reason } => eprintln!("search ended: {reason}"),
+            other => {
+                if let Some(line) = line(other) {
+                    eprintln!("{line}");
+                }
+            }
+        }
+    }
+}
+
+fn opening(plan: &Plan, folder: &std::path::Path, recorded: u64) -> String {
+    let what = match &plan.work {
+        Work::Problem { spec, .. } => {
+            format!("{} ({})", spec.problem, format_params(&spec.fields))
+        }
+        Work::Objective { name, .. } => format!("the objective {name}"),
+    };
+    let candidates: Vec<&str> = plan.candidates.iter().map(|c| c.label.as_str()).collect();
+    let again = if recorded > 0 { format!(", {recorded} trials recorded") } else { String::new() };
+    format!(
+        "tuning {} for {what}\non {}, preset {}, seed {}{again}\nin {}",
+        candidates.join(", "),
+        plan.device.name,
+        plan.preset,
+        plan.seed,
+        folder.display()
+    )
+}
+
+fn budget_trials(plan: &Plan) -> Option<u64> {
+    plan.engine.get("budget")?.get("trials")?.as_u64()
+}
+
+/// `best 3.21 ms, 4.10x A, 1.31x B | 12 ok 3 failed 1 duplicate | 1m20s left`.
+fn standing(progress: &Progress) -> String {
+    let counts = &progress.counts;
+    let mut text = match progress.best {
+        Some(best) => format!("best {}", amount(best, &progress.unit)),
+        None => "nothing correct yet".to_owned(),
+    };
+    for (label, ratio) in &progress.speedups {
+        text.push_str(&format!(", {ratio:.2}x {label}"));
+    }
+    let measured = counts.of(OutcomeKind::Measured);
+    text.push_str(&format!(" | {measured} ok"));
+    for kind in OutcomeKind::ALL {
+        if kind != OutcomeKind::Measured && counts.of(kind) > 0 {
+            text.push_str(&format!(", {} {}", counts.of(kind), kind.words()));
+        }
+    }
+    if let Some(left) = progress.left_s {
+        text.push_str(&format!(" | {} left", duration(left)));
+    }
+    text
+}
+
+/// A line for a trial that is worth one: a new best, or a failure.
+fn notable(operator: &str, evaluated: &Evaluated, progress: &Progress) -> Option<String> {
+    let trial = evaluated.trial;
+    match evaluated.outcome.kind() {
+        OutcomeKind::Measured if progress.counts.since_best == 0 => {
+            Some(format!("#{trial} {operator}: {}", standing(progress)))
+        }
+        OutcomeKind::Measured | OutcomeKind::DuplicateOf | OutcomeKind::Rejected => None,
+        _ => Some(format!("#{trial} {operator}: {}", evaluated.outcome.summary())),
+    }
+}
+
+fn line(event: &Event<'_>) -> Option<String> {
+    match event {
+        Event::WaitingForDevice { holder } => {
+            Some(format!("waiting for the device: {holder} measures on it"))
+        }
+        Event::Comparing { stage: Stage::Baselines, items } => {
+            Some(format!("measuring {items} baselines, interleaved ..."))
+        }
+        Event::Comparing { stage: Stage::Confirmation, items } => Some(format!(
+            "confirming: {items} candidates, interleaved, in a fresh process with fresh seeds ..."
+        )),
+        Event::Compared(comparison) => Some(compared(comparison)),
+        Event::Warning(message) => Some(format!("warning: {message}")),
+        Event::Profiled(profiled) => Some(match &profiled.failure {
+            Some(failure) => format!("{}: no profile of {}: {failure}", profiled.profiler, profiled.label),
+            None => format!("{}: {} profiled, {} metrics", profiled.profiler, profiled.label, profiled.metrics.len()),
+        }),
+        _ => None,
+    }
+}
+
+fn compared(comparison: &Comparison) -> String {
+    let items: Vec<String> = comparison
+        .items
+        .iter()
+        .map(|item| match item.outcome.measurement().and_then(|m| m.metrics.first()) {
+            Some(metric) => format!("{} {}", item.label, amount(metric.value, &metric.unit)),
+            None => format!("{} {}", item.label, item.outcome.kind().words()),
+        })
+        .collect();
+    format!("  {}", items.join(", "))
+}
+
+/// A figure with its unit; microseconds become milliseconds or seconds where they are many.
+fn amount(value: f64, unit: &str) -> String {
+    match unit {
+        "us" if value >= 1e6 => format!("{:.3} s", value / 1e6),
+        "us" if value >= 1e3 => format!("{:.3} ms", value / 1e3),
+        "us" => format!("{value:.2} us"),
+        "" => format!("{value:.5}"),
+        unit => format!("{value:.5} {unit}"),
+    }
+}
+
+fn duration(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, s) => format!("{s}s"),
+        (0, m, s) => format!("{m}m{s:02}s"),
+        (h, m, _) => format!("{h}h{m:02}m"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use evo_core::engine::Counts;
+
+    use super::*;
+
+    #[test]
+    fn figures_are_written_for_people() {
+        assert_eq!(amount(1234.5, "us"), "1.234 ms");
+        assert_eq!(amount(12.0, "us"), "12.00 us");
+        assert_eq!(amount(0.5, ""), "0.50000");
+        assert_eq!(duration(80.0), "1m20s");
+        assert_eq!(duration(7300.0), "2h01m");
+    }
+
+    #[test]
+    fn the_standing_has_best_speedups_counts_and_time_left() {
+        let mut counts = Counts::default();
+        counts.by_outcome.insert(OutcomeKind::Measured, 12);
+        counts.by_outcome.insert(OutcomeKind::Crashed, 3);
+        let progress = Progress {
+            counts,
+            budget_trials: Some(64),
+            left_s: Some(80.0),
+            best: Some(3210.0),
+            unit: "us".to_owned(),
+            speedups: vec![("A".to_owned(), 4.1), ("B".to_owned(), 1.313)],
+        };
+        assert_eq!(
+            standing(&progress),
+            "best 3.210 ms, 4.10x A, 1.31x B | 12 ok, 3 crashed | 1m20s left"
+        );
+    }
+}
