@@ -170,15 +170,16 @@ impl Row {
         }
     }
 
-    /// The name by which reports call it: `A (math)`, or the label with its trial.
+    /// The name by which reports call it: `A (math)`, or the label with its
+    /// trial: `tiled #12`.
     pub fn name(&self, plan: &Plan) -> String {
         let planned = self
             .baseline
             .and_then(|place| Some((place, plan.baselines.get(place)?)));
         match (planned, self.trial) {
             (Some((place, planned)), _) => baseline_name(place, planned),
-            (None, Some(trial)) if !self.label.contains(&trial.to_string()) => {
-                format!("{}, trial {trial}", self.label)
+            (None, Some(trial)) if !self.label.ends_with(&format!("#{trial}")) => {
+                format!("{} #{trial}", self.label)
             }
             _ => self.label.clone(),
         }

@@ -4,7 +4,8 @@ use evo_types::OutcomeKind;
 
 use crate::confirmed::{Row, Table};
 use crate::failures::counts_in_words;
-use crate::format::{Scale, ratio, ratio_with_interval, seconds_per};
+use crate::format::{Scale, count, ratio, ratio_with_interval, seconds_per};
+use crate::grid::shown;
 use crate::model::{RunModel, baseline_name};
 use crate::text::plain;
 
@@ -32,9 +33,11 @@ pub fn headline(model: &RunModel) -> String {
 
 fn confirmed(model: &RunModel, table: &Table, winner: &Row) -> String {
     let name = winner.name(&model.plan);
-    let time = winner.figures.as_ref().map_or_else(String::new, |figures| {
-        Scale::of(figures.p50, &model.metric.unit).with_interval(figures.p50, figures.interval)
-    });
+    let unit = &model.metric.unit;
+    let time = winner
+        .figures
+        .as_ref()
+        .map_or_else(String::new, |figures| shown(figures, unit));
     let over: Vec<String> = model
         .plan
         .baselines
@@ -62,7 +65,7 @@ fn confirmed(model: &RunModel, table: &Table, winner: &Row) -> String {
             None => String::new(),
         }
     };
-    let verb = if seconds_per(&model.metric.unit).is_some() {
+    let verb = if seconds_per(unit).is_some() {
         "takes"
     } else {
         "reaches"
@@ -95,10 +98,9 @@ fn from_search(model: &RunModel) -> String {
         format!(" ({})", over.join(", "))
     };
     format!(
-        "Not confirmed: the best of {} measured trials is trial {} of {} with {} {}{over}.",
-        model.count(OutcomeKind::Measured),
-        trial.number(),
-        trial.proposed.candidate,
+        "Not confirmed: the best of {} in the search is {} with {} {}{over}.",
+        count(model.count(OutcomeKind::Measured), "measured trial"),
+        trial.name(),
         model.metric.name,
         scale.with_interval(figure.value, figure.ci_low.zip(figure.ci_high)),
     )

@@ -17,6 +17,7 @@ mod error;
 mod failures;
 mod fold;
 mod format;
+mod grid;
 mod headline;
 mod json;
 mod limits;

@@ -105,6 +105,11 @@ impl Trial {
         self.proposed.trial
     }
 
+    /// The name by which reports call it: `tiled #12`.
+    pub fn name(&self) -> String {
+        format!("{} #{}", self.proposed.candidate, self.proposed.trial)
+    }
+
     /// How many attempts were begun.
     pub fn attempts(&self) -> u32 {
         let begun = u32::try_from(self.retries.len())

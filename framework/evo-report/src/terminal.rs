@@ -1,20 +1,18 @@
 //! The short table at the end of `evo run`.
 
-use std::path::Path;
-
 use evo_types::OutcomeKind;
 
-use crate::confirmed::{Row, Table};
+use crate::confirmed::Row;
 use crate::failures::counts_in_words;
-use crate::format::{NONE, Scale, count, number, ratio, ratio_with_interval, seconds_per, span};
+use crate::format::{count, span};
+use crate::grid::Grid;
 use crate::headline::headline;
-use crate::limits::gflops;
-use crate::model::{RunModel, State, baseline_letter};
+use crate::model::{RunModel, State};
 use crate::text::{clip, plain};
 
 /// The end of `evo run` on a terminal: what was compared with times, intervals and speedups, the
-/// trials, the verdict, and where the summary is. Plain text of several lines.
-pub fn final_table(model: &RunModel, folder: &Path) -> String {
+/// trials, and the verdict. Plain text of several lines; the last one ends with a line break.
+pub fn final_table(model: &RunModel) -> String {
     let mut lines = vec![headline(model), String::new()];
     let table = align(&cells(model));
     if !table.is_empty() {
@@ -30,92 +28,39 @@ pub fn final_table(model: &RunModel, folder: &Path) -> String {
         let warnings = count(model.warnings.len() as u64, "warning");
         lines.push(format!("{warnings}: see the summary"));
     }
-    lines.push(format!(
-        "summary: {}",
-        folder.join("reports").join("summary.md").display()
-    ));
     lines.push(String::new());
     lines.join("\n")
 }
 
+/// The baselines, the default configuration and the winner; without a confirmation the baselines
+/// and the best of the search.
 fn cells(model: &RunModel) -> Vec<Vec<String>> {
-    let Some(table) = model.confirmation.as_ref().or(model.baselines.as_ref()) else {
-        return Vec::new();
-    };
-    let throughput = has_throughput(model);
-    let mut head = vec![
-        String::new(),
-        "candidate".to_owned(),
-        format!("{} [95 % CI]", model.metric.name),
-    ];
-    if throughput {
-        head.push("GFLOP/s".to_owned());
+    let grid = Grid::of(model);
+    let mut rows = vec![grid.head()];
+    if let Some(table) = model.confirmation.as_ref().or(model.baselines.as_ref()) {
+        let wanted = |row: &&Row| {
+            let winner = table
+                .winner()
+                .is_some_and(|winner| std::ptr::eq(winner, *row));
+            row.baseline.is_some() || row.is_default || winner
+        };
+        // The winner last, where the eye rests.
+        let mut chosen: Vec<&Row> = table.rows.iter().filter(wanted).collect();
+        chosen.sort_by_key(|row| {
+            table
+                .winner()
+                .is_some_and(|winner| std::ptr::eq(winner, *row))
+        });
+        rows.extend(chosen.into_iter().map(|row| grid.row(table, row)));
     }
-    let baselines = 0..model.plan.baselines.len();
-    head.extend(baselines.map(|place| format!("over {}", baseline_letter(place))));
-    let mut rows = vec![head];
-    for (role, row) in shown(table) {
-        let mut cells = vec![
-            role.to_owned(),
-            clip(&row.name(&model.plan), 32),
-            figure(model, row),
-        ];
-        if throughput {
-            cells.push(throughput_of(model, row));
-        }
-        cells.extend((0..model.plan.baselines.len()).map(|place| over(row, place)));
-        rows.push(cells);
+    if model.confirmation.is_none() {
+        let best = model.best_of_search();
+        rows.extend(best.map(|(trial, metric)| grid.trial(trial, metric)));
     }
-    rows
-}
-
-/// The rows of the short table with their roles.
-fn shown(table: &Table) -> Vec<(&'static str, &Row)> {
-    let mut rows: Vec<(&str, &Row)> = table
-        .rows
-        .iter()
-        .filter(|row| row.baseline.is_some())
-        .map(|row| ("baseline", row))
-        .collect();
-    let winner = table.winner();
-    let default = table.rows.iter().find(|row| row.is_default);
-    if winner.is_none_or(|winner| !winner.is_default) {
-        rows.extend(default.map(|row| ("default", row)));
+    for cell in rows.iter_mut().flatten() {
+        *cell = clip(cell, 40);
     }
-    rows.extend(winner.map(|row| ("winner", row)));
-    rows
-}
-
-/// Whether figures can be turned into GFLOP/s.
-pub(crate) fn has_throughput(model: &RunModel) -> bool {
-    seconds_per(&model.metric.unit).is_some() && gflops(model, 1.0).is_some()
-}
-
-/// A candidate's throughput.
-pub(crate) fn throughput_of(model: &RunModel, row: &Row) -> String {
-    let figures = row.figures.as_ref();
-    figures
-        .and_then(|figures| gflops(model, figures.p50))
-        .map_or_else(|| NONE.to_owned(), number)
-}
-
-/// A candidate's figure with its interval, or what became of it.
-pub(crate) fn figure(model: &RunModel, row: &Row) -> String {
-    match &row.figures {
-        Some(figures) => {
-            Scale::of(figures.p50, &model.metric.unit).with_interval(figures.p50, figures.interval)
-        }
-        None => row.outcome.kind().words().to_owned(),
-    }
-}
-
-/// A candidate's speedup over a baseline.
-pub(crate) fn over(row: &Row, baseline: usize) -> String {
-    match row.over(baseline) {
-        Some(speedup) if row.baseline == Some(baseline) => ratio(speedup.estimate),
-        Some(speedup) => ratio_with_interval(speedup.estimate, speedup.interval),
-        None => NONE.to_owned(),
-    }
+    if rows.len() == 1 { Vec::new() } else { rows }
 }
 
 /// Columns padded to their widest cell.

@@ -7,7 +7,6 @@ use evo_types::{ErrorFigures, Measurement, Metric, Outcome};
 
 use crate::ReportError;
 use crate::failures::reason;
-use crate::limits::gflops;
 use crate::model::{RunModel, Trial, baseline_letter};
 use crate::text::{cell, clip};
 
@@ -70,7 +69,7 @@ impl Columns {
             .collect();
         let figures = ["p50", "ci_low", "ci_high", "p90"];
         head.extend(figures.iter().map(|figure| format!("{ranked}_{figure}")));
-        head.extend(["n", "converged", "raced_out", "gflops"].map(str::to_owned));
+        head.extend(["n", "converged", "raced_out"].map(str::to_owned));
         head.extend(self.metrics.iter().map(|(name, unit)| column(name, unit)));
         head.extend(baselines(model).map(|place| format!("speedup_{}", baseline_letter(place))));
         let errors = [
@@ -103,7 +102,7 @@ impl Columns {
             trial.outcome().map(why).unwrap_or_default(),
         ];
         let ranked = measurement.and_then(|found| model.metric.of(found));
-        row.extend(ranked_cells(model, measurement, ranked));
+        row.extend(ranked_cells(measurement, ranked));
         row.extend(self.metrics.iter().map(|(name, unit)| {
             let found = measurement.and_then(|found| {
                 found
@@ -159,11 +158,7 @@ fn column(name: &str, unit: &str) -> String {
     }
 }
 
-fn ranked_cells(
-    model: &RunModel,
-    measurement: Option<&Measurement>,
-    ranked: Option<&Metric>,
-) -> [String; 8] {
+fn ranked_cells(measurement: Option<&Measurement>, ranked: Option<&Metric>) -> [String; 7] {
     let flag = |flag: fn(&Measurement) -> bool| {
         measurement
             .map(|found| flag(found).to_string())
@@ -179,7 +174,6 @@ fn ranked_cells(
             .unwrap_or_default(),
         flag(|found| found.converged),
         flag(|found| found.raced_out),
-        figure(ranked.and_then(|metric| gflops(model, metric.value))),
     ]
 }
 

@@ -28,8 +28,14 @@ pub(super) fn method(model: &RunModel) -> Vec<String> {
                 .to_owned(),
         ),
     }
-    if let Some(table) = &model.confirmation {
-        words.extend(confirmation(model, table));
+    match &model.confirmation {
+        Some(_) if model.is_objective() => words.push(
+            "The finalists were evaluated once more in a fresh process; the winner is the one \
+             with the best figure there."
+                .to_owned(),
+        ),
+        Some(table) => words.extend(confirmation(model, table)),
+        None => {}
     }
     words.push(format!("Quantiles: {QUANTILE_DEFINITION}."));
     words

@@ -197,10 +197,7 @@ pub(super) fn profiles(model: &RunModel) -> Vec<Profile> {
         .into_iter()
         .map(|profile| Profile {
             profiler: profile.profiler.clone(),
-            label: match profile.trial {
-                Some(trial) => format!("{}, trial {trial}", profile.label),
-                None => profile.label.clone(),
-            },
+            label: profile.label.clone(),
             text: match &profile.failure {
                 Some(failure) => format!("failed: {}", clip(failure, EXAMPLE_LIMIT)),
                 None => metrics(&profile.metrics),

@@ -5,35 +5,30 @@ use std::collections::BTreeSet;
 use evo_types::Params;
 use serde::Serialize;
 
-use crate::confirmed::{Row, Table};
+use crate::confirmed::Table;
 use crate::failures::reason;
-use crate::format::{NONE, Scale, number, ratio, ratio_with_interval};
-use crate::model::{RunModel, Trial, baseline_name};
-use crate::terminal::{figure, has_throughput, over, throughput_of};
+use crate::format::{NONE, ratio_with_interval};
+use crate::grid::Grid;
+use crate::model::{RunModel, Trial};
 use crate::text::clip;
 
-/// The top-line table.
+/// The top-line tables.
 #[derive(Serialize)]
 pub(super) struct Result {
-    /// Whether it is of the confirmation, of the baselines alone, or empty.
+    /// Of what the first table is: `confirmation` or `baselines`.
     stage: &'static str,
-    metric: String,
-    throughput: bool,
-    baselines: Vec<String>,
+    interleaved: bool,
+    head: Vec<String>,
     rows: Vec<Line>,
     evicted: Vec<Evicted>,
     rivals: Vec<String>,
     /// The best by the figures of the search, where nothing is confirmed.
-    search: Vec<Line>,
+    search: Vec<Vec<String>>,
 }
 
 #[derive(Serialize)]
 struct Line {
-    name: String,
-    note: String,
-    figure: String,
-    throughput: String,
-    over: Vec<String>,
+    cells: Vec<String>,
     winner: bool,
 }
 
@@ -45,62 +40,47 @@ struct Evicted {
 }
 
 pub(super) fn result(model: &RunModel) -> Result {
-    let (stage, table) = match (&model.confirmation, &model.baselines) {
-        (Some(table), _) => ("confirmation", Some(table)),
-        (None, Some(table)) => ("baselines", Some(table)),
-        (None, None) => ("none", None),
-    };
-    let baselines = model.plan.baselines.iter().enumerate();
+    let grid = Grid::of(model);
+    let table = model.confirmation.as_ref().or(model.baselines.as_ref());
     Result {
-        stage,
-        metric: model.metric.name.clone(),
-        throughput: has_throughput(model),
-        baselines: baselines
-            .map(|(place, planned)| baseline_name(place, planned))
-            .collect(),
-        rows: table.map(|table| lines(model, table)).unwrap_or_default(),
+        stage: if model.confirmation.is_some() {
+            "confirmation"
+        } else {
+            "baselines"
+        },
+        interleaved: !model.is_objective(),
+        head: grid.head(),
+        rows: table
+            .map(|table| lines(model, &grid, table))
+            .unwrap_or_default(),
         evicted: table.map(|table| evicted(model, table)).unwrap_or_default(),
         rivals: table.map(|table| rivals(model, table)).unwrap_or_default(),
-        search: if model.confirmation.is_none() {
-            best_of_search(model)
-        } else {
-            Vec::new()
+        search: match model.confirmation {
+            Some(_) => Vec::new(),
+            None => {
+                let ranked = model.ranked_trials().into_iter().take(model.plan.top_k);
+                ranked
+                    .map(|(trial, metric)| grid.trial(trial, metric))
+                    .collect()
+            }
         },
     }
 }
 
-/// The baselines in their order, then the finalists, best first.
-fn lines(model: &RunModel, table: &Table) -> Vec<Line> {
+/// The baselines in their order, then the finalists that passed, best first.
+fn lines(model: &RunModel, grid: &Grid<'_>, table: &Table) -> Vec<Line> {
     let baselines = table.rows.iter().filter(|row| row.baseline.is_some());
     let finalists = table.finalists(&model.metric);
     let passed = finalists.into_iter().filter(|row| row.figures.is_some());
     baselines
         .chain(passed)
-        .map(|row| line(model, table, row))
+        .map(|row| Line {
+            cells: grid.row(table, row),
+            winner: table
+                .winner()
+                .is_some_and(|winner| std::ptr::eq(winner, row)),
+        })
         .collect()
-}
-
-fn line(model: &RunModel, table: &Table, row: &Row) -> Line {
-    let winner = table
-        .winner()
-        .is_some_and(|winner| std::ptr::eq(winner, row));
-    let mut notes = Vec::new();
-    if winner {
-        notes.push("winner");
-    }
-    if row.is_default {
-        notes.push("default");
-    }
-    Line {
-        name: row.name(&model.plan),
-        note: notes.join(", "),
-        figure: figure(model, row),
-        throughput: throughput_of(model, row),
-        over: (0..model.plan.baselines.len())
-            .map(|place| over(row, place))
-            .collect(),
-        winner,
-    }
 }
 
 fn evicted(model: &RunModel, table: &Table) -> Vec<Evicted> {
@@ -140,31 +120,6 @@ fn rivals(model: &RunModel, table: &Table) -> Vec<String> {
         .collect()
 }
 
-fn best_of_search(model: &RunModel) -> Vec<Line> {
-    let ranked = model.ranked_trials().into_iter().take(model.plan.top_k);
-    ranked
-        .map(|(trial, metric)| {
-            let scale = Scale::of(metric.value, &model.metric.unit);
-            let speedup = |place| {
-                let speedup = model.search_speedup(metric.value, place);
-                speedup.map_or_else(
-                    || NONE.to_owned(),
-                    |speedup| format!("about {}", ratio(speedup)),
-                )
-            };
-            let throughput = crate::limits::gflops(model, metric.value);
-            Line {
-                name: format!("{}, trial {}", trial.proposed.candidate, trial.number()),
-                note: "search".to_owned(),
-                figure: scale.with_interval(metric.value, metric.ci_low.zip(metric.ci_high)),
-                throughput: throughput.map_or_else(|| NONE.to_owned(), number),
-                over: (0..model.plan.baselines.len()).map(speedup).collect(),
-                winner: false,
-            }
-        })
-        .collect()
-}
-
 /// The winning parameters beside the default ones.
 #[derive(Serialize)]
 pub(super) struct Winning {
@@ -193,7 +148,7 @@ pub(super) fn winning(model: &RunModel) -> Option<Winning> {
         ),
         None => {
             let (trial, _) = model.best_of_search()?;
-            let name = format!("{}, trial {}", trial.proposed.candidate, trial.number());
+            let name = trial.name();
             (name, &trial.proposed.params, Some(trial))
         }
     };
@@ -263,7 +218,7 @@ pub(super) fn correctness(model: &RunModel) -> Vec<Correct> {
         && let Some((trial, _)) = model.best_of_search()
         && let Some(found) = trial.measurement()
     {
-        let name = format!("{}, trial {}", trial.proposed.candidate, trial.number());
+        let name = trial.name();
         lines.extend(correct(name, found));
     }
     lines
