@@ -21,7 +21,10 @@ pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 fn main() -> ExitCode {
     // A worker is not started by people: it has no command line to speak of.
-    if std::env::args_os().nth(1).is_some_and(|arg| arg == "worker") {
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|arg| arg == "worker")
+    {
         return evo_worker::main();
     }
     let args = Args::parse();

@@ -15,7 +15,11 @@ pub(crate) fn observer(output: Output) -> Box<dyn Observer> {
     if output.quiet || output.json {
         return Box::new(SilentObserver);
     }
-    if std::io::stderr().is_terminal() { Box::new(Bar::new()) } else { Box::new(Lines::default()) }
+    if std::io::stderr().is_terminal() {
+        Box::new(Bar::new())
+    } else {
+        Box::new(Lines::default())
+    }
 }
 
 /// A progress bar with best so far, speedups, trials by outcome and time left.
@@ -28,20 +32,27 @@ impl Bar {
     fn new() -> Self {
         let bar = ProgressBar::no_length();
         // A template of ours cannot be wrong at run time; if it were, the default style would do.
-        if let Ok(style) = ProgressStyle::with_template(
-            "{spinner} {elapsed} [{bar:24}] {pos}/{len} {wide_msg}",
-        ) {
+        if let Ok(style) =
+            ProgressStyle::with_template("{spinner} {elapsed} [{bar:24}] {pos}/{len} {wide_msg}")
+        {
             bar.set_style(style.progress_chars("=> "));
         }
         bar.enable_steady_tick(Duration::from_millis(200));
-        Self { bar, standing: String::new() }
+        Self {
+            bar,
+            standing: String::new(),
+        }
     }
 }
 
 impl Observer for Bar {
     fn on(&mut self, event: &Event<'_>) {
         match event {
-            Event::Started { plan, folder, recorded } => {
+            Event::Started {
+                plan,
+                folder,
+                recorded,
+            } => {
                 self.bar.println(opening(plan, folder, *recorded));
                 if let Some(trials) = budget_trials(plan) {
                     self.bar.set_length(trials);
@@ -49,14 +60,20 @@ impl Observer for Bar {
                 self.bar.set_position(*recorded);
             }
             Event::Phase { phase, subject } => {
-                self.bar.set_message(format!("{} {subject}: {phase}", self.standing));
+                self.bar
+                    .set_message(format!("{} {subject}: {phase}", self.standing));
             }
-            Event::Evaluated { proposed, evaluated, progress } => {
+            Event::Evaluated {
+                proposed,
+                evaluated,
+                progress,
+            } => {
                 self.bar.set_position(progress.counts.trials);
                 self.standing = standing(progress);
                 self.bar.set_message(self.standing.clone());
                 if let Some(line) = notable(proposed.operator.as_str(), evaluated, progress) {
-                    self.bar.println(format!("{line}  {}", format_params(&proposed.params)));
+                    self.bar
+                        .println(format!("{line}  {}", format_params(&proposed.params)));
                 }
             }
             Event::Finished { .. } => self.bar.finish_and_clear(),
@@ -83,17 +100,27 @@ struct Lines {
 
 impl Default for Lines {
     fn default() -> Self {
-        Self { last: Instant::now() }
+        Self {
+            last: Instant::now(),
+        }
     }
 }
 
 impl Observer for Lines {
     fn on(&mut self, event: &Event<'_>) {
         match event {
-            Event::Started { plan, folder, recorded } => {
+            Event::Started {
+                plan,
+                folder,
+                recorded,
+            } => {
                 eprintln!("{}", opening(plan, folder, *recorded));
             }
-            Event::Evaluated { proposed, evaluated, progress } => {
+            Event::Evaluated {
+                proposed,
+                evaluated,
+                progress,
+            } => {
                 if let Some(line) = notable(proposed.operator.as_str(), evaluated, progress) {
                     eprintln!("{line}  {}", format_params(&proposed.params));
                     self.last = Instant::now();
@@ -120,7 +147,11 @@ fn opening(plan: &Plan, folder: &std::path::Path, recorded: u64) -> String {
         Work::Objective { name, .. } => format!("the objective {name}"),
     };
     let candidates: Vec<&str> = plan.candidates.iter().map(|c| c.label.as_str()).collect();
-    let again = if recorded > 0 { format!(", {recorded} trials recorded") } else { String::new() };
+    let again = if recorded > 0 {
+        format!(", {recorded} trials recorded")
+    } else {
+        String::new()
+    };
     format!(
         "tuning {} for {what}\non {}, preset {}, seed {}{again}\nin {}",
         candidates.join(", "),
@@ -166,7 +197,10 @@ fn notable(operator: &str, evaluated: &Evaluated, progress: &Progress) -> Option
             Some(format!("#{trial} {operator}: {}", standing(progress)))
         }
         OutcomeKind::Measured | OutcomeKind::DuplicateOf | OutcomeKind::Rejected => None,
-        _ => Some(format!("#{trial} {operator}: {}", evaluated.outcome.summary())),
+        _ => Some(format!(
+            "#{trial} {operator}: {}",
+            evaluated.outcome.summary()
+        )),
     }
 }
 
@@ -175,17 +209,29 @@ fn line(event: &Event<'_>) -> Option<String> {
         Event::WaitingForDevice { holder } => {
             Some(format!("waiting for the device: {holder} measures on it"))
         }
-        Event::Comparing { stage: Stage::Baselines, items } => {
-            Some(format!("measuring {items} baselines, interleaved ..."))
-        }
-        Event::Comparing { stage: Stage::Confirmation, items } => Some(format!(
+        Event::Comparing {
+            stage: Stage::Baselines,
+            items,
+        } => Some(format!("measuring {items} baselines, interleaved ...")),
+        Event::Comparing {
+            stage: Stage::Confirmation,
+            items,
+        } => Some(format!(
             "confirming: {items} candidates, interleaved, in a fresh process with fresh seeds ..."
         )),
         Event::Compared(comparison) => Some(compared(comparison)),
         Event::Warning(message) => Some(format!("warning: {message}")),
         Event::Profiled(profiled) => Some(match &profiled.failure {
-            Some(failure) => format!("{}: no profile of {}: {failure}", profiled.profiler, profiled.label),
-            None => format!("{}: {} profiled, {} metrics", profiled.profiler, profiled.label, profiled.metrics.len()),
+            Some(failure) => format!(
+                "{}: no profile of {}: {failure}",
+                profiled.profiler, profiled.label
+            ),
+            None => format!(
+                "{}: {} profiled, {} metrics",
+                profiled.profiler,
+                profiled.label,
+                profiled.metrics.len()
+            ),
         }),
         _ => None,
     }
@@ -195,10 +241,12 @@ fn compared(comparison: &Comparison) -> String {
     let items: Vec<String> = comparison
         .items
         .iter()
-        .map(|item| match item.outcome.measurement().and_then(|m| m.metrics.first()) {
-            Some(metric) => format!("{} {}", item.label, amount(metric.value, &metric.unit)),
-            None => format!("{} {}", item.label, item.outcome.kind().words()),
-        })
+        .map(
+            |item| match item.outcome.measurement().and_then(|m| m.metrics.first()) {
+                Some(metric) => format!("{} {}", item.label, amount(metric.value, &metric.unit)),
+                None => format!("{} {}", item.label, item.outcome.kind().words()),
+            },
+        )
         .collect();
     format!("  {}", items.join(", "))
 }

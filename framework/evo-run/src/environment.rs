@@ -21,13 +21,18 @@ fn proc_field(path: &str, field: &str) -> Option<String> {
 pub fn capture(evo: &str, commit: Option<&str>) -> Environment {
     let unknown = || "unknown".to_owned();
     let memory = proc_field("/proc/meminfo", "MemTotal")
-        .and_then(|text| text.split_whitespace().next().and_then(|word| word.parse::<u64>().ok()))
+        .and_then(|text| {
+            text.split_whitespace()
+                .next()
+                .and_then(|word| word.parse::<u64>().ok())
+        })
         .map_or(0, |kib| kib.saturating_mul(1024));
     Environment {
         evo: evo.to_owned(),
         commit: commit.map(str::to_owned),
         command: std::env::args().collect(),
-        folder: std::env::current_dir().map_or_else(|_| unknown(), |path| path.display().to_string()),
+        folder: std::env::current_dir()
+            .map_or_else(|_| unknown(), |path| path.display().to_string()),
         host: read("/proc/sys/kernel/hostname").unwrap_or_else(unknown),
         os: read("/proc/sys/kernel/osrelease").map_or_else(unknown, |os| format!("Linux {os}")),
         cpu: proc_field("/proc/cpuinfo", "model name").unwrap_or_else(unknown),

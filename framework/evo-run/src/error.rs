@@ -39,18 +39,30 @@ pub struct RunError {
 impl RunError {
     /// Something that the user gave is wrong.
     pub fn input(message: impl Into<String>) -> Self {
-        Self { kind: ErrorKind::Input, message: message.into(), hint: None }
+        Self {
+            kind: ErrorKind::Input,
+            message: message.into(),
+            hint: None,
+        }
     }
 
     /// The machine does not allow it.
     pub fn environment(message: impl Into<String>) -> Self {
-        Self { kind: ErrorKind::Environment, message: message.into(), hint: None }
+        Self {
+            kind: ErrorKind::Environment,
+            message: message.into(),
+            hint: None,
+        }
     }
 
     /// A defect of the program.
     pub fn internal(message: impl Into<String>) -> Self {
         let hint = "this is a defect of evo; please report it with the run folder".to_owned();
-        Self { kind: ErrorKind::Internal, message: message.into(), hint: Some(hint) }
+        Self {
+            kind: ErrorKind::Internal,
+            message: message.into(),
+            hint: Some(hint),
+        }
     }
 
     /// Adds what to do about it.
@@ -91,7 +103,12 @@ impl From<JournalError> for RunError {
 pub(crate) fn suggestion(wrong: &str, names: &[&str]) -> String {
     let near = names
         .iter()
-        .map(|name| (strsim::damerau_levenshtein(&wrong.to_lowercase(), &name.to_lowercase()), name))
+        .map(|name| {
+            (
+                strsim::damerau_levenshtein(&wrong.to_lowercase(), &name.to_lowercase()),
+                name,
+            )
+        })
         .min();
     match near {
         Some((distance, name)) if distance <= 2.max(wrong.len() / 3) => {
@@ -108,8 +125,14 @@ mod tests {
 
     #[test]
     fn a_near_name_is_suggested_and_a_far_one_gets_the_list() {
-        assert_eq!(suggestion("tield", &["math", "tiled"]), "did you mean `tiled`?");
-        assert_eq!(suggestion("gemm", &["math", "tiled"]), "there is: math, tiled");
+        assert_eq!(
+            suggestion("tield", &["math", "tiled"]),
+            "did you mean `tiled`?"
+        );
+        assert_eq!(
+            suggestion("gemm", &["math", "tiled"]),
+            "there is: math, tiled"
+        );
         assert_eq!(suggestion("gemm", &[]), "there is none");
     }
 }

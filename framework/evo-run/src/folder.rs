@@ -24,17 +24,23 @@ impl RunFolder {
     /// Where it cannot be made or written, holds a run already, or is in use.
     pub fn create(path: &Path) -> Result<Self, RunError> {
         fs::create_dir_all(path).map_err(|error| {
-            RunError::environment(format!("{}: cannot make the run folder: {error}", path.display()))
-                .hint("name another folder with --out")
+            RunError::environment(format!(
+                "{}: cannot make the run folder: {error}",
+                path.display()
+            ))
+            .hint("name another folder with --out")
         })?;
         let folder = Self::lock(path)?;
         if path.join(JOURNAL).exists() {
-            return Err(RunError::input(format!("{}: there is a run in this folder", path.display()))
-                .hint(format!(
-                    "go on with `evo resume {0}`, extend it with `evo run --from {0} --budget N`, \
+            return Err(RunError::input(format!(
+                "{}: there is a run in this folder",
+                path.display()
+            ))
+            .hint(format!(
+                "go on with `evo resume {0}`, extend it with `evo run --from {0} --budget N`, \
                      or name another folder with --out",
-                    path.display()
-                )));
+                path.display()
+            )));
         }
         Ok(folder)
     }
@@ -56,7 +62,10 @@ impl RunFolder {
 
     fn lock(path: &Path) -> Result<Self, RunError> {
         let path = fs::canonicalize(path).map_err(|error| {
-            RunError::environment(format!("{}: cannot open the run folder: {error}", path.display()))
+            RunError::environment(format!(
+                "{}: cannot open the run folder: {error}",
+                path.display()
+            ))
         })?;
         match Lock::try_take(&path.join(LOCK)) {
             Ok(Ok(lock)) => Ok(Self { path, _lock: lock }),
@@ -85,6 +94,8 @@ impl RunFolder {
 
     /// The folder's name: the run's name.
     pub fn name(&self) -> String {
-        self.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+        self.path
+            .file_name()
+            .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
     }
 }

@@ -17,8 +17,12 @@ pub(crate) struct Lock {
 impl Lock {
     /// Takes the lock, or says who holds it.
     pub(crate) fn try_take(path: &Path) -> std::io::Result<Result<Self, String>> {
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
         match file.try_lock() {
             Ok(()) => {
                 file.set_len(0)?;
@@ -53,7 +57,13 @@ fn device_lock_path(uuid: &str) -> PathBuf {
     let folder = std::env::var_os("EVO_LOCK_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
     let name: String = uuid
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '-' {
+                c
+            } else {
+                '_'
+            }
+        })
         .take(64)
         .collect();
     folder.join(format!("evo-device-{name}.lock"))
@@ -103,7 +113,10 @@ mod tests {
         let path = std::env::temp_dir().join(format!("evo-lock-test-{}", std::process::id()));
         let held = Lock::try_take(&path).unwrap().unwrap();
         let holder = Lock::try_take(&path).unwrap().unwrap_err();
-        assert!(holder.starts_with(&format!("process {}", std::process::id())), "{holder}");
+        assert!(
+            holder.starts_with(&format!("process {}", std::process::id())),
+            "{holder}"
+        );
         drop(held);
         assert!(Lock::try_take(&path).unwrap().is_ok());
         fs::remove_file(&path).unwrap();

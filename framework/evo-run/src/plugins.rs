@@ -28,18 +28,26 @@ impl SearchPath {
     /// The documented path, in order: `--plugin-path`, `$EVO_PLUGIN_PATH`, `plugins` beside the
     /// program, `../lib/evo/plugins` from the program, and the user's data folder.
     pub fn new(extra: &[PathBuf]) -> Self {
-        let mut folders: Vec<(PathBuf, &'static str)> =
-            extra.iter().map(|folder| (folder.clone(), "--plugin-path")).collect();
+        let mut folders: Vec<(PathBuf, &'static str)> = extra
+            .iter()
+            .map(|folder| (folder.clone(), "--plugin-path"))
+            .collect();
         if let Some(list) = std::env::var_os("EVO_PLUGIN_PATH") {
             folders.extend(std::env::split_paths(&list).map(|folder| (folder, "$EVO_PLUGIN_PATH")));
         }
-        if let Some(bin) = std::env::current_exe().ok().as_deref().and_then(Path::parent) {
+        if let Some(bin) = std::env::current_exe()
+            .ok()
+            .as_deref()
+            .and_then(Path::parent)
+        {
             folders.push((bin.join("plugins"), "beside the program"));
             folders.push((bin.join("../lib/evo/plugins"), "installed with the program"));
         }
         let data = std::env::var_os("XDG_DATA_HOME")
             .map(PathBuf::from)
-            .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share")));
+            .or_else(|| {
+                std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share"))
+            });
         if let Some(data) = data {
             folders.push((data.join("evo/plugins"), "the user's data folder"));
         }
@@ -55,14 +63,21 @@ impl SearchPath {
     pub fn list(&self) -> Vec<Found> {
         let mut found = BTreeMap::new();
         for (folder, origin) in &self.folders {
-            let Ok(entries) = fs::read_dir(folder) else { continue };
+            let Ok(entries) = fs::read_dir(folder) else {
+                continue;
+            };
             for entry in entries.flatten() {
                 let path = entry.path();
                 if path.extension().is_none_or(|extension| extension != "so") {
                     continue;
                 }
-                if let Some(name) = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()) {
-                    found.entry(name.clone()).or_insert(Found { name, path, origin });
+                if let Some(name) = path
+                    .file_stem()
+                    .map(|stem| stem.to_string_lossy().into_owned())
+                {
+                    found
+                        .entry(name.clone())
+                        .or_insert(Found { name, path, origin });
                 }
             }
         }
@@ -79,7 +94,9 @@ impl SearchPath {
             return if path.is_file() {
                 Ok(path)
             } else {
-                Err(RunError::input(format!("{name}: there is no such plugin file")))
+                Err(RunError::input(format!(
+                    "{name}: there is no such plugin file"
+                )))
             };
         }
         let all = self.list();
@@ -92,11 +109,16 @@ impl SearchPath {
             .iter()
             .map(|(folder, origin)| format!("{} ({origin})", folder.display()))
             .collect();
-        let nearest = if names.is_empty() { String::new() } else { format!("; {}", suggestion(name, &names)) };
-        Err(RunError::input(format!("there is no plugin `{name}`{nearest}")).hint(format!(
-            "these folders were searched: {}; a path with a `/` names a file itself",
-            folders.join(", ")
-        )))
+        let nearest = if names.is_empty() {
+            String::new()
+        } else {
+            format!("; {}", suggestion(name, &names))
+        };
+        Err(
+            RunError::input(format!("there is no plugin `{name}`{nearest}")).hint(format!(
+                "these folders were searched: {}; a path with a `/` names a file itself",
+                folders.join(", ")
+            )),
+        )
     }
 }
-

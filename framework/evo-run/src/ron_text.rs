@@ -31,11 +31,21 @@ pub fn parse<T: DeserializeOwned>(text: &str, file: &str) -> Result<T, RunError>
 
 fn describe(error: &ron::Error) -> String {
     match error {
-        ron::Error::NoSuchStructField { expected, found, .. } => {
-            format!("there is no field `{found}`; {}", suggestion(found, expected))
+        ron::Error::NoSuchStructField {
+            expected, found, ..
+        } => {
+            format!(
+                "there is no field `{found}`; {}",
+                suggestion(found, expected)
+            )
         }
-        ron::Error::NoSuchEnumVariant { expected, found, .. } => {
-            format!("there is no `{found}` here; {}", suggestion(found, expected))
+        ron::Error::NoSuchEnumVariant {
+            expected, found, ..
+        } => {
+            format!(
+                "there is no `{found}` here; {}",
+                suggestion(found, expected)
+            )
         }
         other => other.to_string(),
     }

@@ -253,7 +253,11 @@ impl RunSpec {
 
     /// The plugins' names or paths, the main one first.
     pub fn plugin_names(&self) -> Vec<&str> {
-        self.plugin.iter().chain(&self.plugins).map(String::as_str).collect()
+        self.plugin
+            .iter()
+            .chain(&self.plugins)
+            .map(String::as_str)
+            .collect()
     }
 
     /// The spec as RON.
@@ -308,10 +312,17 @@ pub(crate) fn read_target(text: &str, baselines: &[String]) -> Result<Target, Ru
     if !baselines.iter().any(|label| label == over) {
         return Err(wrong(&format!(
             "names `{over}`, which is no baseline of this run ({})",
-            if baselines.is_empty() { "it has none".to_owned() } else { baselines.join(", ") }
+            if baselines.is_empty() {
+                "it has none".to_owned()
+            } else {
+                baselines.join(", ")
+            }
         )));
     }
-    Ok(Target { speedup, over: over.to_owned() })
+    Ok(Target {
+        speedup,
+        over: over.to_owned(),
+    })
 }
 
 #[cfg(test)]

@@ -15,9 +15,11 @@ impl Stop {
     /// Asks to stop, because of a signal. Safe to call from a signal-handling thread.
     pub fn request(&self, signal: u8) {
         self.signal.store(signal, Ordering::SeqCst);
-        let _ = self.requests.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| {
-            Some(count.saturating_add(1))
-        });
+        let _ = self
+            .requests
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| {
+                Some(count.saturating_add(1))
+            });
     }
 
     /// Whether the run should end after what is under way.

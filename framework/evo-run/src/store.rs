@@ -30,7 +30,8 @@ impl Store {
             None => match (std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME")) {
                 (Some(cache), _) if !cache.is_empty() => PathBuf::from(cache).join("evo"),
                 (_, Some(home)) if !home.is_empty() => PathBuf::from(home).join(".cache/evo"),
-                _ => std::env::temp_dir().join(format!("evo-cache-{}", rustix::process::getuid().as_raw())),
+                _ => std::env::temp_dir()
+                    .join(format!("evo-cache-{}", rustix::process::getuid().as_raw())),
             },
         };
         Self::at(&cache.join("store"))
@@ -42,10 +43,17 @@ impl Store {
     /// Where the folder cannot be made, or belongs to somebody else.
     pub fn at(folder: &Path) -> Result<Self, RunError> {
         let failed = |error: std::io::Error| {
-            RunError::environment(format!("{}: cannot make the plugin store: {error}", folder.display()))
-                .hint("set EVO_CACHE_DIR to a folder that you may write to")
+            RunError::environment(format!(
+                "{}: cannot make the plugin store: {error}",
+                folder.display()
+            ))
+            .hint("set EVO_CACHE_DIR to a folder that you may write to")
         };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(failed)?;
         let folder = fs::canonicalize(folder).map_err(failed)?;
         refuse_unsafe(&folder)?;
         Ok(Self { folder })
@@ -63,17 +71,26 @@ impl Store {
     /// copied.
     pub fn add(&self, file: &Path) -> Result<ContentHash, RunError> {
         let canonical = fs::canonicalize(file).map_err(|error| {
-            RunError::input(format!("{}: cannot open the plugin: {error}", file.display()))
+            RunError::input(format!(
+                "{}: cannot open the plugin: {error}",
+                file.display()
+            ))
         })?;
         if !canonical.is_file() {
-            return Err(RunError::input(format!("{}: this is no plugin file", file.display())));
+            return Err(RunError::input(format!(
+                "{}: this is no plugin file",
+                file.display()
+            )));
         }
         refuse_unsafe(&canonical)?;
         if let Some(parent) = canonical.parent() {
             refuse_unsafe(parent)?;
         }
         let bytes = fs::read(&canonical).map_err(|error| {
-            RunError::input(format!("{}: cannot read the plugin: {error}", file.display()))
+            RunError::input(format!(
+                "{}: cannot read the plugin: {error}",
+                file.display()
+            ))
         })?;
         let hash = ContentHash::of_bytes(&bytes);
         let target = self.path(&hash);
@@ -95,7 +112,11 @@ impl Store {
 
     /// Writes beside the target and renames, so that nobody ever sees half a file.
     fn write(&self, target: &Path, bytes: &[u8]) -> Result<(), RunError> {
-        let beside = self.folder.join(format!(".new-{}-{:?}", std::process::id(), std::thread::current().id()));
+        let beside = self.folder.join(format!(
+            ".new-{}-{:?}",
+            std::process::id(),
+            std::thread::current().id()
+        ));
         let written = fs::OpenOptions::new()
             .write(true)
             .create(true)
@@ -118,7 +139,10 @@ impl Store {
 /// A plugin is code that runs as this user: nobody else may be able to change it.
 fn refuse_unsafe(path: &Path) -> Result<(), RunError> {
     let metadata = fs::metadata(path).map_err(|error| {
-        RunError::environment(format!("{}: cannot look at the file: {error}", path.display()))
+        RunError::environment(format!(
+            "{}: cannot look at the file: {error}",
+            path.display()
+        ))
     })?;
     let user = rustix::process::getuid().as_raw();
     if metadata.uid() != user && metadata.uid() != 0 {
@@ -132,8 +156,10 @@ fn refuse_unsafe(path: &Path) -> Result<(), RunError> {
     // A sticky folder such as /tmp does not let others replace what is in it.
     let sticky = metadata.is_dir() && metadata.mode() & 0o1000 != 0;
     if metadata.mode() & 0o002 != 0 && !sticky {
-        return Err(RunError::input(format!("{}: every user may write to it", path.display()))
-            .hint(format!("chmod o-w {}", path.display())));
+        return Err(
+            RunError::input(format!("{}: every user may write to it", path.display()))
+                .hint(format!("chmod o-w {}", path.display())),
+        );
     }
     Ok(())
 }
@@ -177,7 +203,10 @@ mod tests {
         fs::write(&file, b"content").unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
         let error = store.add(&file).unwrap_err();
-        assert!(error.to_string().contains("every user may write to it"), "{error}");
+        assert!(
+            error.to_string().contains("every user may write to it"),
+            "{error}"
+        );
         assert!(error.to_string().contains("chmod o-w"), "{error}");
         fs::remove_dir_all(&folder).unwrap();
     }

@@ -56,13 +56,17 @@ enum Profile {
 
 /// Builds the program and the plugins and returns the folder with the program.
 fn build(profile: Profile) -> Result<PathBuf, Box<dyn Error>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()?;
     let mut plugins = vec![("plugins", packages(&root.join("plugins"))?)];
     if profile == Profile::Dev {
         plugins.push(("test-plugins", packages(&root.join("tests/plugins"))?));
     }
     let mut cargo = Command::new(cargo());
-    cargo.current_dir(&root).args(["build", "--quiet", "--package", "evo-cli"]);
+    cargo
+        .current_dir(&root)
+        .args(["build", "--quiet", "--package", "evo-cli"]);
     for (_, packages) in &plugins {
         for package in packages {
             cargo.args(["--package", &package.name]);
@@ -75,7 +79,11 @@ fn build(profile: Profile) -> Result<PathBuf, Box<dyn Error>> {
     if !cargo.status()?.success() {
         return Err("the build failed".into());
     }
-    let folder = target(&root)?.join(if profile == Profile::Release { "release" } else { "debug" });
+    let folder = target(&root)?.join(if profile == Profile::Release {
+        "release"
+    } else {
+        "debug"
+    });
     for (place, packages) in &plugins {
         let place = folder.join(place);
         fs::create_dir_all(&place)?;
@@ -97,7 +105,9 @@ fn packages(folder: &Path) -> Result<Vec<Package>, Box<dyn Error>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let Ok(manifest) = fs::read_to_string(path.join("Cargo.toml")) else { continue };
+        let Ok(manifest) = fs::read_to_string(path.join("Cargo.toml")) else {
+            continue;
+        };
         if !manifest.contains("cdylib") {
             continue;
         }
@@ -105,8 +115,13 @@ fn packages(folder: &Path) -> Result<Vec<Package>, Box<dyn Error>> {
             .lines()
             .find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'))
             .ok_or_else(|| format!("{}: the package has no name", path.display()))?;
-        let folder = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-        found.push(Package { folder, name: name.to_owned() });
+        let folder = path
+            .file_name()
+            .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+        found.push(Package {
+            folder,
+            name: name.to_owned(),
+        });
     }
     found.sort_by(|a, b| a.folder.cmp(&b.folder));
     Ok(found)
@@ -119,10 +134,19 @@ fn cargo() -> OsString {
 fn target(root: &Path) -> Result<PathBuf, Box<dyn Error>> {
     let output = Command::new(cargo())
         .current_dir(root)
-        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
+        .args([
+            "metadata",
+            "--no-deps",
+            "--format-version",
+            "1",
+            "--offline",
+        ])
         .output()?;
     let text = String::from_utf8(output.stdout)?;
-    let found = text.split("\"target_directory\":\"").nth(1).and_then(|rest| rest.split('"').next());
+    let found = text
+        .split("\"target_directory\":\"")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next());
     Ok(found.ok_or("cargo metadata names no target folder")?.into())
 }
 

@@ -30,8 +30,9 @@ impl Accounts {
         let mut totals = Self::default();
         let stat = read("/proc/self/stat")?;
         // The second field is the program's name in parentheses and may hold spaces.
-        let fields: Vec<&str> =
-            stat.rsplit_once(')').map_or(Vec::new(), |(_, rest)| rest.split_whitespace().collect());
+        let fields: Vec<&str> = stat
+            .rsplit_once(')')
+            .map_or(Vec::new(), |(_, rest)| rest.split_whitespace().collect());
         totals.minor_faults = number(fields.get(7).copied())?;
         totals.major_faults = number(fields.get(9).copied())?;
         let tasks = fs::read_dir("/proc/self/task")
@@ -39,11 +40,15 @@ impl Accounts {
         for task in tasks.flatten() {
             let folder = task.path();
             // A thread may end between the listing and the reading.
-            let Ok(schedstat) = fs::read_to_string(folder.join("schedstat")) else { continue };
+            let Ok(schedstat) = fs::read_to_string(folder.join("schedstat")) else {
+                continue;
+            };
             let mut words = schedstat.split_whitespace();
             totals.run_ns += number(words.next())?;
             totals.wait_ns += number(words.next())?;
-            let Ok(status) = fs::read_to_string(folder.join("status")) else { continue };
+            let Ok(status) = fs::read_to_string(folder.join("status")) else {
+                continue;
+            };
             for line in status.lines() {
                 match line.split_once(':') {
                     Some(("voluntary_ctxt_switches", count)) => {

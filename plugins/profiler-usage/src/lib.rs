@@ -8,9 +8,7 @@ mod accounts;
 
 use std::time::Instant;
 
-use evo_plugin::{
-    DeviceFacts, Direction, Error, Metric, Plugin, Profiler, ProfilerInfo, Runnable,
-};
+use evo_plugin::{DeviceFacts, Direction, Error, Metric, Plugin, Profiler, ProfilerInfo, Runnable};
 
 use crate::accounts::Accounts;
 
@@ -49,14 +47,18 @@ impl Profiler for Usage {
         let wall_ns = began.elapsed().as_nanos() as f64;
         let spent = Accounts::read()?.since(&before);
         let each = |total: f64| total / f64::from(launches);
-        let info = |name: &str, unit: &str, value: f64| {
-            Metric::new(name, unit, Direction::Info, value)
-        };
+        let info =
+            |name: &str, unit: &str, value: f64| Metric::new(name, unit, Direction::Info, value);
         Ok(vec![
             Metric::new("cpu_time", "us", Direction::Lower, each(spent.run_ns) / 1e3),
             info("wall_time", "us", each(wall_ns) / 1e3),
             info("busy_cores", "", spent.run_ns / wall_ns),
-            Metric::new("runnable_wait", "us", Direction::Lower, each(spent.wait_ns) / 1e3),
+            Metric::new(
+                "runnable_wait",
+                "us",
+                Direction::Lower,
+                each(spent.wait_ns) / 1e3,
+            ),
             info("page_faults_minor", "count", each(spent.minor_faults)),
             info("page_faults_major", "count", each(spent.major_faults)),
             info("switches_voluntary", "count", each(spent.voluntary)),
@@ -121,9 +123,21 @@ mod tests {
             uuid: String::new(),
             facts: Params::new(),
         };
-        let request = BuildRequest { problem, config: Params::new(), device };
-        let metrics = Usage.profile(&mut Spinner(request, Artifact::default())).unwrap();
-        let value = |name: &str| metrics.iter().find(|metric| metric.name == name).unwrap().value;
+        let request = BuildRequest {
+            problem,
+            config: Params::new(),
+            device,
+        };
+        let metrics = Usage
+            .profile(&mut Spinner(request, Artifact::default()))
+            .unwrap();
+        let value = |name: &str| {
+            metrics
+                .iter()
+                .find(|metric| metric.name == name)
+                .unwrap()
+                .value
+        };
         // The spinning thread cannot have run for longer than the wall says, and it did run.
         assert!(value("cpu_time") > 0.0);
         assert!(value("busy_cores") > 0.0);

@@ -31,14 +31,23 @@ pub(crate) fn doctor(args: &Doctor) -> Result<ExitCode, Failure> {
     let search = SearchPath::new(&args.plugins.folders);
     let found = search.list();
     if found.is_empty() {
-        let folders: Vec<String> =
-            search.folders().iter().map(|(folder, _)| folder.display().to_string()).collect();
-        report.bad("plugins", &format!("none; they are looked for in {}", folders.join(", ")));
+        let folders: Vec<String> = search
+            .folders()
+            .iter()
+            .map(|(folder, _)| folder.display().to_string())
+            .collect();
+        report.bad(
+            "plugins",
+            &format!("none; they are looked for in {}", folders.join(", ")),
+        );
     }
     for plugin in found {
         match describe_plugin(&mut host, &plugin.path, &Stop::default()) {
             Ok((_, info)) => {
-                report.good(&format!("plugin {}", plugin.name), &format!("{} {}", info.version, info.doc));
+                report.good(
+                    &format!("plugin {}", plugin.name),
+                    &format!("{} {}", info.version, info.doc),
+                );
             }
             Err(error) => report.bad(&format!("plugin {}", plugin.name), &error.to_string()),
         }
@@ -46,10 +55,18 @@ pub(crate) fn doctor(args: &Doctor) -> Result<ExitCode, Failure> {
     let _ = writeln!(
         report.text,
         "\n{}",
-        if report.faults == 0 { "everything that a CPU run needs is there" } else { "see the lines marked NO" }
+        if report.faults == 0 {
+            "everything that a CPU run needs is there"
+        } else {
+            "see the lines marked NO"
+        }
     );
     print(&report.text)?;
-    Ok(if report.faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.faults == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 #[derive(Default)]
@@ -81,19 +98,43 @@ impl Report {
 }
 
 fn cpu(report: &mut Report, device: &DeviceFacts) {
-    let fact = |name: &str| device.facts.get(name).map_or_else(|| "?".to_owned(), ToString::to_string);
+    let fact = |name: &str| {
+        device
+            .facts
+            .get(name)
+            .map_or_else(|| "?".to_owned(), ToString::to_string)
+    };
     let kib = |name: &str| {
-        let bytes = device.facts.get(name).and_then(|value| value.as_int()).unwrap_or(0);
+        let bytes = device
+            .facts
+            .get(name)
+            .and_then(|value| value.as_int())
+            .unwrap_or(0);
         format!("{} KiB", bytes >> 10)
     };
-    report.good("CPU", &format!("{}, {} cores for this process", device.name, fact("CORES")));
+    report.good(
+        "CPU",
+        &format!("{}, {} cores for this process", device.name, fact("CORES")),
+    );
     report.good("SIMD", &format!("{} bits wide", fact("SIMD_BITS")));
     report.good(
         "caches",
-        &format!("L1d {}, L2 {}, L3 {}", kib("L1D_BYTES"), kib("L2_BYTES"), kib("L3_BYTES")),
+        &format!(
+            "L1d {}, L2 {}, L3 {}",
+            kib("L1D_BYTES"),
+            kib("L2_BYTES"),
+            kib("L3_BYTES")
+        ),
     );
-    let memory = device.facts.get("MEM_BYTES").and_then(|value| value.as_int()).unwrap_or(0);
-    report.good("memory", &format!("{:.1} GiB", memory as f64 / f64::from(1 << 30)));
+    let memory = device
+        .facts
+        .get("MEM_BYTES")
+        .and_then(|value| value.as_int())
+        .unwrap_or(0);
+    report.good(
+        "memory",
+        &format!("{:.1} GiB", memory as f64 / f64::from(1 << 30)),
+    );
     match governor() {
         Some(governor) if governor != "performance" => report.absent(
             "frequency",
@@ -114,7 +155,10 @@ fn governor() -> Option<String> {
 
 fn cuda(report: &mut Report) {
     match fs::read_to_string("/proc/driver/nvidia/version") {
-        Ok(text) => report.good("CUDA driver", text.lines().next().unwrap_or("present").trim()),
+        Ok(text) => report.good(
+            "CUDA driver",
+            text.lines().next().unwrap_or("present").trim(),
+        ),
         Err(_) => report.absent(
             "CUDA driver",
             "none: CUDA kernels cannot run here; CPU kernels and objectives can",
@@ -125,15 +169,23 @@ fn cuda(report: &mut Report) {
 fn tools(report: &mut Report) {
     match find_program("cc") {
         Some(path) => report.good("C compiler", &path.display().to_string()),
-        None => report.absent("C compiler", "no `cc`: a plugin written in C cannot be built here"),
+        None => report.absent(
+            "C compiler",
+            "no `cc`: a plugin written in C cannot be built here",
+        ),
     }
     match fs::read_to_string("/proc/sys/kernel/perf_event_paranoid") {
-        Ok(level) => report.good("perf events", &format!("perf_event_paranoid is {}", level.trim())),
+        Ok(level) => report.good(
+            "perf events",
+            &format!("perf_event_paranoid is {}", level.trim()),
+        ),
         Err(_) => report.absent("perf events", "not in this kernel: no hardware counters"),
     }
 }
 
 fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| Path::is_file(file))
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| Path::is_file(file))
 }

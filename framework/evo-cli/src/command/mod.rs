@@ -13,8 +13,9 @@ use evo_run::RunError;
 
 /// The program itself: workers are started from it.
 fn program() -> Result<PathBuf, RunError> {
-    std::env::current_exe()
-        .map_err(|error| RunError::environment(format!("cannot find the program's own file: {error}")))
+    std::env::current_exe().map_err(|error| {
+        RunError::environment(format!("cannot find the program's own file: {error}"))
+    })
 }
 
 /// Writes to standard output; a closed pipe (`evo ... | head`) is an end, not a failure.
@@ -30,5 +31,8 @@ fn print(text: &str) -> std::io::Result<()> {
 /// A path as a user in this folder would type it.
 fn shown(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
-    path.strip_prefix(&here).unwrap_or(path).display().to_string()
+    path.strip_prefix(&here)
+        .unwrap_or(path)
+        .display()
+        .to_string()
 }

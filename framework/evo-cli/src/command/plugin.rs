@@ -32,7 +32,12 @@ fn list(args: &PluginList) -> Result<ExitCode, Failure> {
             Ok((hash, info)) => {
                 let _ = writeln!(text, "{:<16} {:<8} {}", found.name, info.version, info.doc);
                 let _ = writeln!(text, "    {}", contents(&info));
-                let _ = writeln!(text, "    {path} ({}), content {}", found.origin, hash.short());
+                let _ = writeln!(
+                    text,
+                    "    {path} ({}), content {}",
+                    found.origin,
+                    hash.short()
+                );
                 documents.push(json!({
                     "name": found.name, "path": path, "origin": found.origin,
                     "hash": hash, "info": info,
@@ -71,13 +76,38 @@ fn contents(info: &PluginInfo) -> String {
         names => Some(format!("{what}s {}", names.join(", "))),
     };
     let parts = [
-        part("problem", info.problems.iter().map(|item| item.name.as_str()).collect()),
-        part("kernel", info.kernels.iter().map(|item| item.name.as_str()).collect()),
-        part("objective", info.objectives.iter().map(|item| item.name.as_str()).collect()),
-        part("profiler", info.profilers.iter().map(|item| item.name.as_str()).collect()),
+        part(
+            "problem",
+            info.problems
+                .iter()
+                .map(|item| item.name.as_str())
+                .collect(),
+        ),
+        part(
+            "kernel",
+            info.kernels.iter().map(|item| item.name.as_str()).collect(),
+        ),
+        part(
+            "objective",
+            info.objectives
+                .iter()
+                .map(|item| item.name.as_str())
+                .collect(),
+        ),
+        part(
+            "profiler",
+            info.profilers
+                .iter()
+                .map(|item| item.name.as_str())
+                .collect(),
+        ),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
-    if parts.is_empty() { "nothing in it".to_owned() } else { parts.join("; ") }
+    if parts.is_empty() {
+        "nothing in it".to_owned()
+    } else {
+        parts.join("; ")
+    }
 }
 
 fn describe(args: &PluginDescribe) -> Result<ExitCode, Failure> {
@@ -103,14 +133,26 @@ fn describe(args: &PluginDescribe) -> Result<ExitCode, Failure> {
         fields(&mut text, &problem.fields);
     }
     for kernel in &info.kernels {
-        let _ = writeln!(text, "\nkernel {} {}: {}", kernel.name, kernel.version, kernel.doc);
+        let _ = writeln!(
+            text,
+            "\nkernel {} {}: {}",
+            kernel.name, kernel.version, kernel.doc
+        );
         let _ = writeln!(
             text,
             "  solves {}; runs on {}; {}; {}",
             kernel.problems.join(", "),
             kernel.devices.join(", "),
-            if kernel.deterministic { "the same output every time" } else { "output may vary" },
-            if kernel.space.is_some() { "brings a search space" } else { "brings no search space" },
+            if kernel.deterministic {
+                "the same output every time"
+            } else {
+                "output may vary"
+            },
+            if kernel.space.is_some() {
+                "brings a search space"
+            } else {
+                "brings no search space"
+            },
         );
         for param in &kernel.params {
             let when = if param.runtime { ", at run time" } else { "" };

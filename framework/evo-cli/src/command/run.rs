@@ -59,16 +59,24 @@ pub(crate) fn run(args: Run) -> Result<ExitCode, Failure> {
 pub(crate) fn resume(args: Resume) -> Result<ExitCode, Failure> {
     let stop = Stop::default();
     signals::listen(&stop, args.output.quiet)?;
-    let session =
-        Session::resume(&args.run, None, &program()?, VERSION, &stop, &mut warner(args.output))?;
+    let session = Session::resume(
+        &args.run,
+        None,
+        &program()?,
+        VERSION,
+        &stop,
+        &mut warner(args.output),
+    )?;
     drive(session, args.output)
 }
 
 fn extend(from: &Path, args: &Run, stop: &Stop) -> Result<ExitCode, Failure> {
     if args.budget.is_none() && args.wall.is_none() {
-        return Err(RunError::input("--from extends a run, but there is no larger budget")
-            .hint("add --budget N (the new total of trials) or --wall SECONDS")
-            .into());
+        return Err(
+            RunError::input("--from extends a run, but there is no larger budget")
+                .hint("add --budget N (the new total of trials) or --wall SECONDS")
+                .into(),
+        );
     }
     let change = |budget: &mut Budget| {
         if args.budget.is_some() {
@@ -78,8 +86,7 @@ fn extend(from: &Path, args: &Run, stop: &Stop) -> Result<ExitCode, Failure> {
         budget.wall_s = args.wall;
     };
     let mut warn = warner(args.output);
-    let session =
-        Session::resume(from, Some(&change), &program()?, VERSION, stop, &mut warn)?;
+    let session = Session::resume(from, Some(&change), &program()?, VERSION, stop, &mut warn)?;
     drive(session, args.output)
 }
 
@@ -112,7 +119,10 @@ fn drive(mut session: Session, output: Output) -> Result<ExitCode, Failure> {
         RunEnd::Finished { .. } => ExitCode::SUCCESS,
         RunEnd::Interrupted { signal } => {
             if !output.quiet {
-                eprintln!("interrupted and saved; go on with: evo resume {}", shown(&folder));
+                eprintln!(
+                    "interrupted and saved; go on with: evo resume {}",
+                    shown(&folder)
+                );
             }
             ExitCode::from(128u8.saturating_add(signal))
         }
@@ -125,18 +135,25 @@ pub(super) fn report(folder: &Path, output: Output) -> Result<(), Failure> {
     let model = RunModel::from_records(&journal.records)?;
     write_all(&model, folder)?;
     if output.json {
-        let text = serde_json::to_string_pretty(&summary_json(&model)).map_err(std::io::Error::from)?;
+        let text =
+            serde_json::to_string_pretty(&summary_json(&model)).map_err(std::io::Error::from)?;
         print(&(text + "\n"))?;
     } else if !output.quiet {
         print(&final_table(&model))?;
-        print(&format!("summary: {}\n", shown(&folder.join("reports/summary.md"))))?;
+        print(&format!(
+            "summary: {}\n",
+            shown(&folder.join("reports/summary.md"))
+        ))?;
     }
     Ok(())
 }
 
 fn source(args: &Run) -> (Source, String) {
     let stem = |path: &Path| {
-        path.file_stem().map_or_else(|| "run".to_owned(), |stem| stem.to_string_lossy().into_owned())
+        path.file_stem().map_or_else(
+            || "run".to_owned(),
+            |stem| stem.to_string_lossy().into_owned(),
+        )
     };
     match (&args.what, &args.plugin) {
         (Some(what), _) if what.ends_with(".ron") => {
@@ -148,8 +165,13 @@ fn source(args: &Run) -> (Source, String) {
             };
             (Source::File(path), name)
         }
-        (Some(name), _) | (None, Some(name)) => (Source::Plugin(name.clone()), stem(Path::new(name))),
-        (None, None) => (Source::Plugin(DEFAULT_PLUGIN.to_owned()), DEFAULT_PLUGIN.to_owned()),
+        (Some(name), _) | (None, Some(name)) => {
+            (Source::Plugin(name.clone()), stem(Path::new(name)))
+        }
+        (None, None) => (
+            Source::Plugin(DEFAULT_PLUGIN.to_owned()),
+            DEFAULT_PLUGIN.to_owned(),
+        ),
     }
 }
 
@@ -160,7 +182,13 @@ fn folder(out: Option<&Path>, name: &str) -> Result<RunFolder, RunError> {
     }
     let name: String = name
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || "._-".contains(c) {
+                c
+            } else {
+                '-'
+            }
+        })
         .take(48)
         .collect();
     let runs = PathBuf::from("runs");
@@ -182,8 +210,10 @@ fn folder(out: Option<&Path>, name: &str) -> Result<RunFolder, RunError> {
             }
         }
     }
-    Err(RunError::environment("runs: there are 99,999 runs of this name")
-        .hint("remove some, or name a folder with --out"))
+    Err(
+        RunError::environment("runs: there are 99,999 runs of this name")
+            .hint("remove some, or name a folder with --out"),
+    )
 }
 
 /// Removes a folder in which nothing was begun. One with anything else in it stays.

@@ -22,7 +22,10 @@ pub(crate) fn completions(shell: Shell) -> Result<ExitCode, Failure> {
 /// Writes one man page for the program and one for each command.
 pub(crate) fn man(folder: &Path) -> Result<ExitCode, Failure> {
     let failed = |error: std::io::Error| {
-        RunError::environment(format!("{}: cannot write the man pages: {error}", folder.display()))
+        RunError::environment(format!(
+            "{}: cannot write the man pages: {error}",
+            folder.display()
+        ))
     };
     std::fs::create_dir_all(folder).map_err(failed)?;
     clap_mangen::generate_to(Args::command(), folder).map_err(failed)?;

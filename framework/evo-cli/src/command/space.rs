@@ -16,9 +16,18 @@ use crate::space_show::render;
 
 /// The shipped device profiles: a space can be looked at where there is no such device.
 const PROFILES: [(&str, &str); 3] = [
-    ("sm_80", include_str!("../../../../search-spaces/devices/sm_80.ron")),
-    ("sm_89", include_str!("../../../../search-spaces/devices/sm_89.ron")),
-    ("sm_90a", include_str!("../../../../search-spaces/devices/sm_90a.ron")),
+    (
+        "sm_80",
+        include_str!("../../../../search-spaces/devices/sm_80.ron"),
+    ),
+    (
+        "sm_89",
+        include_str!("../../../../search-spaces/devices/sm_89.ron"),
+    ),
+    (
+        "sm_90a",
+        include_str!("../../../../search-spaces/devices/sm_90a.ron"),
+    ),
 ];
 
 /// `evo space ...`.
@@ -48,7 +57,11 @@ fn show_file(path: &Path, args: &SpaceShow) -> Result<String, RunError> {
         problem.insert(name.trim().to_owned(), read_value(value.trim()));
     }
     let device = device(args.device.as_deref())?;
-    let env = Env { problem, device: device.facts, pinned: Params::new() };
+    let env = Env {
+        problem,
+        device: device.facts,
+        pinned: Params::new(),
+    };
     let space =
         Space::parse(&text, &file, &env).map_err(|errors| RunError::input(errors.to_string()))?;
     Ok(render(&space))
@@ -57,11 +70,17 @@ fn show_file(path: &Path, args: &SpaceShow) -> Result<String, RunError> {
 /// The spaces of a plugin's default spec, with its problem and this machine.
 fn show_plugin(args: &SpaceShow) -> Result<String, RunError> {
     if args.device.is_some() {
-        return Err(RunError::input("--device goes with a space file, not with a plugin")
-            .hint("a plugin's space is shown for this machine; name its file for another device"));
+        return Err(
+            RunError::input("--device goes with a space file, not with a plugin").hint(
+                "a plugin's space is shown for this machine; name its file for another device",
+            ),
+        );
     }
     let search = SearchPath::new(&args.plugins.folders);
-    let overrides = Overrides { set: args.set.clone(), ..Overrides::default() };
+    let overrides = Overrides {
+        set: args.set.clone(),
+        ..Overrides::default()
+    };
     let source = Source::Plugin(args.what.clone());
     let prepared = prepare(&source, &overrides, &search, &program()?, &Stop::default())?;
     let shown: Vec<String> = prepared.spaces.iter().map(|space| render(space)).collect();
@@ -78,8 +97,10 @@ fn device(wanted: Option<&str>) -> Result<DeviceFacts, RunError> {
     }
     let text = std::fs::read_to_string(wanted).map_err(|error| {
         let names: Vec<&str> = PROFILES.iter().map(|(name, _)| *name).collect();
-        RunError::input(format!("there is no device profile `{wanted}`: {error}"))
-            .hint(format!("the shipped profiles are {}; a path names a file", names.join(", ")))
+        RunError::input(format!("there is no device profile `{wanted}`: {error}")).hint(format!(
+            "the shipped profiles are {}; a path names a file",
+            names.join(", ")
+        ))
     })?;
     parse_ron(&text, wanted)
 }

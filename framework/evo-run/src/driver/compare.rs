@@ -6,7 +6,7 @@ use evo_wire::{CompareItem, CompareJob, MeasureSettings, Reply, Request};
 
 use super::session::{Session, now};
 use super::trial::{Sorted, sort};
-use crate::plan::{confirmation_settings, measure_settings, unexpected};
+use crate::plan::{NOBODY_RACES, confirmation_settings, measure_settings, unexpected};
 use crate::worker::{CallFailure, Patience};
 use crate::{Event, Observer, RunError, lock};
 
@@ -31,8 +31,20 @@ impl Entrant {
     }
 
     fn compared(self, outcome: Outcome) -> ComparedItem {
-        let Self { label, trial, kernel, params, .. } = self;
-        ComparedItem { label, trial, kernel, params, outcome }
+        let Self {
+            label,
+            trial,
+            kernel,
+            params,
+            ..
+        } = self;
+        ComparedItem {
+            label,
+            trial,
+            kernel,
+            params,
+            outcome,
+        }
     }
 }
 
@@ -47,7 +59,7 @@ impl Session {
             // A baseline that is slow has to come to an end as well.
             max_seconds: 6.0,
             max_samples: 40,
-            race_factor: f64::INFINITY,
+            race_factor: NOBODY_RACES,
             ..measure_settings(&self.measure)
         };
         let comparison = self.compare(Stage::Baselines, entrants, settings, observer)?;
@@ -78,10 +90,16 @@ impl Session {
             return Ok(None);
         }
         self.host.recycle();
-        if let Work::Objective { plugin, name, settings } = self.plan.work.clone() {
+        if let Work::Objective {
+            plugin,
+            name,
+            settings,
+        } = self.plan.work.clone()
+        {
             return self.confirm_objective(&plugin, &name, &settings, finalists, observer);
         }
-        let mut entrants: Vec<Entrant> = self.plan.baselines.iter().map(Entrant::baseline).collect();
+        let mut entrants: Vec<Entrant> =
+            self.plan.baselines.iter().map(Entrant::baseline).collect();
         entrants.extend(finalists);
         let settings = confirmation_settings(&self.measure);
         self.compare(Stage::Confirmation, entrants, settings, observer)
@@ -109,8 +127,11 @@ impl Session {
                 std::cmp::Ordering::Equal
             }
         });
-        let mut trials: Vec<u64> =
-            measured.iter().take(self.plan.top_k).map(|(trial, _)| *trial).collect();
+        let mut trials: Vec<u64> = measured
+            .iter()
+            .take(self.plan.top_k)
+            .map(|(trial, _)| *trial)
+            .collect();
         for proposed in &self.history.proposed {
             let is_default = proposed.operator == DEFAULT_OPERATOR;
             let was_measured = measured.iter().any(|(trial, _)| *trial == proposed.trial);
@@ -118,7 +139,10 @@ impl Session {
                 trials.push(proposed.trial);
             }
         }
-        trials.into_iter().map(|trial| self.entrant(trial)).collect()
+        trials
+            .into_iter()
+            .map(|trial| self.entrant(trial))
+            .collect()
     }
 
     fn entrant(&self, trial: u64) -> Result<Entrant, RunError> {
@@ -153,15 +177,19 @@ impl Session {
         settings: MeasureSettings,
         observer: &mut dyn Observer,
     ) -> Result<Option<Comparison>, RunError> {
-        observer.on(&Event::Comparing { stage, items: entrants.len() });
+        observer.on(&Event::Comparing {
+            stage,
+            items: entrants.len(),
+        });
         let Work::Problem { spec, .. } = self.plan.work.clone() else {
             return Err(RunError::internal("an objective has no kernels to compare"));
         };
         let seed = self.stage_seed(stage);
         let mut outcomes: Vec<Option<Outcome>> = entrants.iter().map(|_| None).collect();
         loop {
-            let present: Vec<usize> =
-                (0..entrants.len()).filter(|place| outcomes[*place].is_none()).collect();
+            let present: Vec<usize> = (0..entrants.len())
+                .filter(|place| outcomes[*place].is_none())
+                .collect();
             if present.is_empty() {
                 break;
             }
@@ -174,8 +202,10 @@ impl Session {
             }
             let stop = self.stop.clone();
             let measuring_s = settings.max_seconds + settings.warmup_seconds * present.len() as f64;
-            let labels: Vec<String> =
-                present.iter().map(|place| entrants[*place].label.clone()).collect();
+            let labels: Vec<String> = present
+                .iter()
+                .map(|place| entrants[*place].label.clone())
+                .collect();
             let reply = self.host.call(
                 Request::Compare(Box::new(job)),
                 measuring_s,
@@ -183,7 +213,10 @@ impl Session {
                 Patience::Short,
                 &mut |phase, item| {
                     let subject = item.and_then(|item| labels.get(item).cloned());
-                    observer.on(&Event::Phase { phase, subject: subject.unwrap_or_default() });
+                    observer.on(&Event::Phase {
+                        phase,
+                        subject: subject.unwrap_or_default(),
+                    });
                 },
             );
             match reply {
@@ -199,8 +232,9 @@ impl Session {
                         (Sorted::Outcome(outcome), Some(place)) => outcomes[place] = Some(outcome),
                         (Sorted::Outcome(outcome), None) => {
                             return Err(RunError::environment(format!(
-                                "a comparison ended before any candidate's turn: {}",
-                                outcome.summary()
+                                "a comparison ended before any candidate's turn: {}{}",
+                                outcome.summary(),
+                                output_of(&outcome)
                             )));
                         }
                         (Sorted::Interrupted, _) => return Ok(None),
@@ -214,7 +248,13 @@ impl Session {
             .zip(outcomes)
             .filter_map(|(entrant, outcome)| Some(entrant.compared(outcome?)))
             .collect();
-        Ok(Some(Comparison { at: now(), stage, seed, items, elapsed_s: self.elapsed_s() }))
+        Ok(Some(Comparison {
+            at: now(),
+            stage,
+            seed,
+            items,
+            elapsed_s: self.elapsed_s(),
+        }))
     }
 
     fn compare_job(
@@ -243,7 +283,12 @@ impl Session {
                 })
             })
             .collect::<Result<Vec<CompareItem>, RunError>>()?;
-        Ok(CompareJob { problem, items, seed, settings: settings.clone() })
+        Ok(CompareJob {
+            problem,
+            items,
+            seed,
+            settings: settings.clone(),
+        })
     }
 
     /// Evaluates the finalists of an objective once more in a fresh process.
@@ -256,7 +301,10 @@ impl Session {
         observer: &mut dyn Observer,
     ) -> Result<Option<Comparison>, RunError> {
         let stage = Stage::Confirmation;
-        observer.on(&Event::Comparing { stage, items: finalists.len() });
+        observer.on(&Event::Comparing {
+            stage,
+            items: finalists.len(),
+        });
         let objective = self.component(plugin, name)?;
         let mut items = Vec::new();
         for finalist in finalists {
@@ -268,19 +316,28 @@ impl Session {
                 trial,
                 observer,
             )?;
-            let Some(judged) = judged else { return Ok(None) };
+            let Some(judged) = judged else {
+                return Ok(None);
+            };
             items.push(finalist.compared(judged.outcome));
             if self.stop.requested() {
                 return Ok(None);
             }
         }
         let seed = self.stage_seed(stage);
-        Ok(Some(Comparison { at: now(), stage, seed, items, elapsed_s: self.elapsed_s() }))
+        Ok(Some(Comparison {
+            at: now(),
+            stage,
+            seed,
+            items,
+            elapsed_s: self.elapsed_s(),
+        }))
     }
 
     /// The candidates that profilers look at: the baselines and the finalists.
     pub(super) fn profiled_candidates(&self) -> Result<Vec<Entrant>, RunError> {
-        let mut entrants: Vec<Entrant> = self.plan.baselines.iter().map(Entrant::baseline).collect();
+        let mut entrants: Vec<Entrant> =
+            self.plan.baselines.iter().map(Entrant::baseline).collect();
         entrants.extend(self.finalists()?);
         Ok(entrants)
     }
@@ -289,12 +346,22 @@ impl Session {
 /// The operator that proposes the default configuration.
 const DEFAULT_OPERATOR: &str = "default";
 
+/// What a worker printed before it died, on lines of its own.
+fn output_of(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Crashed { output, .. } if !output.is_empty() => format!("\n{output}"),
+        _ => String::new(),
+    }
+}
+
 /// The item of a comparison that a failure belongs to.
 fn culprit(failure: &CallFailure) -> Option<usize> {
     match failure {
         CallFailure::Died { item, .. }
         | CallFailure::TimedOut { item, .. }
         | CallFailure::OutOfMemory { item, .. } => *item,
-        CallFailure::Refused { .. } | CallFailure::Interrupted | CallFailure::Environment(_) => None,
+        CallFailure::Refused { .. } | CallFailure::Interrupted | CallFailure::Environment(_) => {
+            None
+        }
     }
 }

@@ -45,15 +45,19 @@ impl History {
             Record::Evaluated(evaluated) => {
                 self.elapsed_s = evaluated.elapsed_s;
                 if let Some(execution) = &evaluated.execution {
-                    self.executions.entry(execution.clone()).or_insert(evaluated.trial);
+                    self.executions
+                        .entry(execution.clone())
+                        .or_insert(evaluated.trial);
                 }
-                self.evaluated.insert(evaluated.trial, (**evaluated).clone());
+                self.evaluated
+                    .insert(evaluated.trial, (**evaluated).clone());
             }
             Record::Retried { trial, attempt, .. } => {
                 self.attempts.insert(*trial, *attempt);
             }
             Record::Profiled(profiled) => {
-                self.profiled.push((profiled.profiler.clone(), profiled.label.clone()));
+                self.profiled
+                    .push((profiled.profiler.clone(), profiled.label.clone()));
             }
             Record::Extended { .. } => {
                 // The search goes on, so the finalists will be others.
@@ -107,8 +111,8 @@ pub(super) fn replay_steps(records: &[Record]) -> Result<Vec<ReplayStep>, RunErr
     for record in records {
         match record {
             Record::Proposed(proposed) => {
-                let proposal: Proposal =
-                    serde_json::from_value(proposed.proposal.clone()).map_err(|error| {
+                let proposal: Proposal = serde_json::from_value(proposed.proposal.clone())
+                    .map_err(|error| {
                         RunError::environment(format!(
                             "the journal's proposal of trial {} cannot be read: {error}",
                             proposed.trial
@@ -119,7 +123,10 @@ pub(super) fn replay_steps(records: &[Record]) -> Result<Vec<ReplayStep>, RunErr
             Record::Evaluated(evaluated) => steps.push(ReplayStep::Told {
                 trial: evaluated.trial,
                 outcome: evaluated.outcome.clone(),
-                cost: Cost { wall_s: evaluated.wall_s, device_s: evaluated.device_s },
+                cost: Cost {
+                    wall_s: evaluated.wall_s,
+                    device_s: evaluated.device_s,
+                },
             }),
             _ => {}
         }

@@ -14,19 +14,27 @@ impl Session {
     /// Runs every profiler of the plan over the baselines and the finalists. `false`: the user
     /// asked to stop.
     pub(super) fn profile(&mut self, observer: &mut dyn Observer) -> Result<bool, RunError> {
-        let Work::Problem { spec, .. } = self.plan.work.clone() else { return Ok(true) };
+        let Work::Problem { spec, .. } = self.plan.work.clone() else {
+            return Ok(true);
+        };
         for profiler in self.plan.profilers.clone() {
             let Some((plugin, name)) = profiler.split_once('/') else {
-                return Err(RunError::internal(format!("`{profiler}` names no profiler")));
+                return Err(RunError::internal(format!(
+                    "`{profiler}` names no profiler"
+                )));
             };
             let component = self.component(plugin, name)?;
             for target in self.profiled_candidates()? {
-                if self.history.profiled.contains(&(profiler.clone(), target.label.clone())) {
+                if self
+                    .history
+                    .profiled
+                    .contains(&(profiler.clone(), target.label.clone()))
+                {
                     continue;
                 }
-                let problem = self
-                    .problem()?
-                    .ok_or_else(|| RunError::internal("a profile was asked for without a problem"))?;
+                let problem = self.problem()?.ok_or_else(|| {
+                    RunError::internal("a profile was asked for without a problem")
+                })?;
                 let job = ProfileJob {
                     profiler: component.clone(),
                     problem,
@@ -51,7 +59,12 @@ impl Session {
                     0.0,
                     &stop,
                     Patience::Short,
-                    &mut |phase, _| observer.on(&Event::Phase { phase, subject: label.clone() }),
+                    &mut |phase, _| {
+                        observer.on(&Event::Phase {
+                            phase,
+                            subject: label.clone(),
+                        })
+                    },
                 );
                 let (metrics, failure) = match reply {
                     Ok(Reply::Profiled { metrics }) => (metrics, None),

@@ -38,7 +38,10 @@ impl Session {
                         let proposed = self.describe(&proposal)?;
                         self.append(Record::Proposed(proposed.clone()))?;
                         observer.on(&Event::Proposed(&proposed));
-                        queue.push_back(Pending { proposed, attempt: 1 });
+                        queue.push_back(Pending {
+                            proposed,
+                            attempt: 1,
+                        });
                     }
                     Ask::Wait => break,
                     Ask::Exhausted => {
@@ -59,7 +62,11 @@ impl Session {
             let Some(evaluated) = self.evaluate(&pending, observer)? else {
                 return Ok(SearchEnd::Interrupted);
             };
-            deaths = if kills(&evaluated.outcome) { deaths + 1 } else { 0 };
+            deaths = if kills(&evaluated.outcome) {
+                deaths + 1
+            } else {
+                0
+            };
             self.settle(&pending.proposed, evaluated, observer)?;
             if deaths >= self.plan.limits.crashes_in_a_row {
                 return Err(RunError::environment(format!(
@@ -81,13 +88,20 @@ impl Session {
         evaluated: Evaluated,
         observer: &mut dyn Observer,
     ) -> Result<(), RunError> {
-        let cost = Cost { wall_s: evaluated.wall_s, device_s: evaluated.device_s };
+        let cost = Cost {
+            wall_s: evaluated.wall_s,
+            device_s: evaluated.device_s,
+        };
         self.campaign
             .tell(evaluated.trial, &evaluated.outcome, cost)
             .map_err(|error| RunError::input(error.to_string()))?;
         self.append(Record::Evaluated(Box::new(evaluated.clone())))?;
         let progress = self.progress(&evaluated);
-        observer.on(&Event::Evaluated { proposed, evaluated: &evaluated, progress: &progress });
+        observer.on(&Event::Evaluated {
+            proposed,
+            evaluated: &evaluated,
+            progress: &progress,
+        });
         Ok(())
     }
 
@@ -97,11 +111,20 @@ impl Session {
         let cut_off = !self.history.interrupted;
         let mut queue = VecDeque::new();
         for proposed in self.history.pending() {
-            let mut attempt = self.history.attempts.get(&proposed.trial).copied().unwrap_or(1);
+            let mut attempt = self
+                .history
+                .attempts
+                .get(&proposed.trial)
+                .copied()
+                .unwrap_or(1);
             if cut_off {
                 attempt += 1;
                 let reason = "the run was cut off during the evaluation".to_owned();
-                self.append(Record::Retried { trial: proposed.trial, attempt, reason })?;
+                self.append(Record::Retried {
+                    trial: proposed.trial,
+                    attempt,
+                    reason,
+                })?;
             }
             queue.push_back(Pending { proposed, attempt });
         }
@@ -119,7 +142,10 @@ impl Session {
                 "the run was cut off {} times while this configuration was evaluated",
                 attempt - 1
             );
-            Judged::free(Outcome::Rejected { by: RejectedBy::Quarantine, reason })
+            Judged::free(Outcome::Rejected {
+                by: RejectedBy::Quarantine,
+                reason,
+            })
         } else {
             match self.judge(proposed, observer)? {
                 Some(judged) => judged,
@@ -140,9 +166,13 @@ impl Session {
     }
 
     fn describe(&self, proposal: &Proposal) -> Result<Proposed, RunError> {
-        let candidate = self.plan.candidates.get(proposal.candidate).ok_or_else(|| {
-            RunError::internal(format!("there is no candidate {}", proposal.candidate))
-        })?;
+        let candidate = self
+            .plan
+            .candidates
+            .get(proposal.candidate)
+            .ok_or_else(|| {
+                RunError::internal(format!("there is no candidate {}", proposal.candidate))
+            })?;
         let mut params = proposal.params.clone();
         params.extend(candidate.pinned.clone());
         Ok(Proposed {
@@ -152,7 +182,12 @@ impl Session {
             id: proposal.id.clone(),
             operator: proposal.origin.operator.clone(),
             parents: proposal.origin.parents.clone(),
-            insights: proposal.origin.insights.iter().map(|i| i.statement.clone()).collect(),
+            insights: proposal
+                .origin
+                .insights
+                .iter()
+                .map(|i| i.statement.clone())
+                .collect(),
             proposal: serde_json::to_value(proposal).map_err(|error| {
                 RunError::internal(format!("a proposal cannot be written: {error}"))
             })?,
@@ -164,8 +199,9 @@ impl Session {
         let budget = &self.campaign.settings().budget;
         let best = self.campaign.best().map(|(_, solution)| solution.value);
         let pace = counts.wall_s / counts.trials.max(1) as f64;
-        let by_trials =
-            budget.trials.map(|trials| trials.saturating_sub(counts.trials) as f64 * pace);
+        let by_trials = budget
+            .trials
+            .map(|trials| trials.saturating_sub(counts.trials) as f64 * pace);
         let by_wall = budget.wall_s.map(|limit| (limit - counts.wall_s).max(0.0));
         let left_s = by_trials.into_iter().chain(by_wall).reduce(f64::min);
         let speedups = self
@@ -177,17 +213,31 @@ impl Session {
                 Some((baseline.label.clone(), ratio))
             })
             .collect();
-        let metric = evaluated.outcome.measurement().and_then(|m| m.metric(&self.plan.metric));
-        let unit = metric.map(|metric| metric.unit.clone()).or_else(|| self.unit());
+        let metric = evaluated
+            .outcome
+            .measurement()
+            .and_then(|m| m.metric(&self.plan.metric));
+        let unit = metric
+            .map(|metric| metric.unit.clone())
+            .or_else(|| self.unit());
         let budget_trials = budget.trials;
-        Progress { counts, budget_trials, left_s, best, unit: unit.unwrap_or_default(), speedups }
+        Progress {
+            counts,
+            budget_trials,
+            left_s,
+            best,
+            unit: unit.unwrap_or_default(),
+            speedups,
+        }
     }
 
     /// The unit of the ranked metric, from the first trial that was measured.
     fn unit(&self) -> Option<String> {
         self.history.evaluated.values().find_map(|evaluated| {
             let measurement = evaluated.outcome.measurement()?;
-            measurement.metric(&self.plan.metric).map(|metric| metric.unit.clone())
+            measurement
+                .metric(&self.plan.metric)
+                .map(|metric| metric.unit.clone())
         })
     }
 }

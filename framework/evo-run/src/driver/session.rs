@@ -64,7 +64,12 @@ impl Session {
         environment: Environment,
         stop: &Stop,
     ) -> Result<Self, RunError> {
-        let Prepared { spec, plan, spaces, host } = prepared;
+        let Prepared {
+            spec,
+            plan,
+            spaces,
+            host,
+        } = prepared;
         let mut writer = Writer::create(&folder.journal())?;
         writer.append(&Record::Header(Header {
             schema: SCHEMA,
@@ -117,7 +122,10 @@ impl Session {
                 folder.journal().display()
             ));
         }
-        let engine = journal.header().map(|header| header.engine.clone()).unwrap_or_default();
+        let engine = journal
+            .header()
+            .map(|header| header.engine.clone())
+            .unwrap_or_default();
         if engine != ENGINE_VERSION.to_string() {
             return Err(RunError::input(format!(
                 "{}: the run was made by engine version {engine}; this program has version \
@@ -127,8 +135,11 @@ impl Session {
             .hint("go on with the evo that made it, or start a new run from the same spec"));
         }
         let (mut plan, spec) = plan_of(&journal.records).ok_or_else(|| {
-            RunError::input(format!("{}: the run ended before it had a plan", folder.path().display()))
-                .hint("start it anew: delete the folder and repeat the command")
+            RunError::input(format!(
+                "{}: the run ended before it had a plan",
+                folder.path().display()
+            ))
+            .hint("start it anew: delete the folder and repeat the command")
         })?;
         let spec: RunSpec = parse_ron(&spec, "<the journal's spec>")?;
         let mut history = History::default();
@@ -141,9 +152,11 @@ impl Session {
         }
         let spaces = plan::spaces(&plan)?;
         let mut campaign = campaign(&plan, spaces)?;
-        campaign.replay(replay_steps(&journal.records)?).map_err(|error| {
-            RunError::environment(format!("{}: {error}", folder.path().display()))
-        })?;
+        campaign
+            .replay(replay_steps(&journal.records)?)
+            .map_err(|error| {
+                RunError::environment(format!("{}: {error}", folder.path().display()))
+            })?;
         let mut host = Host::new(HostSettings {
             program: program.to_owned(),
             store: Store::open()?,
@@ -164,7 +177,10 @@ impl Session {
         if let Some(budget) = extension {
             append(Record::Extended { at: now(), budget })?;
         }
-        append(Record::Resumed { at: now(), evo: evo.to_owned() })?;
+        append(Record::Resumed {
+            at: now(),
+            evo: evo.to_owned(),
+        })?;
         let elapsed_before_s = history.elapsed_s;
         Ok(Self {
             folder,
@@ -192,7 +208,11 @@ impl Session {
     /// Where the host itself cannot go on. Everything done so far is in the journal.
     pub fn run(&mut self, observer: &mut dyn Observer) -> Result<RunEnd, RunError> {
         let recorded = self.history.evaluated.len() as u64;
-        observer.on(&Event::Started { plan: &self.plan, folder: self.folder.path(), recorded });
+        observer.on(&Event::Started {
+            plan: &self.plan,
+            folder: self.folder.path(),
+            recorded,
+        });
         if self.history.baselines.is_none() && !self.plan.baselines.is_empty() {
             let Some(comparison) = self.compare_baselines(observer)? else {
                 return self.interrupted();
@@ -228,7 +248,10 @@ impl Session {
             elapsed_s: self.elapsed_s(),
         })?;
         observer.on(&Event::Finished { reason: &reason });
-        Ok(RunEnd::Finished { reason, measured: self.campaign.counts().measured() })
+        Ok(RunEnd::Finished {
+            reason,
+            measured: self.campaign.counts().measured(),
+        })
     }
 
     /// Appends a record and folds it.
@@ -238,9 +261,16 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn warn(&mut self, observer: &mut dyn Observer, message: &str) -> Result<(), RunError> {
+    pub(super) fn warn(
+        &mut self,
+        observer: &mut dyn Observer,
+        message: &str,
+    ) -> Result<(), RunError> {
         observer.on(&Event::Warning(message));
-        self.append(Record::Warning { at: now(), message: message.to_owned() })
+        self.append(Record::Warning {
+            at: now(),
+            message: message.to_owned(),
+        })
     }
 
     /// Seconds of run time over all sessions.
@@ -250,11 +280,20 @@ impl Session {
 
     /// The component of a plugin that the plan names.
     pub(super) fn component(&self, plugin: &str, name: &str) -> Result<ComponentRef, RunError> {
-        let planned = self.plan.plugins.iter().find(|planned| planned.name == plugin);
+        let planned = self
+            .plan
+            .plugins
+            .iter()
+            .find(|planned| planned.name == plugin);
         let planned = planned.ok_or_else(|| {
-            RunError::internal(format!("the plan names `{plugin}/{name}` and no such plugin"))
+            RunError::internal(format!(
+                "the plan names `{plugin}/{name}` and no such plugin"
+            ))
         })?;
-        Ok(ComponentRef { plugin: planned.hash.clone(), name: name.to_owned() })
+        Ok(ComponentRef {
+            plugin: planned.hash.clone(),
+            name: name.to_owned(),
+        })
     }
 
     /// The problem's component, for runs that have one.
@@ -267,7 +306,9 @@ impl Session {
 
     /// With `stop_at_target` the search ends when its own measurement reaches the target.
     fn aim_at_target(&mut self) {
-        let Some(target) = self.plan.target.as_ref().filter(|_| self.stop_at_target) else { return };
+        let Some(target) = self.plan.target.as_ref().filter(|_| self.stop_at_target) else {
+            return;
+        };
         if let Some(baseline) = self.baseline_median(&target.over) {
             let mut budget = self.campaign.settings().budget.clone();
             budget.target = Some(baseline / target.speedup);
@@ -279,13 +320,22 @@ impl Session {
     pub(super) fn baseline_median(&self, label: &str) -> Option<f64> {
         let items = &self.history.baselines.as_ref()?.items;
         let item = items.iter().find(|item| item.label == label)?;
-        let Outcome::Measured(measurement) = &item.outcome else { return None };
-        measurement.metric(&self.plan.metric).map(|metric| metric.value)
+        let Outcome::Measured(measurement) = &item.outcome else {
+            return None;
+        };
+        measurement
+            .metric(&self.plan.metric)
+            .map(|metric| metric.value)
     }
 
     fn interrupted(&mut self) -> Result<RunEnd, RunError> {
-        self.append(Record::Interrupted { at: now(), by: self.stop.signal_name().to_owned() })?;
-        Ok(RunEnd::Interrupted { signal: self.stop.signal() })
+        self.append(Record::Interrupted {
+            at: now(),
+            by: self.stop.signal_name().to_owned(),
+        })?;
+        Ok(RunEnd::Interrupted {
+            signal: self.stop.signal(),
+        })
     }
 
     /// Records what the engine believes.
@@ -351,25 +401,41 @@ const COUNT_EFFORT: u64 = 2_000_000;
 
 /// A seed that depends on the run's seed, on what it is for, and on a number.
 fn derive_seed(seed: u64, purpose: &str, number: u64) -> u64 {
-    let parts = [&seed.to_le_bytes()[..], purpose.as_bytes(), &number.to_le_bytes()[..]];
+    let parts = [
+        &seed.to_le_bytes()[..],
+        purpose.as_bytes(),
+        &number.to_le_bytes()[..],
+    ];
     let hash = ContentHash::of_parts(&parts);
-    hash.as_str().get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(seed)
+    hash.as_str()
+        .get(..16)
+        .and_then(|digits| u64::from_str_radix(digits, 16).ok())
+        .unwrap_or(seed)
 }
 
 /// Seconds since the Unix epoch, for people.
 pub(super) fn now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0.0, |since| since.as_secs_f64())
 }
 
 fn campaign(
     plan: &Plan,
     spaces: Vec<std::sync::Arc<evo_core::space::Space>>,
 ) -> Result<Campaign, RunError> {
-    let settings: EngineSettings = serde_json::from_value(plan.engine.clone()).map_err(|error| {
-        RunError::environment(format!("the plan's engine settings cannot be read: {error}"))
-    })?;
-    let candidates =
-        plan.candidates.iter().map(|candidate| candidate.label.clone()).zip(spaces).collect();
+    let settings: EngineSettings =
+        serde_json::from_value(plan.engine.clone()).map_err(|error| {
+            RunError::environment(format!(
+                "the plan's engine settings cannot be read: {error}"
+            ))
+        })?;
+    let candidates = plan
+        .candidates
+        .iter()
+        .map(|candidate| candidate.label.clone())
+        .zip(spaces)
+        .collect();
     Ok(Campaign::new(candidates, settings, plan.seed))
 }
 
@@ -382,9 +448,14 @@ fn extended(
 ) -> Result<Option<serde_json::Value>, RunError> {
     let Some(extend) = extend else {
         if history.finished {
-            return Err(RunError::input(format!("{}: this run has finished", folder.display())).hint(
-                format!("extend it with `evo run --from {} --budget N`", folder.display()),
-            ));
+            return Err(
+                RunError::input(format!("{}: this run has finished", folder.display())).hint(
+                    format!(
+                        "extend it with `evo run --from {} --budget N`",
+                        folder.display()
+                    ),
+                ),
+            );
         }
         return Ok(None);
     };
@@ -394,7 +465,11 @@ fn extended(
     let old: Budget = serde_json::from_value(plan.engine["budget"].clone()).map_err(read)?;
     let mut budget = old.clone();
     extend(&mut budget);
-    let spent = history.evaluated.values().filter(|e| e.outcome.counts_as_trial()).count() as u64;
+    let spent = history
+        .evaluated
+        .values()
+        .filter(|e| e.outcome.counts_as_trial())
+        .count() as u64;
     if budget.trials.is_some_and(|trials| trials < spent) {
         return Err(RunError::input(format!(
             "{}: the run has used {spent} trials already, more than the new budget",

@@ -22,7 +22,12 @@ pub(super) struct Judged {
 impl Judged {
     /// An outcome that cost nothing.
     pub(super) fn free(outcome: Outcome) -> Self {
-        Self { outcome, execution: None, wall_s: 0.0, device_s: 0.0 }
+        Self {
+            outcome,
+            execution: None,
+            wall_s: 0.0,
+            device_s: 0.0,
+        }
     }
 }
 
@@ -36,9 +41,16 @@ pub(super) enum Sorted {
 
 pub(super) fn sort(failure: CallFailure) -> Sorted {
     match failure {
-        CallFailure::Died { phase, message, output, .. } => {
-            Sorted::Outcome(Outcome::Crashed { phase, message, output })
-        }
+        CallFailure::Died {
+            phase,
+            message,
+            output,
+            ..
+        } => Sorted::Outcome(Outcome::Crashed {
+            phase,
+            message,
+            output,
+        }),
         CallFailure::TimedOut { phase, limit_s, .. } => {
             Sorted::Outcome(Outcome::TimedOut { phase, limit_s })
         }
@@ -63,15 +75,27 @@ impl Session {
         let mut waited_s = 0.0;
         let work = self.plan.work.clone();
         let judged = match &work {
-            Work::Objective { plugin, name, settings } => {
+            Work::Objective {
+                plugin,
+                name,
+                settings,
+            } => {
                 let objective = self.component(plugin, name)?;
-                self.evaluate_objective(objective, settings, &proposed.params, proposed.trial, observer)?
+                self.evaluate_objective(
+                    objective,
+                    settings,
+                    &proposed.params,
+                    proposed.trial,
+                    observer,
+                )?
             }
             Work::Problem { spec, .. } => {
                 self.measure_kernel(spec, proposed, &mut waited_s, observer)?
             }
         };
-        let Some(mut judged) = judged else { return Ok(None) };
+        let Some(mut judged) = judged else {
+            return Ok(None);
+        };
         if leaves_disorder(&judged.outcome) {
             self.host.recycle();
         }
@@ -88,8 +112,11 @@ impl Session {
         trial: u64,
         observer: &mut dyn Observer,
     ) -> Result<Option<Judged>, RunError> {
-        let request =
-            Request::Evaluate { objective, settings: settings.clone(), config: config.clone() };
+        let request = Request::Evaluate {
+            objective,
+            settings: settings.clone(),
+            config: config.clone(),
+        };
         self.call_for_outcome(request, 0.0, trial, observer)
     }
 
@@ -114,19 +141,31 @@ impl Session {
             config: proposed.params.clone(),
             device: self.plan.device.clone(),
         };
-        let build = Request::Build { kernel: kernel.clone(), request: request.clone() };
+        let build = Request::Build {
+            kernel: kernel.clone(),
+            request: request.clone(),
+        };
         let trial = proposed.trial;
         let built = match self.call(build, 0.0, Patience::Long, trial, observer) {
             Ok(Reply::Built { execution, .. }) => execution,
-            Ok(Reply::Outcome { outcome, device_seconds }) => {
-                return Ok(Some(Judged { device_s: device_seconds, ..Judged::free(*outcome) }));
+            Ok(Reply::Outcome {
+                outcome,
+                device_seconds,
+            }) => {
+                return Ok(Some(Judged {
+                    device_s: device_seconds,
+                    ..Judged::free(*outcome)
+                }));
             }
             Ok(other) => return Err(unexpected("Build", &other)),
             Err(failure) => return judged_failure(failure),
         };
         if let Some(earlier) = self.history.executions.get(&built).copied() {
             let outcome = Outcome::DuplicateOf { trial: earlier };
-            return Ok(Some(Judged { execution: Some(built), ..Judged::free(outcome) }));
+            return Ok(Some(Judged {
+                execution: Some(built),
+                ..Judged::free(outcome)
+            }));
         }
         let problem = self
             .problem()?
@@ -149,8 +188,12 @@ impl Session {
             return Ok(None);
         }
         let seconds = settings.max_seconds + settings.warmup_seconds;
-        let judged = self.call_for_outcome(Request::Measure(Box::new(job)), seconds, trial, observer)?;
-        Ok(judged.map(|judged| Judged { execution: Some(built), ..judged }))
+        let judged =
+            self.call_for_outcome(Request::Measure(Box::new(job)), seconds, trial, observer)?;
+        Ok(judged.map(|judged| Judged {
+            execution: Some(built),
+            ..judged
+        }))
     }
 
     /// The upper bound of the best time so far, for racing; nothing races in a ranking by another
@@ -174,9 +217,13 @@ impl Session {
     ) -> Result<Option<Judged>, RunError> {
         let began = Instant::now();
         match self.call(request, measuring_s, Patience::Long, trial, observer) {
-            Ok(Reply::Outcome { outcome, device_seconds }) => {
-                Ok(Some(Judged { device_s: device_seconds, ..Judged::free(*outcome) }))
-            }
+            Ok(Reply::Outcome {
+                outcome,
+                device_seconds,
+            }) => Ok(Some(Judged {
+                device_s: device_seconds,
+                ..Judged::free(*outcome)
+            })),
             Ok(other) => Err(unexpected("an evaluation", &other)),
             Err(failure) => {
                 // A worker that was killed cannot say how long the device was busy.
@@ -196,9 +243,13 @@ impl Session {
         observer: &mut dyn Observer,
     ) -> Result<Reply, CallFailure> {
         let stop = self.stop.clone();
-        self.host.call(request, measuring_s, &stop, patience, &mut |phase, _| {
-            observer.on(&Event::Phase { phase, subject: format!("trial {trial}") });
-        })
+        self.host
+            .call(request, measuring_s, &stop, patience, &mut |phase, _| {
+                observer.on(&Event::Phase {
+                    phase,
+                    subject: format!("trial {trial}"),
+                });
+            })
     }
 }
 

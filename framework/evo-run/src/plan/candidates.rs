@@ -25,7 +25,10 @@ fn choose<'a, T>(
     if let Some(plugin) = plugin
         && !loaded.iter().any(|loaded| loaded.info.name == plugin)
     {
-        let names: Vec<&str> = loaded.iter().map(|loaded| loaded.info.name.as_str()).collect();
+        let names: Vec<&str> = loaded
+            .iter()
+            .map(|loaded| loaded.info.name.as_str())
+            .collect();
         return Err(RunError::input(format!(
             "the spec loads no plugin `{plugin}`; {}",
             suggestion(plugin, &names)
@@ -34,29 +37,44 @@ fn choose<'a, T>(
     let all: Vec<(&Loaded, &str, &T)> = loaded
         .iter()
         .filter(|loaded| plugin.is_none_or(|plugin| loaded.info.name == plugin))
-        .flat_map(|loaded| items(loaded).into_iter().map(move |(name, item)| (loaded, name, item)))
+        .flat_map(|loaded| {
+            items(loaded)
+                .into_iter()
+                .map(move |(name, item)| (loaded, name, item))
+        })
         .collect();
     let names: Vec<&str> = all.iter().map(|(_, name, _)| *name).collect();
-    let matching: Vec<&(&Loaded, &str, &T)> =
-        all.iter().filter(|(_, name, _)| wanted.is_none_or(|wanted| wanted == *name)).collect();
+    let matching: Vec<&(&Loaded, &str, &T)> = all
+        .iter()
+        .filter(|(_, name, _)| wanted.is_none_or(|wanted| wanted == *name))
+        .collect();
     match (matching.as_slice(), wanted) {
         ([(loaded, _, item)], _) => Ok((loaded, item)),
         ([], Some(wanted)) => Err(RunError::input(format!(
             "there is no {what} `{wanted}` in the plugins of the spec; {}",
             suggestion(wanted, &names)
         ))),
-        ([], None) => Err(RunError::input(format!("the plugins of the spec bring no {what}"))),
+        ([], None) => Err(RunError::input(format!(
+            "the plugins of the spec bring no {what}"
+        ))),
         (_, Some(wanted)) => Err(RunError::input(format!(
             "several plugins bring a {what} `{wanted}`"
         ))
         .hint("say which one with `plugin: \"NAME\"`")),
-        (_, None) => Err(RunError::input(format!("which {what}? There is: {}", names.join(", ")))
-            .hint(format!("name one {what} in the spec"))),
+        (_, None) => Err(
+            RunError::input(format!("which {what}? There is: {}", names.join(", ")))
+                .hint(format!("name one {what} in the spec")),
+        ),
     }
 }
 
 fn kernels(loaded: &Loaded) -> Vec<(&str, &KernelInfo)> {
-    loaded.info.kernels.iter().map(|kernel| (kernel.name.as_str(), kernel)).collect()
+    loaded
+        .info
+        .kernels
+        .iter()
+        .map(|kernel| (kernel.name.as_str(), kernel))
+        .collect()
 }
 
 impl Resolver<'_> {
@@ -68,13 +86,25 @@ impl Resolver<'_> {
     ) -> Result<(Work, PlannedCandidate, String), RunError> {
         let wanted = spec.objective.clone().unwrap_or_default();
         if !spec.tune.is_empty() || !spec.baselines.is_empty() || spec.problem.is_some() {
-            return Err(RunError::input("the spec has an objective and kernels or a problem too")
-                .hint("an objective stands alone: leave out `problem`, `tune` and `baselines`"));
+            return Err(
+                RunError::input("the spec has an objective and kernels or a problem too")
+                    .hint("an objective stands alone: leave out `problem`, `tune` and `baselines`"),
+            );
         }
-        let (loaded, info) =
-            choose("objective", wanted.name.as_deref(), None, &self.loaded, |loaded| {
-                loaded.info.objectives.iter().map(|item| (item.name.as_str(), item)).collect()
-            })?;
+        let (loaded, info) = choose(
+            "objective",
+            wanted.name.as_deref(),
+            None,
+            &self.loaded,
+            |loaded| {
+                loaded
+                    .info
+                    .objectives
+                    .iter()
+                    .map(|item| (item.name.as_str(), item))
+                    .collect()
+            },
+        )?;
         let what = format!("the objective `{}`", info.name);
         let settings = fields::complete(&what, &info.settings, &wanted.settings)?;
         let (plugin, name, metric, own_space) = (
@@ -87,7 +117,9 @@ impl Resolver<'_> {
             objective: loaded.component(&name),
             settings: settings.clone(),
         };
-        let reply = self.host.call(request, 0.0, self.stop, Patience::Short, &mut |_, _| {})?;
+        let reply = self
+            .host
+            .call(request, 0.0, self.stop, Patience::Short, &mut |_, _| {})?;
         let Reply::Objective { space } = reply else {
             return Err(unexpected("OpenObjective", &reply));
         };
@@ -109,21 +141,44 @@ impl Resolver<'_> {
             space: Some(space),
             space_origin,
         };
-        Ok((Work::Objective { plugin, name, settings }, candidate, metric))
+        Ok((
+            Work::Objective {
+                plugin,
+                name,
+                settings,
+            },
+            candidate,
+            metric,
+        ))
     }
 
     /// The problem with all fields fixed, and its plugin.
     pub(super) fn problem(&mut self, spec: &RunSpec) -> Result<(String, ProblemSpec), RunError> {
         let wanted = spec.problem.clone().unwrap_or_default();
-        let (loaded, info) =
-            choose("problem", wanted.name.as_deref(), None, &self.loaded, |loaded| {
-                loaded.info.problems.iter().map(|item| (item.name.as_str(), item)).collect()
-            })?;
+        let (loaded, info) = choose(
+            "problem",
+            wanted.name.as_deref(),
+            None,
+            &self.loaded,
+            |loaded| {
+                loaded
+                    .info
+                    .problems
+                    .iter()
+                    .map(|item| (item.name.as_str(), item))
+                    .collect()
+            },
+        )?;
         let what = format!("the problem `{}`", info.name);
         let fields = fields::complete(&what, &info.fields, &wanted.fields)?;
         let plugin = loaded.info.name.clone();
-        let request = Request::ResolveProblem { problem: loaded.component(&info.name), fields };
-        let reply = self.host.call(request, 0.0, self.stop, Patience::Short, &mut |_, _| {})?;
+        let request = Request::ResolveProblem {
+            problem: loaded.component(&info.name),
+            fields,
+        };
+        let reply = self
+            .host
+            .call(request, 0.0, self.stop, Patience::Short, &mut |_, _| {})?;
         let Reply::Problem { spec: problem } = reply else {
             return Err(unexpected("ResolveProblem", &reply));
         };
@@ -144,8 +199,13 @@ impl Resolver<'_> {
         }
         let mut planned: Vec<PlannedCandidate> = Vec::new();
         for tune in &spec.tune {
-            let (loaded, info) =
-                choose("kernel", Some(&tune.kernel), tune.plugin.as_deref(), &self.loaded, kernels)?;
+            let (loaded, info) = choose(
+                "kernel",
+                Some(&tune.kernel),
+                tune.plugin.as_deref(),
+                &self.loaded,
+                kernels,
+            )?;
             check_kernel(info, problem, device)?;
             let (space, space_origin) = match (&tune.space, &info.space) {
                 (Some(file), _) => read_space(folder, file)?,
@@ -168,10 +228,17 @@ impl Resolver<'_> {
                 space_origin,
             };
             let parsed = self::space(&candidate, Some(problem), device)?;
-            check_params(info, "the space", parsed.params().iter().map(|param| param.name.as_str()))?;
+            check_params(
+                info,
+                "the space",
+                parsed.params().iter().map(|param| param.name.as_str()),
+            )?;
             if planned.iter().any(|other| other.label == candidate.label) {
-                return Err(RunError::input(format!("two candidates are called `{}`", candidate.label))
-                    .hint("give them different labels with `label: \"...\"`"));
+                return Err(RunError::input(format!(
+                    "two candidates are called `{}`",
+                    candidate.label
+                ))
+                .hint("give them different labels with `label: \"...\"`"));
             }
             planned.push(candidate);
         }
@@ -195,15 +262,23 @@ impl Resolver<'_> {
             )?;
             check_kernel(info, problem, device)?;
             check_params(info, "params", baseline.params.keys().map(String::as_str))?;
-            let mut pinned: Params =
-                info.params.iter().map(|param| (param.name.clone(), param.default.clone())).collect();
+            let mut pinned: Params = info
+                .params
+                .iter()
+                .map(|param| (param.name.clone(), param.default.clone()))
+                .collect();
             pinned.extend(baseline.params.clone());
             let label = baseline.label.clone().unwrap_or_else(|| letter(place));
             let taken = planned.iter().any(|other| other.label == label)
-                || spec.tune.iter().any(|tune| *tune.label.as_ref().unwrap_or(&tune.kernel) == label);
+                || spec
+                    .tune
+                    .iter()
+                    .any(|tune| *tune.label.as_ref().unwrap_or(&tune.kernel) == label);
             if taken {
-                return Err(RunError::input(format!("two candidates are called `{label}`"))
-                    .hint("give them different labels with `label: \"...\"`"));
+                return Err(
+                    RunError::input(format!("two candidates are called `{label}`"))
+                        .hint("give them different labels with `label: \"...\"`"),
+                );
             }
             planned.push(PlannedCandidate {
                 label,
@@ -243,7 +318,10 @@ pub(super) fn space(
 fn read_space(folder: &Path, file: &Path) -> Result<(String, String), RunError> {
     let path = folder.join(file);
     let text = std::fs::read_to_string(&path).map_err(|error| {
-        RunError::input(format!("{}: cannot read the search space: {error}", path.display()))
+        RunError::input(format!(
+            "{}: cannot read the search space: {error}",
+            path.display()
+        ))
     })?;
     Ok((text, path.display().to_string()))
 }
@@ -251,8 +329,11 @@ fn read_space(folder: &Path, file: &Path) -> Result<(String, String), RunError> 
 /// What the framework needs of a problem before it trusts it.
 fn check_problem(problem: &ProblemSpec) -> Result<(), RunError> {
     let wrong = |what: String| {
-        Err(RunError::input(format!("the problem `{}` is not usable: {what}", problem.problem))
-            .hint("this is a fault of the plugin that defines it"))
+        Err(RunError::input(format!(
+            "the problem `{}` is not usable: {what}",
+            problem.problem
+        ))
+        .hint("this is a fault of the plugin that defines it"))
     };
     if problem.outputs().next().is_none() {
         return wrong("it has no output".to_owned());
@@ -269,7 +350,11 @@ fn check_problem(problem: &ProblemSpec) -> Result<(), RunError> {
             Some(_) => {}
         }
     }
-    if let Some(tensor) = problem.tensors.iter().find(|tensor| tensor.bytes().is_none()) {
+    if let Some(tensor) = problem
+        .tensors
+        .iter()
+        .find(|tensor| tensor.bytes().is_none())
+    {
         return wrong(format!("the size of `{}` overflows", tensor.name));
     }
     if problem.distributions.is_empty() {
@@ -311,7 +396,11 @@ fn check_params<'a>(
     place: &str,
     names: impl Iterator<Item = &'a str>,
 ) -> Result<(), RunError> {
-    let known: Vec<&str> = info.params.iter().map(|param| param.name.as_str()).collect();
+    let known: Vec<&str> = info
+        .params
+        .iter()
+        .map(|param| param.name.as_str())
+        .collect();
     for name in names {
         if !known.contains(&name) {
             return Err(RunError::input(format!(

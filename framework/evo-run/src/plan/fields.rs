@@ -35,7 +35,10 @@ pub(super) fn complete(
 
 fn check(field: &FieldInfo, value: &Value) -> Result<Value, String> {
     let wrong = |expected: String| {
-        Err(format!("is {value} ({}), but must be {expected}", value.type_name()))
+        Err(format!(
+            "is {value} ({}), but must be {expected}",
+            value.type_name()
+        ))
     };
     match (&field.kind, value) {
         (FieldKind::Int { min, max }, Value::Int(int)) if (min..=max).contains(&int) => {
@@ -69,7 +72,11 @@ mod tests {
         };
         vec![
             field("S", FieldKind::Int { min: 1, max: 4096 }, Value::Int(512)),
-            field("mask", FieldKind::Choice(vec!["full".into(), "causal".into()]), "full".into()),
+            field(
+                "mask",
+                FieldKind::Choice(vec!["full".into(), "causal".into()]),
+                "full".into(),
+            ),
             field("file", FieldKind::Text, "".into()),
         ]
     }
@@ -82,8 +89,16 @@ mod tests {
         assert_eq!(complete["mask"], Value::from("full"));
         for (name, value, expected) in [
             ("s", Value::Int(1), "has no field `s`; did you mean `S`?"),
-            ("S", Value::Int(0), "is 0 (integer), but must be an integer from 1 to 4096"),
-            ("S", Value::from("x"), "is x (name), but must be an integer from 1 to 4096"),
+            (
+                "S",
+                Value::Int(0),
+                "is 0 (integer), but must be an integer from 1 to 4096",
+            ),
+            (
+                "S",
+                Value::from("x"),
+                "is x (name), but must be an integer from 1 to 4096",
+            ),
             ("mask", Value::from("ful"), "must be one of full, causal"),
         ] {
             let given = Params::from([(name.to_owned(), value)]);

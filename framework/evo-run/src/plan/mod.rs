@@ -17,7 +17,7 @@ use crate::spec::{Overrides, RunSpec, read_target};
 use crate::worker::{Host, HostSettings, Patience};
 use crate::{RunError, SearchPath, Stop, Store, parse_ron};
 
-pub(crate) use settings::{confirmation_settings, measure_settings};
+pub(crate) use settings::{NOBODY_RACES, confirmation_settings, measure_settings};
 
 /// A plan with what the driver needs beside it.
 #[derive(Debug)]
@@ -47,8 +47,12 @@ pub enum Source {
 /// Where the store cannot be opened.
 pub fn default_worker(program: &Path) -> Result<Host, RunError> {
     let limits = settings::limits(&RunSpec::default());
-    let settings =
-        HostSettings { program: program.to_owned(), store: Store::open()?, cpus: Vec::new(), limits };
+    let settings = HostSettings {
+        program: program.to_owned(),
+        store: Store::open()?,
+        cpus: Vec::new(),
+        limits,
+    };
     Ok(Host::new(settings))
 }
 
@@ -62,7 +66,10 @@ pub fn describe_plugin(
     stop: &Stop,
 ) -> Result<(ContentHash, PluginInfo), RunError> {
     let hash = host.settings().store.add(path)?;
-    let request = Request::LoadPlugin { plugin: hash.clone(), origin: path.display().to_string() };
+    let request = Request::LoadPlugin {
+        plugin: hash.clone(),
+        origin: path.display().to_string(),
+    };
     match host.call(request, 0.0, stop, Patience::Short, &mut |_, _| {})? {
         Reply::Plugin { info } => Ok((hash, *info)),
         other => Err(unexpected("LoadPlugin", &other)),
@@ -84,7 +91,10 @@ pub(crate) struct Loaded {
 
 impl Loaded {
     pub(crate) fn component(&self, name: &str) -> ComponentRef {
-        ComponentRef { plugin: self.planned.hash.clone(), name: name.to_owned() }
+        ComponentRef {
+            plugin: self.planned.hash.clone(),
+            name: name.to_owned(),
+        }
     }
 }
 
@@ -100,7 +110,12 @@ pub fn prepare(
     stop: &Stop,
 ) -> Result<Prepared, RunError> {
     let mut host = default_worker(program)?;
-    let mut resolver = Resolver { host: &mut host, search, stop, loaded: Vec::new() };
+    let mut resolver = Resolver {
+        host: &mut host,
+        search,
+        stop,
+        loaded: Vec::new(),
+    };
     let (mut spec, folder) = resolver.read(source)?;
     spec.apply(overrides)?;
     settings::check(&spec)?;
@@ -114,7 +129,12 @@ pub fn prepare(
     }
     let plan = resolver.plan(&spec, &folder)?;
     let spaces = spaces(&plan)?;
-    Ok(Prepared { spec, plan, spaces, host })
+    Ok(Prepared {
+        spec,
+        plan,
+        spaces,
+        host,
+    })
 }
 
 /// The constants that a space's constraints may name in a run.
@@ -124,7 +144,11 @@ pub fn space_environment(problem: Option<&ProblemSpec>, device: &DeviceFacts) ->
         constants.extend(problem.fields.clone());
         constants.extend(problem.constants.clone());
     }
-    Env { problem: constants, device: device.facts.clone(), pinned: Params::new() }
+    Env {
+        problem: constants,
+        device: device.facts.clone(),
+        pinned: Params::new(),
+    }
 }
 
 /// Parses the spaces of a plan: of a new one, or of one from a journal.
@@ -156,8 +180,11 @@ impl Resolver<'_> {
                 })?;
                 let spec: RunSpec = parse_ron(&text, &path.display().to_string())?;
                 if spec.plugin_names().is_empty() {
-                    return Err(RunError::input(format!("{}: the spec names no plugin", path.display()))
-                        .hint("add `plugin: \"NAME\"`; `evo plugin list` shows what there is"));
+                    return Err(RunError::input(format!(
+                        "{}: the spec names no plugin",
+                        path.display()
+                    ))
+                    .hint("add `plugin: \"NAME\"`; `evo plugin list` shows what there is"));
                 }
                 let folder = path.parent().map(Path::to_owned).unwrap_or_default();
                 Ok((spec, folder))
@@ -167,9 +194,10 @@ impl Resolver<'_> {
                 let info = &self.loaded[index].info;
                 let mut spec = match &info.default_spec {
                     Some(text) => parse_ron(text, &format!("<default spec of {}>", info.name))?,
-                    None if info.objectives.len() == 1 => {
-                        RunSpec { objective: Some(Default::default()), ..RunSpec::default() }
-                    }
+                    None if info.objectives.len() == 1 => RunSpec {
+                        objective: Some(Default::default()),
+                        ..RunSpec::default()
+                    },
                     None => {
                         return Err(RunError::input(format!(
                             "the plugin `{}` brings no default spec",
@@ -188,10 +216,18 @@ impl Resolver<'_> {
     fn load(&mut self, name: &str) -> Result<usize, RunError> {
         let path = self.search.find(name)?;
         let (hash, info) = describe_plugin(self.host, &path, self.stop)?;
-        if let Some(place) = self.loaded.iter().position(|loaded| loaded.planned.hash == hash) {
+        if let Some(place) = self
+            .loaded
+            .iter()
+            .position(|loaded| loaded.planned.hash == hash)
+        {
             return Ok(place);
         }
-        if let Some(other) = self.loaded.iter().find(|loaded| loaded.info.name == info.name) {
+        if let Some(other) = self
+            .loaded
+            .iter()
+            .find(|loaded| loaded.info.name == info.name)
+        {
             return Err(RunError::input(format!(
                 "two plugins are called `{}`: {} and {}",
                 info.name,
@@ -219,18 +255,34 @@ impl Resolver<'_> {
             let (plugin, problem) = self.problem(spec)?;
             let candidates = self.candidates(spec, folder, &problem, &device)?;
             let baselines = self.baselines(spec, &problem, &device)?;
-            let work = Work::Problem { plugin, spec: problem };
-            let metric = spec.metric.clone().unwrap_or_else(|| "kernel_time".to_owned());
+            let work = Work::Problem {
+                plugin,
+                spec: problem,
+            };
+            let metric = spec
+                .metric
+                .clone()
+                .unwrap_or_else(|| "kernel_time".to_owned());
             (work, candidates, baselines, metric, None::<bool>)
         };
-        let labels: Vec<String> = baselines.iter().map(|b: &PlannedCandidate| b.label.clone()).collect();
-        let target =
-            spec.target.as_deref().map(|text| read_target(text, &labels)).transpose()?;
+        let labels: Vec<String> = baselines
+            .iter()
+            .map(|b: &PlannedCandidate| b.label.clone())
+            .collect();
+        let target = spec
+            .target
+            .as_deref()
+            .map(|text| read_target(text, &labels))
+            .transpose()?;
         let profilers = self.profilers(spec, &device)?;
         let engine = settings::engine(spec, &metric, higher)?;
         let preset = engine.preset.name().to_owned();
         Ok(Plan {
-            plugins: self.loaded.iter().map(|loaded| loaded.planned.clone()).collect(),
+            plugins: self
+                .loaded
+                .iter()
+                .map(|loaded| loaded.planned.clone())
+                .collect(),
             work,
             candidates,
             baselines,
@@ -258,7 +310,11 @@ impl Resolver<'_> {
             };
             let has = |loaded: &Loaded| {
                 plugin.is_none_or(|plugin| loaded.info.name == plugin)
-                    && loaded.info.profilers.iter().any(|profiler| profiler.name == name)
+                    && loaded
+                        .info
+                        .profilers
+                        .iter()
+                        .any(|profiler| profiler.name == name)
             };
             let mut place = self.loaded.iter().position(has);
             if place.is_none() && self.search.find(plugin.unwrap_or(name)).is_ok() {
@@ -277,7 +333,11 @@ impl Resolver<'_> {
                 ))
                 .hint("`evo plugin list` shows every profiler"));
             };
-            let info = loaded.info.profilers.iter().find(|profiler| profiler.name == name);
+            let info = loaded
+                .info
+                .profilers
+                .iter()
+                .find(|profiler| profiler.name == name);
             if info.is_some_and(|info| !info.devices.contains(&device.kind)) {
                 return Err(RunError::input(format!(
                     "the profiler `{name}` does not work on devices of kind `{}`",

@@ -10,12 +10,15 @@ use crate::spec::{MeasureSpec, RunSpec};
 /// Trials where a spec gives no limit at all.
 const DEFAULT_TRIALS: u64 = 128;
 
+/// A factor that no candidate reaches. Not infinity, which JSON does not have.
+pub(crate) const NOBODY_RACES: f64 = 1e9;
+
 /// Checks the figures of a spec.
 pub(super) fn check(spec: &RunSpec) -> Result<(), RunError> {
     let positive = |name: &str, value: Option<f64>| match value {
-        Some(value) if !(value.is_finite() && value > 0.0) => {
-            Err(RunError::input(format!("{name} is {value}, but must be a positive number")))
-        }
+        Some(value) if !(value.is_finite() && value > 0.0) => Err(RunError::input(format!(
+            "{name} is {value}, but must be a positive number"
+        ))),
         _ => Ok(()),
     };
     positive("budget.wall_s", spec.budget.wall_s)?;
@@ -27,20 +30,36 @@ pub(super) fn check(spec: &RunSpec) -> Result<(), RunError> {
     positive("measure.precision", spec.measure.precision)?;
     positive("measure.confirm_seconds", spec.measure.confirm_seconds)?;
     let at_least_one = |name: &str, value: Option<u64>| match value {
-        Some(0) => Err(RunError::input(format!("{name} is 0, but must be at least 1"))),
+        Some(0) => Err(RunError::input(format!(
+            "{name} is 0, but must be at least 1"
+        ))),
         _ => Ok(()),
     };
     at_least_one("budget.trials", spec.budget.trials)?;
     at_least_one("budget.stagnation", spec.budget.stagnation)?;
     at_least_one("elites", spec.elites.map(|n| n as u64))?;
     at_least_one("top_k", spec.top_k.map(|n| n as u64))?;
-    at_least_one("measure.verify_seeds", spec.measure.verify_seeds.map(u64::from))?;
-    at_least_one("measure.min_samples", spec.measure.min_samples.map(|n| n as u64))?;
-    at_least_one("measure.max_samples", spec.measure.max_samples.map(|n| n as u64))?;
-    at_least_one("measure.confirm_rounds", spec.measure.confirm_rounds.map(|n| n as u64))?;
+    at_least_one(
+        "measure.verify_seeds",
+        spec.measure.verify_seeds.map(u64::from),
+    )?;
+    at_least_one(
+        "measure.min_samples",
+        spec.measure.min_samples.map(|n| n as u64),
+    )?;
+    at_least_one(
+        "measure.max_samples",
+        spec.measure.max_samples.map(|n| n as u64),
+    )?;
+    at_least_one(
+        "measure.confirm_rounds",
+        spec.measure.confirm_rounds.map(|n| n as u64),
+    )?;
     if spec.budget.stop_at_target && spec.target.is_none() {
-        return Err(RunError::input("budget.stop_at_target is set, but the spec has no target")
-            .hint("add `target: \"2x over A\"`, or leave stop_at_target out"));
+        return Err(
+            RunError::input("budget.stop_at_target is set, but the spec has no target")
+                .hint("add `target: \"2x over A\"`, or leave stop_at_target out"),
+        );
     }
     Ok(())
 }
@@ -66,7 +85,11 @@ pub(super) fn engine(
         budget.trials = Some(DEFAULT_TRIALS);
     }
     let higher = higher.unwrap_or(metric == "throughput");
-    let ranking = if higher { Ranking::higher(metric) } else { Ranking::lower(metric) };
+    let ranking = if higher {
+        Ranking::higher(metric)
+    } else {
+        Ranking::lower(metric)
+    };
     let settings = EngineSettings::new(spec.preset.unwrap_or(Preset::Full), ranking, budget);
     Ok(match spec.elites {
         Some(elites) => settings.with_elites(elites),
@@ -114,7 +137,7 @@ pub(crate) fn confirmation_settings(spec: &MeasureSpec) -> MeasureSettings {
         max_samples: spec.confirm_rounds.unwrap_or(60),
         max_seconds: spec.confirm_seconds.unwrap_or(20.0),
         precision: 0.004,
-        race_factor: f64::INFINITY,
+        race_factor: NOBODY_RACES,
         check_all_rows: true,
         ..measure_settings(spec)
     }

@@ -78,7 +78,11 @@ pub(super) enum Waited {
     Reply(Box<Reply>),
     Failed(CallFailure),
     /// The process has to be ended, which tells how it died.
-    Broken { phase: Phase, item: Option<usize>, what: String },
+    Broken {
+        phase: Phase,
+        item: Option<usize>,
+        what: String,
+    },
 }
 
 /// Sends a request and waits for its answer.
@@ -92,21 +96,39 @@ pub(super) fn call(
     patience: Patience,
     progress: &mut dyn FnMut(Phase, Option<usize>),
 ) -> Waited {
-    let mut standing = Standing { phase: first, item: None, since: Instant::now() };
+    let mut standing = Standing {
+        phase: first,
+        item: None,
+        since: Instant::now(),
+    };
     if let Err(error) = write_frame(&mut process.channel, &Envelope { id, body: request }) {
         let what = format!("the request could not be sent: {error}");
-        return Waited::Broken { phase: first, item: None, what };
+        return Waited::Broken {
+            phase: first,
+            item: None,
+            what,
+        };
     }
     loop {
         let Standing { phase, item, since } = standing;
         match process.replies.recv_timeout(TICK) {
             Ok(Ok(envelope)) if envelope.id != id => {}
-            Ok(Ok(Envelope { body: Reply::Progress { phase, item }, .. })) => {
+            Ok(Ok(Envelope {
+                body: Reply::Progress { phase, item },
+                ..
+            })) => {
                 progress(phase, item);
-                standing = Standing { phase, item, since: Instant::now() };
+                standing = Standing {
+                    phase,
+                    item,
+                    since: Instant::now(),
+                };
                 continue;
             }
-            Ok(Ok(Envelope { body: Reply::Failed { kind, message }, .. })) => {
+            Ok(Ok(Envelope {
+                body: Reply::Failed { kind, message },
+                ..
+            })) => {
                 return Waited::Failed(CallFailure::Refused { kind, message });
             }
             Ok(Ok(envelope)) => return Waited::Reply(Box::new(envelope.body)),
@@ -114,7 +136,13 @@ pub(super) fn call(
                 let what = "it closed the channel to the host".to_owned();
                 return Waited::Broken { phase, item, what };
             }
-            Ok(Err(error)) => return Waited::Broken { phase, item, what: error.to_string() },
+            Ok(Err(error)) => {
+                return Waited::Broken {
+                    phase,
+                    item,
+                    what: error.to_string(),
+                };
+            }
             Err(RecvTimeoutError::Timeout) => {}
         }
         if stop.at_once() || (patience == Patience::Short && stop.requested()) {
@@ -122,7 +150,11 @@ pub(super) fn call(
         }
         let limit_s = limits.of(phase);
         if since.elapsed().as_secs_f64() > limit_s {
-            return Waited::Failed(CallFailure::TimedOut { phase, item, limit_s });
+            return Waited::Failed(CallFailure::TimedOut {
+                phase,
+                item,
+                limit_s,
+            });
         }
         if let Some(bytes) = process.resident_bytes()
             && bytes > limits.memory_bytes
@@ -132,7 +164,11 @@ pub(super) fn call(
                 bytes >> 20,
                 limits.memory_bytes >> 20
             );
-            return Waited::Failed(CallFailure::OutOfMemory { phase, item, message });
+            return Waited::Failed(CallFailure::OutOfMemory {
+                phase,
+                item,
+                message,
+            });
         }
     }
 }
@@ -149,7 +185,11 @@ pub(super) struct Deadlines {
 impl Deadlines {
     /// The deadlines of a run, for jobs with this many seconds of timed launches.
     pub(super) fn new(limits: &Limits, measuring_s: f64) -> Self {
-        Self { limits: limits.clone(), measuring_s, memory_bytes: limits.memory_bytes }
+        Self {
+            limits: limits.clone(),
+            measuring_s,
+            memory_bytes: limits.memory_bytes,
+        }
     }
 
     fn of(&self, phase: Phase) -> f64 {

@@ -38,7 +38,12 @@ impl Host {
     /// A host without a worker yet.
     pub fn new(settings: HostSettings) -> Self {
         adopt_orphans();
-        Self { settings, worker: None, device: None, next_id: 1 }
+        Self {
+            settings,
+            worker: None,
+            device: None,
+            next_id: 1,
+        }
     }
 
     /// The settings.
@@ -105,7 +110,10 @@ impl Host {
             cpus: self.settings.cpus.clone(),
         };
         match self.ask(hello, 0.0, stop, Patience::Long, &mut |_, _| {}) {
-            Ok(Reply::Hello { protocol: PROTOCOL, device }) => {
+            Ok(Reply::Hello {
+                protocol: PROTOCOL,
+                device,
+            }) => {
                 self.device = Some(device);
                 Ok(())
             }
@@ -118,11 +126,15 @@ impl Host {
             }
             Ok(_) => {
                 self.recycle();
-                Err(CallFailure::Environment("the worker did not greet".to_owned()))
+                Err(CallFailure::Environment(
+                    "the worker did not greet".to_owned(),
+                ))
             }
-            Err(CallFailure::Died { message, output, .. }) => Err(CallFailure::Environment(
-                format!("a worker died while it started: {message}\n{output}"),
-            )),
+            Err(CallFailure::Died {
+                message, output, ..
+            }) => Err(CallFailure::Environment(format!(
+                "a worker died while it started: {message}\n{output}"
+            ))),
             Err(other) => Err(other),
         }
     }
@@ -142,7 +154,16 @@ impl Host {
         self.next_id += 1;
         let deadlines = Deadlines::new(&self.settings.limits, measuring_s);
         let first = first_phase(&request);
-        match call(&mut process, id, request, first, &deadlines, stop, patience, progress) {
+        match call(
+            &mut process,
+            id,
+            request,
+            first,
+            &deadlines,
+            stop,
+            patience,
+            progress,
+        ) {
             Waited::Reply(reply) => {
                 self.worker = Some(process);
                 Ok(*reply)
@@ -153,7 +174,11 @@ impl Host {
             }
             Waited::Failed(failure) => {
                 let ended = process.end(Duration::ZERO);
-                if ended.reaped { Err(failure) } else { Err(stuck()) }
+                if ended.reaped {
+                    Err(failure)
+                } else {
+                    Err(stuck())
+                }
             }
             Waited::Broken { phase, item, what } => {
                 // The channel closes a moment before the process is gone.
@@ -162,7 +187,12 @@ impl Host {
                     return Err(stuck());
                 }
                 let message = ended.how.unwrap_or(what);
-                Err(CallFailure::Died { phase, item, message, output: ended.output })
+                Err(CallFailure::Died {
+                    phase,
+                    item,
+                    message,
+                    output: ended.output,
+                })
             }
         }
     }
@@ -200,12 +230,19 @@ impl From<CallFailure> for RunError {
     fn from(failure: CallFailure) -> Self {
         use evo_wire::FailureKind;
         match failure {
-            CallFailure::Refused { kind: FailureKind::Plugin | FailureKind::Refused, message } => {
-                Self::input(message)
-            }
+            CallFailure::Refused {
+                kind: FailureKind::Plugin | FailureKind::Refused,
+                message,
+            } => Self::input(message),
             CallFailure::Refused { message, .. } => Self::internal(message),
-            CallFailure::Died { message, output, .. } => {
-                let output = if output.is_empty() { String::new() } else { format!("\n{output}") };
+            CallFailure::Died {
+                message, output, ..
+            } => {
+                let output = if output.is_empty() {
+                    String::new()
+                } else {
+                    format!("\n{output}")
+                };
                 Self::input(format!("the plugin brought its worker down: {message}{output}"))
                     .hint("run `evo plugin describe` on it; a library for another machine or a fault in its start-up code does this")
             }

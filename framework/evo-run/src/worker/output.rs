@@ -36,7 +36,10 @@ impl Tail {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes: Vec<u8> = kept.iter().copied().collect();
         let text = String::from_utf8_lossy(&bytes);
-        let clean: String = text.chars().filter(|c| *c == '\n' || !c.is_control()).collect();
+        let clean: String = text
+            .chars()
+            .filter(|c| *c == '\n' || !c.is_control())
+            .collect();
         let lines: Vec<&str> = clean.lines().collect();
         lines[lines.len().saturating_sub(20)..].join("\n")
     }

@@ -64,7 +64,12 @@ impl Process {
                 }
             }
         });
-        Ok(Self { child, channel: ours, replies, output })
+        Ok(Self {
+            child,
+            channel: ours,
+            replies,
+            output,
+        })
     }
 
     /// The process's id.
@@ -101,7 +106,11 @@ impl Process {
         }
         let reaped = by_itself.is_some() || self.ended_by_itself(REAP).is_some();
         sweep(&[]);
-        Ended { how: by_itself.map(describe), output, reaped }
+        Ended {
+            how: by_itself.map(describe),
+            output,
+            reaped,
+        }
     }
 }
 
@@ -119,7 +128,9 @@ pub(crate) struct Ended {
 fn describe(status: ExitStatus) -> String {
     match (status.signal(), status.code()) {
         (Some(signal), _) => format!("killed by signal {signal}{}", signal_name(signal)),
-        (None, Some(code)) => format!("the process ended with exit code {code} in the middle of its work"),
+        (None, Some(code)) => {
+            format!("the process ended with exit code {code} in the middle of its work")
+        }
         (None, None) => "the process ended".to_owned(),
     }
 }

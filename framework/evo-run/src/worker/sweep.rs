@@ -16,7 +16,9 @@ pub(crate) fn sweep(known: &[u32]) {
         if known.contains(&pid) {
             continue;
         }
-        let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { continue };
+        let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+            continue;
+        };
         let _ = kill_process(pid, Signal::KILL);
         // A killed process ends soon, unless the system holds it; the next sweep reaps it then.
         for _ in 0..50 {
@@ -29,12 +31,16 @@ pub(crate) fn sweep(known: &[u32]) {
 }
 
 fn children() -> Vec<u32> {
-    let Ok(tasks) = fs::read_dir("/proc/self/task") else { return Vec::new() };
+    let Ok(tasks) = fs::read_dir("/proc/self/task") else {
+        return Vec::new();
+    };
     tasks
         .flatten()
         .filter_map(|task| fs::read_to_string(task.path().join("children")).ok())
         .flat_map(|list| {
-            list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>()
+            list.split_whitespace()
+                .filter_map(|pid| pid.parse().ok())
+                .collect::<Vec<u32>>()
         })
         .collect()
 }
