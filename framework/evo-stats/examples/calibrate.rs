@@ -50,8 +50,6 @@ enum Task {
     Child {
         /// Units of work in a sample.
         units: u32,
-        /// The CPU to stay on.
-        cpu: Option<usize>,
     },
 }
 
@@ -75,8 +73,9 @@ struct Measure {
     /// Units more in the candidate of a planted pair.
     #[arg(long, default_value_t = 3)]
     planted: u32,
-    /// Keeps both processes on this CPU. Without it they may sit on two CPUs that are not equally
-    /// busy, which no statistic can tell from a slower candidate.
+    /// Keeps this program and the processes that it starts on one CPU, so that the CPU never goes
+    /// idle between samples. Without it, processes sit on CPUs that are not equally busy and
+    /// wake up from sleep before each sample; `CALIBRATION.md` says what that does.
     #[arg(long)]
     cpu: Option<usize>,
     /// The file to append to.
@@ -122,7 +121,7 @@ fn main() -> Outcome<()> {
     match Cli::parse().task {
         Task::Measure(options) => measure(&options),
         Task::Analyse(options) => analyse(&options),
-        Task::Child { units, cpu } => child(units, cpu),
+        Task::Child { units } => child(units),
     }
 }
 
@@ -143,12 +142,7 @@ fn unit(left: &[f32], right: &[f32], product: &mut [f32]) {
     }
 }
 
-fn child(units: u32, cpu: Option<usize>) -> Outcome<()> {
-    if let Some(cpu) = cpu {
-        let mut only = CpuSet::new();
-        only.set(cpu);
-        sched_setaffinity(None, &only)?;
-    }
+fn child(units: u32) -> Outcome<()> {
     let left = vec![1.25_f32; ROWS * SIDE];
     let right = vec![0.75_f32; SIDE * SIDE];
     let mut product = vec![0.0_f32; ROWS * SIDE];
@@ -160,7 +154,7 @@ fn child(units: u32, cpu: Option<usize>) -> Outcome<()> {
     let (mut asked, mut answer) = (std::io::stdin().lock(), std::io::stdout().lock());
     let mut byte = [0];
     while asked.read(&mut byte)? == 1 {
-        // The caches went cold while the other process ran.
+        // The caches hold the other process's data.
         work(units / 10);
         let start = Instant::now();
         work(units);
@@ -181,10 +175,9 @@ struct Subject {
 }
 
 impl Subject {
-    fn start(units: u32, cpu: Option<usize>) -> Outcome<Self> {
+    fn start(units: u32) -> Outcome<Self> {
         let mut process = Command::new(std::env::current_exe()?)
             .args(["child", &units.to_string()])
-            .args(cpu.map(|cpu| cpu.to_string()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -219,6 +212,12 @@ impl Subject {
 
 fn measure(options: &Measure) -> Outcome<()> {
     let start = Instant::now();
+    if let Some(cpu) = options.cpu {
+        let mut only = CpuSet::new();
+        only.set(cpu);
+        // The children inherit it.
+        sched_setaffinity(None, &only)?;
+    }
     let file = OpenOptions::new()
         .create(true)
         .append(true)
@@ -248,11 +247,11 @@ fn measure_group(options: &Measure, planted: bool, index: usize) -> Outcome<Grou
     let (mut candidate, mut baseline);
     // Neither side is always the first to start.
     if index.is_multiple_of(2) {
-        candidate = Subject::start(options.units + more, options.cpu)?;
-        baseline = Subject::start(options.units, options.cpu)?;
+        candidate = Subject::start(options.units + more)?;
+        baseline = Subject::start(options.units)?;
     } else {
-        baseline = Subject::start(options.units, options.cpu)?;
-        candidate = Subject::start(options.units + more, options.cpu)?;
+        baseline = Subject::start(options.units)?;
+        candidate = Subject::start(options.units + more)?;
     }
     let mut group = Group::default();
     for round in 0..options.warm_up + options.rounds {
