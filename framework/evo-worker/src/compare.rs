@@ -299,12 +299,12 @@ fn finish(
         figures: runner.verified.figures.clone(),
         sets: racer.lane.sets(),
     };
-    check_plausible(worker, &runner.source.request.problem, &taken.timing)?;
     reporter.phase(Phase::Recheck)?;
     let seed = fresh_seed();
     let all_rows = job.settings.check_all_rows;
     let content = &runner.verified.content;
     let figures = recheck(&candidate, &mut racer.lane, content, seed, all_rows)?;
     judge::merge(&mut taken.figures, &figures);
+    check_plausible(worker, &runner.source.request.problem, &taken.timing)?;
     measure::measurement(&candidate, taken, seed)
 }

@@ -56,13 +56,14 @@ pub(crate) fn measure(
         figures: verified.figures,
         sets: lane.sets(),
     };
-    check_plausible(worker, &job.request.problem, &taken.timing)?;
     reporter.phase(Phase::Recheck)?;
     let seed = fresh_seed();
     let all_rows = job.settings.check_all_rows;
     let checked = recheck(&candidate, &mut lane, &verified.content, seed, all_rows);
     let figures = checked.inspect_err(|_| std::mem::forget(lane))?;
     judge::merge(&mut taken.figures, &figures);
+    // Last, since a recheck that fails says why a time is too good to be true.
+    check_plausible(worker, &job.request.problem, &taken.timing)?;
     measurement(&candidate, taken, seed)
 }
 

@@ -66,7 +66,7 @@ fn width_factor(spec: &ProblemSpec) -> f64 {
         Some(1) => 8.0,
         Some(2) if amx => 32.0,
         Some(2) => 4.0,
-        _ if doubles => 0.5,
+        Some(_) if doubles => 0.5,
         _ => 1.0,
     }
 }

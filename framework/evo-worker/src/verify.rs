@@ -193,8 +193,10 @@ impl<'a> Checker<'a> {
         if content.expected.is_empty() {
             self.add_reference(slot, check, content)?;
         }
-        // The reference took a while: what changed since the launch returned came too late.
-        if !slot.set.outputs_equal(&first) {
+        // The reference took a while: what changed since the launch returned came too late. What
+        // is missing is waited for here, since it could arrive during the second launch.
+        let complete = self.is_complete(&first);
+        if !slot.set.outputs_equal(&first) || (!complete && changes_late(&slot.set, &first)) {
             return Err(late().into());
         }
         let second = self.launch(slot, check, Poison::Second, false, &content.inputs)?;
@@ -325,6 +327,13 @@ impl<'a> Checker<'a> {
         Some(drawn)
     }
 
+    fn is_complete(&self, first: &[Vec<u8>]) -> bool {
+        self.spec
+            .outputs()
+            .zip(first)
+            .all(|(tensor, bytes)| judge::is_complete(bytes, tensor.dtype))
+    }
+
     fn judge(
         &self,
         content: &Content,
@@ -393,13 +402,14 @@ fn late() -> Finding {
 }
 
 fn stray_write(buffer: &str, stray: Stray) -> Finding {
-    let place = match stray {
-        Stray::Before(distance) => format!("{distance} bytes before the start"),
-        Stray::After(distance) => format!("{distance} bytes after the end"),
+    let (distance, side) = match stray {
+        Stray::Before(distance) => (distance, "before the start"),
+        Stray::After(distance) => (distance, "after the end"),
     };
+    let unit = if distance == 1 { "byte" } else { "bytes" };
     Finding::new(
         WrongKind::OutOfBounds,
-        format!("a byte outside `{buffer}` was written: {place}"),
+        format!("memory outside `{buffer}` was written: {distance} {unit} {side}"),
     )
 }
 

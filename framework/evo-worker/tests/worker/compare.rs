@@ -1,11 +1,14 @@
 //! Several candidates, interleaved.
 
-use evo_types::{Outcome, Phase, WrongKind};
+use evo_types::{CachePolicy, Outcome, Phase, WrongKind};
 use evo_wire::{CompareItem, CompareJob, ComparedItem, Reply, Request};
 
 use crate::support::{Host, component, quick};
 
-fn compare(modes: &[(&str, i64)]) -> (Vec<(Phase, Option<usize>)>, Vec<ComparedItem>) {
+fn compare(
+    cache: CachePolicy,
+    modes: &[(&str, i64)],
+) -> (Vec<(Phase, Option<usize>)>, Vec<ComparedItem>) {
     let mut host = Host::new();
     let items = modes
         .iter()
@@ -13,7 +16,11 @@ fn compare(modes: &[(&str, i64)]) -> (Vec<(Phase, Option<usize>)>, Vec<ComparedI
         .map(|(index, (mode, speed))| CompareItem {
             label: format!("{index} {mode}"),
             kernel: component("misbehave", "misbehave"),
-            request: host.request(mode, *speed),
+            request: {
+                let mut request = host.request(mode, *speed);
+                request.problem.cache = cache;
+                request
+            },
         })
         .collect();
     let job = CompareJob {
@@ -30,7 +37,10 @@ fn compare(modes: &[(&str, i64)]) -> (Vec<(Phase, Option<usize>)>, Vec<ComparedI
 
 #[test]
 fn all_are_measured_in_the_same_rounds() {
-    let (phases, items) = compare(&[("good", 8), ("good", 1), ("good", 8)]);
+    let (phases, items) = compare(
+        CachePolicy::Rotate,
+        &[("good", 8), ("good", 1), ("good", 8)],
+    );
     let measurements: Vec<_> = items
         .iter()
         .map(|item| {
@@ -58,12 +68,15 @@ fn all_are_measured_in_the_same_rounds() {
 
 #[test]
 fn a_candidate_that_fails_drops_out_and_the_others_go_on() {
-    let (_, items) = compare(&[
-        ("zeros", 8),
-        ("good", 8),
-        ("build_fails", 8),
-        ("lazy_after_many", 8),
-    ]);
+    let (_, items) = compare(
+        CachePolicy::Hot,
+        &[
+            ("zeros", 8),
+            ("good", 8),
+            ("build_fails", 8),
+            ("lazy_after_many", 8),
+        ],
+    );
     let labels: Vec<&str> = items.iter().map(|item| item.label.as_str()).collect();
     assert_eq!(
         labels,
@@ -81,5 +94,5 @@ fn a_candidate_that_fails_drops_out_and_the_others_go_on() {
 
 #[test]
 fn nothing_to_compare_is_an_empty_answer() {
-    assert_eq!(compare(&[]).1, []);
+    assert_eq!(compare(CachePolicy::Hot, &[]).1, []);
 }

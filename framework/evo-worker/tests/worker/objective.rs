@@ -85,7 +85,7 @@ fn a_configuration_that_makes_no_sense_is_rejected() {
     let mut config = best();
     config.remove("CHUNK");
     let (outcome, _) = evaluate(&mut Host::new(), settings(0), config);
-    insta::assert_snapshot!(outcome.summary(), @"rejected: rejected: the parameter `CHUNK` is not set; add it to the search space");
+    insta::assert_snapshot!(outcome.summary(), @"rejected: the parameter `CHUNK` is not set; add it to the search space");
 }
 
 #[test]

@@ -168,8 +168,9 @@ fn passes(speed: usize) -> usize {
     1 + TOP_SPEED.saturating_sub(speed)
 }
 
-/// Launches after which `lazy_after_many` stops working: more than verification makes.
-const LAZY_AFTER: u64 = 24;
+/// Launches of one instance after which `lazy_after_many` stops working: more than verification
+/// makes.
+const LAZY_AFTER: u64 = 12;
 
 /// Launches of any instance, for the mode whose result moves.
 static LAUNCHES: AtomicU64 = AtomicU64::new(0);
