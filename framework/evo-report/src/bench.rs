@@ -8,9 +8,9 @@ use serde_json::{Map, Value, json};
 
 use crate::confirmed::{Row, Table};
 use crate::failures::reason;
-use crate::json::{candidate, error};
+use crate::json::speedups;
 use crate::model::RunModel;
-use crate::text::file_name;
+use crate::text::{file_name, plain};
 
 /// What marks a file as one of ours.
 pub(crate) const SCHEMA: &str = "evo.bench.v1";
@@ -85,7 +85,7 @@ fn document(model: &RunModel, row: &Row, tables: &[(&str, Option<&Table>)]) -> V
 /// One stage: the candidate's summary, the samples of every metric, and its checks.
 fn figures(model: &RunModel, table: &Table, row: &Row) -> Value {
     let Some(measurement) = row.outcome.measurement() else {
-        return json!({ "outcome": row.outcome.kind(), "reason": reason(&row.outcome) });
+        return json!({ "outcome": row.outcome.kind(), "reason": plain(&reason(&row.outcome)) });
     };
     let metrics: Vec<Value> = measurement
         .metrics
@@ -108,9 +108,9 @@ fn figures(model: &RunModel, table: &Table, row: &Row) -> Value {
         "outcome": row.outcome.kind(),
         "at": table.at,
         "seed": table.seed,
-        "speedup": candidate(row).get("speedup"),
+        "speedup": speedups(&row.over),
         "metrics": metrics,
-        "error": measurement.error.as_ref().map(error),
+        "error": measurement.error,
         "execution": measurement.execution,
         "recheck_seed": measurement.recheck_seed,
         "converged": measurement.converged,

@@ -67,7 +67,7 @@ fn name(outcome: &Outcome) -> Option<String> {
 
 fn refusal(by: RejectedBy) -> &'static str {
     match by {
-        RejectedBy::Kernel => "by the kernel's static check",
+        RejectedBy::Kernel => "by the static check",
         RejectedBy::Artifact => "by a check of the built code",
         RejectedBy::Quarantine => "because it killed its worker too often",
     }

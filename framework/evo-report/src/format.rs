@@ -16,6 +16,16 @@ pub(crate) fn number(value: f64) -> String {
     }
 }
 
+/// A number that somebody chose, without the noise of its last bits: `0.5`, `40`.
+pub(crate) fn setting(value: f64) -> String {
+    let text = number(value);
+    if text.contains('.') && !text.contains('e') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
+    }
+}
+
 /// The decimals that give four significant digits, or `None` where an exponent reads better.
 fn decimals(value: f64) -> Option<usize> {
     if value == 0.0 {
@@ -170,6 +180,10 @@ mod tests {
         assert_eq!(number(3.2e-7), "3.200e-7");
         assert_eq!(number(0.0), "0");
         assert_eq!(number(f64::NAN), "-");
+        assert_eq!(
+            [setting(0.7 * 100.0), setting(1.5), setting(40.0)],
+            ["70", "1.5", "40"]
+        );
     }
 
     #[test]

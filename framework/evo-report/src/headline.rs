@@ -59,7 +59,8 @@ fn confirmed(model: &RunModel, table: &Table, winner: &Row) -> String {
     } else {
         match table.winner_against_default() {
             Some(rival) if rival.distinguishable => {
-                format!(", {} over the default configuration", ratio(rival.estimate))
+                let shown = ratio_with_interval(rival.estimate, Some(rival.interval));
+                format!("; {shown} over the default configuration")
             }
             Some(_) => "; it is not distinguishable from the default configuration".to_owned(),
             None => String::new(),

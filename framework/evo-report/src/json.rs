@@ -1,13 +1,14 @@
 //! The summary for scripts.
 
-use evo_types::{ErrorFigures, OutcomeKind};
+use evo_types::OutcomeKind;
 use serde_json::{Map, Value, json};
 
-use crate::confirmed::{Figures, Row, Table};
+use crate::confirmed::{Row, Table};
 use crate::failures::reason;
 use crate::headline::headline;
 use crate::model::{RunModel, State, baseline_letter};
 use crate::ratio::Ratio;
+use crate::text::plain;
 
 /// The version of the keys of [`summary_json`].
 const SCHEMA: u32 = 1;
@@ -89,23 +90,33 @@ pub fn summary_json(model: &RunModel) -> Value {
         "trials": trials(model),
         "budget": budget(model),
         "elapsed_s": model.elapsed_s,
-        "warnings": model.warnings,
+        "warnings": model.warnings.iter().map(|warning| plain(warning)).collect::<Vec<_>>(),
     })
 }
 
-/// A candidate of a comparison. Also an entry of `topk.json`.
-pub(crate) fn candidate(row: &Row) -> Value {
-    let figures = row.figures.as_ref();
-    let summary = figures.and_then(|figures| figures.summary.as_ref());
-    let interval = figures.and_then(|figures| figures.interval);
-    let failure = reason(&row.outcome);
-    json!({
+/// A candidate of a comparison.
+fn candidate(row: &Row) -> Value {
+    let mut document = json!({
         "label": row.label,
         "baseline": row.baseline.map(baseline_letter),
         "trial": row.trial,
         "kernel": row.kernel,
         "params": row.params,
         "default": row.is_default,
+    });
+    if let (Value::Object(all), Value::Object(figures)) = (&mut document, figures(row)) {
+        all.extend(figures);
+    }
+    document
+}
+
+/// What a comparison says of a candidate.
+pub(crate) fn figures(row: &Row) -> Value {
+    let figures = row.figures.as_ref();
+    let summary = figures.and_then(|figures| figures.summary.as_ref());
+    let interval = figures.and_then(|figures| figures.interval);
+    let failure = plain(&reason(&row.outcome));
+    json!({
         "outcome": row.outcome.kind(),
         "reason": (!failure.is_empty()).then_some(failure),
         "value": figures.map(|figures| figures.p50),
@@ -113,18 +124,14 @@ pub(crate) fn candidate(row: &Row) -> Value {
         "ci_high": interval.map(|interval| interval.1),
         "p90": summary.map(|summary| summary.p90),
         "mean": summary.map(|summary| summary.mean),
-        "samples": figures.map(samples),
+        "samples": figures.map(|figures| figures.samples.len()),
         "speedup": speedups(&row.over),
-        "error": row.outcome.measurement().and_then(|found| found.error.as_ref()).map(error),
+        "error": row.outcome.measurement().and_then(|found| found.error.as_ref()),
     })
 }
 
-fn samples(figures: &Figures) -> usize {
-    figures.samples.len()
-}
-
 /// Ratios by the baseline's letter.
-fn speedups(over: &[Option<Ratio>]) -> Value {
+pub(crate) fn speedups(over: &[Option<Ratio>]) -> Value {
     let entry = |ratio: &Ratio| {
         json!({
             "estimate": ratio.estimate,
@@ -139,19 +146,6 @@ fn speedups(over: &[Option<Ratio>]) -> Value {
         .map(|(place, ratio)| (baseline_letter(place), ratio.as_ref().map(entry).into()))
         .collect();
     Value::Object(entries)
-}
-
-/// The error figures.
-pub(crate) fn error(figures: &ErrorFigures) -> Value {
-    json!({
-        "relative": figures.relative,
-        "worst_row": figures.worst_row,
-        "max_abs": figures.max_abs,
-        "cosine": figures.cosine,
-        "bias": figures.bias,
-        "gate": figures.gate,
-        "checks": figures.checks,
-    })
 }
 
 fn best_of_search(model: &RunModel) -> Option<Value> {

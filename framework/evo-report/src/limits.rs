@@ -35,11 +35,13 @@ pub(crate) fn limits(model: &RunModel) -> Vec<String> {
     found.extend(throughput(model));
     found.extend(profile(model));
     found.extend(progress(model));
-    if model.failures() > 0 {
+    let (failures, trials) = (model.failures(), model.budget.trials);
+    if failures > 0 && failures == trials {
+        found.push(format!("All {trials} trials failed or were refused."));
+    } else if failures > 0 {
         found.push(format!(
-            "{} of {} trials failed or were refused, so part of the space gave no figure.",
-            model.failures(),
-            model.budget.trials
+            "{failures} of {trials} trials failed or were refused, so part of the space gave no \
+             figure."
         ));
     }
     found

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use evo_journal::{Limits, PlannedCandidate, PlannedPlugin, Target};
+use evo_journal::{Limits, PlannedCandidate, PlannedPlugin, Target, Work};
 use evo_types::{DeviceFacts, Params};
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -31,7 +31,7 @@ struct Manifest<'a> {
     versions: Versions<'a>,
     host: Host<'a>,
     device: &'a DeviceFacts,
-    work: Json,
+    work: &'a Work,
     metric: &'a str,
     target: Option<&'a Target>,
     candidates: Vec<Candidate<'a>>,
@@ -102,7 +102,7 @@ pub(crate) fn manifest(model: &RunModel) -> Result<String, ReportError> {
             memory_bytes: environment.memory_bytes,
         },
         device: &plan.device,
-        work: serde_json::to_value(&plan.work).map_err(|error| ReportError::format(FILE, error))?,
+        work: &plan.work,
         metric: &plan.metric,
         target: plan.target.as_ref(),
         candidates: plan.candidates.iter().map(candidate).collect(),

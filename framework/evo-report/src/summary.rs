@@ -134,7 +134,8 @@ fn notes(model: &RunModel) -> Vec<String> {
                 .to_owned(),
         ),
     }
-    if model.confirmation.is_none() {
+    let finished = matches!(model.state, State::Finished { .. });
+    if finished && model.confirmation.is_none() && model.best_of_search().is_some() {
         notes.push(model.why_not_confirmed());
     }
     if model.confirmation_is_stale {
@@ -149,7 +150,7 @@ fn target(model: &RunModel) -> Option<Target> {
     let target = model.target()?;
     let met = target.status == crate::TargetStatus::Met;
     Some(Target {
-        line: target.line(),
+        line: crate::verdict::capitalised(&target.line()),
         explanation: target.explanation,
         definitions: crate::TARGET_DEFINITIONS,
         limits: if met {

@@ -96,19 +96,29 @@ pub(crate) fn markdown(text: &str) -> String {
     escaped
 }
 
+/// Whether a letter would act where it stands.
 fn needs_escape(letters: &[char], place: usize, letter: char) -> bool {
-    let word = |place: Option<usize>| {
-        place
-            .and_then(|place| letters.get(place))
-            .is_some_and(|letter| letter.is_alphanumeric())
-    };
+    let next = letters.get(place + 1).copied();
+    let word = |letter: Option<char>| letter.is_some_and(char::is_alphanumeric);
     match letter {
-        '\\' | '`' | '*' | '[' | ']' | '<' | '|' | '~' | '$' | '&' => true,
+        '\\' | '`' | '*' | '<' | '|' | '~' | '$' | '&' => true,
         // Within a word an underscore means nothing.
-        '_' => !(word(place.checked_sub(1)) && word(Some(place + 1))),
-        // At the beginning these make headings, quotes and lists.
-        '#' | '>' | '+' | '-' | '=' => place == 0,
-        '.' | ')' => place > 0 && letters.iter().take(place).all(char::is_ascii_digit),
+        '_' => {
+            let before = place
+                .checked_sub(1)
+                .and_then(|place| letters.get(place))
+                .copied();
+            !(word(before) && word(next))
+        }
+        // Only these make a link or a definition of what stands in brackets.
+        ']' => matches!(next, Some('(' | '[' | ':')),
+        // At the beginning these make quotes, headings, lists and rules.
+        '>' => place == 0,
+        '#' | '+' | '-' | '=' => place == 0 && !word(next),
+        '.' | ')' => {
+            let number = letters.iter().take(place).all(char::is_ascii_digit);
+            place > 0 && number && next.is_none_or(char::is_whitespace)
+        }
         _ => false,
     }
 }
@@ -212,7 +222,10 @@ mod tests {
             r"kernel_time is \_not\_ 1.5"
         );
         assert_eq!(markdown("# 1"), r"\# 1");
+        assert_eq!(markdown("#1 -2"), "#1 -2");
         assert_eq!(markdown("12. item"), r"12\. item");
+        assert_eq!(markdown("1.84x [1.80, 1.88]"), "1.84x [1.80, 1.88]");
+        assert_eq!(markdown("[a](http://b)"), r"[a\](http://b)");
         assert_eq!(code("a`b|c", true), r"``a`b\|c``");
         assert_eq!(code("`", false), "`` ` ``");
         assert_eq!(fenced("```\nx", "sh"), "````sh\n```\nx\n````");

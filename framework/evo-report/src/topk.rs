@@ -1,11 +1,11 @@
 //! `topk.json`: the best candidates.
 
 use evo_types::Outcome;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::confirmed::Row;
-use crate::json::candidate;
-use crate::model::{RunModel, Trial};
+use crate::json::figures;
+use crate::model::{RunModel, Trial, baseline_letter, is_default};
 
 /// The best candidates, best first: by the confirmation, or else by the search.
 pub(crate) fn topk(model: &RunModel) -> Value {
@@ -22,7 +22,7 @@ pub(crate) fn topk(model: &RunModel) -> Value {
         None => {
             let best = model.ranked_trials().into_iter().take(model.plan.top_k);
             (
-                best.map(|(trial, _)| unconfirmed(trial)).collect(),
+                best.map(|(trial, _)| unconfirmed(model, trial)).collect(),
                 Vec::new(),
             )
         }
@@ -42,26 +42,38 @@ pub(crate) fn topk(model: &RunModel) -> Value {
 fn entry(model: &RunModel, row: &Row) -> Value {
     let trial = row.trial.and_then(|number| model.trial(number));
     json!({
+        "label": row.label,
         "trial": row.trial,
         "candidate": trial.map(|trial| &trial.proposed.candidate),
+        "kernel": row.kernel,
         "params": row.params,
-        "confirmation": candidate(row),
-        "search": trial.map(search),
+        "default": row.is_default,
+        "confirmation": figures(row),
+        "search": trial.map(|trial| search(model, trial)),
     })
 }
 
-fn unconfirmed(trial: &Trial) -> Value {
+fn unconfirmed(model: &RunModel, trial: &Trial) -> Value {
+    let proposed = &trial.proposed;
+    let planned = model
+        .plan
+        .candidates
+        .iter()
+        .find(|known| known.label == proposed.candidate);
     json!({
+        "label": trial.name(),
         "trial": trial.number(),
-        "candidate": trial.proposed.candidate,
-        "params": trial.proposed.params,
+        "candidate": proposed.candidate,
+        "kernel": planned.map(|planned| &planned.kernel),
+        "params": proposed.params,
+        "default": is_default(proposed),
         "confirmation": null,
-        "search": search(trial),
+        "search": search(model, trial),
     })
 }
 
 /// The figures of the search: every metric without its samples.
-fn search(trial: &Trial) -> Value {
+fn search(model: &RunModel, trial: &Trial) -> Value {
     let metrics: Vec<Value> = trial
         .outcome()
         .and_then(Outcome::measurement)
@@ -79,7 +91,15 @@ fn search(trial: &Trial) -> Value {
             })
         })
         .collect();
+    let value = trial.measurement().and_then(|found| model.metric.of(found));
+    let speedups: Map<String, Value> = (0..model.plan.baselines.len())
+        .map(|place| {
+            let speedup = value.and_then(|metric| model.search_speedup(metric.value, place));
+            (baseline_letter(place), speedup.into())
+        })
+        .collect();
     json!({
+        "speedup": speedups,
         "operator": trial.proposed.operator,
         "parents": trial.proposed.parents,
         "metrics": metrics,

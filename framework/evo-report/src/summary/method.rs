@@ -2,19 +2,19 @@
 
 use evo_journal::Work;
 use evo_stats::{BOOTSTRAP_SEED, ComparisonOptions, QUANTILE_DEFINITION, RESAMPLES};
-use evo_types::CachePolicy;
+use evo_types::{CachePolicy, Measurement};
 use serde_json::Value;
 
 use crate::confirmed::Table;
-use crate::format::{number, quantity};
-use crate::model::RunModel;
+use crate::format::setting;
+use crate::model::{RunModel, Trial};
 
 pub(super) fn method(model: &RunModel) -> Vec<String> {
     let mut words = Vec::new();
     match &model.plan.work {
         Work::Problem { spec, .. } => {
             words.push(format!("Cache policy: {}.", cache(spec.cache)));
-            words.extend(settings(&model.plan.measure));
+            words.extend(samples(model));
             words.push(
                 "A candidate is verified against a float64 reference before it is timed, also on \
                  extra shapes and adversarial inputs, and again afterwards on a seed that was \
@@ -51,32 +51,29 @@ fn cache(policy: CachePolicy) -> &'static str {
     }
 }
 
-/// What the settings of the measurement say, as far as they are there.
-fn settings(measure: &Value) -> Option<String> {
-    let figure = |name: &str| measure.get(name).and_then(Value::as_f64);
-    let (least, most) = (figure("min_samples")?, figure("max_samples")?);
-    let mut words = format!("A trial takes {least} to {most} samples");
-    if let Some(precision) = figure("precision") {
-        words.push_str(&format!(
-            " and stops when the 95 % interval of the median is narrower than {} % of it",
-            number(100.0 * precision)
-        ));
-    }
-    words.push('.');
-    if let Some(seconds) = figure("min_sample_seconds") {
-        words.push_str(&format!(
-            " A sample is the mean time of a batch of launches that lasts at least {}.",
-            quantity(seconds, "s")
-        ));
-    }
-    if let Some(factor) = figure("race_factor") {
-        words.push_str(&format!(
-            " A candidate whose lower bound is {} times above the best one's upper bound stops \
-             early.",
-            number(factor)
-        ));
-    }
-    Some(words)
+/// How long the trials were measured, from what the journal has.
+fn samples(model: &RunModel) -> Option<String> {
+    let measured: Vec<_> = model.trials.iter().filter_map(Trial::measurement).collect();
+    let numbers = measured.iter().filter_map(|found| model.metric.of(found));
+    let numbers: Vec<usize> = numbers.map(|metric| metric.samples.len()).collect();
+    let (least, most) = (numbers.iter().min()?, numbers.iter().max()?);
+    let count =
+        |flag: fn(&Measurement) -> bool| measured.iter().filter(|found| flag(found)).count();
+    let setting_of = |name: &str| model.plan.measure.get(name).and_then(Value::as_f64);
+    let precision = setting_of("precision").map_or_else(String::new, |precision| {
+        format!(
+            " (a 95 % interval of the median narrower than {} % of it)",
+            setting(100.0 * precision)
+        )
+    });
+    Some(format!(
+        "The measured trials took {least} to {most} samples each, a sample being the mean time of \
+         a batch of launches; {} of {} reached the wanted precision{precision}, and {} stopped \
+         early because they were far behind the best.",
+        count(|found| found.converged),
+        measured.len(),
+        count(|found| found.raced_out),
+    ))
 }
 
 fn confirmation(model: &RunModel, table: &Table) -> Vec<String> {
@@ -105,8 +102,8 @@ fn confirmation(model: &RunModel, table: &Table) -> Vec<String> {
              {} hold together with 95 % confidence (Bonferroni). The winner was chosen on the \
              same rounds, so among finalists that are not distinguishable the choice is partly \
              chance.",
-            number(100.0 * options.process_sd),
-            number(100.0 * options.margin),
+            setting(100.0 * options.process_sd),
+            setting(100.0 * options.margin),
             table.rivals.len()
         ));
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::chart::chart;
 use crate::failures::failures;
-use crate::format::{Scale, span};
+use crate::format::{Scale, count, span};
 use crate::limits::metrics;
 use crate::model::{RunModel, State};
 use crate::text::clip;
@@ -18,10 +18,7 @@ const EXAMPLE_LIMIT: usize = 200;
 pub(super) struct Search {
     preset: String,
     ended: String,
-    proposed: usize,
-    counted: u64,
-    pending: usize,
-    retried: usize,
+    counts: String,
     outcomes: Vec<(&'static str, u64)>,
     budget: Vec<(&'static str, String, String)>,
     chart: Option<String>,
@@ -75,10 +72,7 @@ pub(super) fn search(model: &RunModel) -> Search {
             State::Interrupted { by } => format!("interrupted by {by}"),
             State::Unfinished => "not finished".to_owned(),
         },
-        proposed: model.trials.len(),
-        counted: model.budget.trials,
-        pending: model.pending(),
-        retried: model.trials.iter().map(|trial| trial.retries.len()).sum(),
+        counts: counts(model),
         outcomes: counted.filter(|(_, count)| *count > 0).collect(),
         budget: budget(model),
         chart: chart(model),
@@ -86,6 +80,23 @@ pub(super) fn search(model: &RunModel) -> Search {
         failures: failure_lines(model),
         beliefs: beliefs(model),
     }
+}
+
+/// `10 proposals, 8 trials, 1 duplicate, 1 without an outcome, 1 repeated attempt`.
+fn counts(model: &RunModel) -> String {
+    let retried: usize = model.trials.iter().map(|trial| trial.retries.len()).sum();
+    let mut words = vec![
+        count(model.trials.len() as u64, "proposal"),
+        count(model.budget.trials, "trial"),
+        count(model.count(OutcomeKind::DuplicateOf), "duplicate"),
+    ];
+    if model.pending() > 0 {
+        words.push(format!("{} without an outcome", model.pending()));
+    }
+    if retried > 0 {
+        words.push(count(retried as u64, "repeated attempt"));
+    }
+    words.join(", ")
 }
 
 fn budget(model: &RunModel) -> Vec<(&'static str, String, String)> {

@@ -165,7 +165,7 @@ pub(super) fn winning(model: &RunModel) -> Option<Winning> {
     })
 }
 
-/// Every parameter that either configuration has. An inactive one shows as a dash.
+/// Every parameter that either configuration has.
 fn beside(winner: &Params, default: Option<&Params>) -> Vec<Param> {
     let names: BTreeSet<&String> = winner
         .keys()
@@ -179,7 +179,7 @@ fn beside(winner: &Params, default: Option<&Params>) -> Vec<Param> {
                 default.and_then(|params| params.get(name)),
             );
             let word = |value: Option<&evo_types::Value>| {
-                value.map_or_else(|| NONE.to_owned(), ToString::to_string)
+                value.map_or_else(|| "inactive".to_owned(), ToString::to_string)
             };
             Param {
                 name: name.clone(),
