@@ -144,7 +144,7 @@ fn files_that_are_no_plugins_each_get_their_own_error() {
     fs::write(&shared, &whole).unwrap();
     fs::set_permissions(&shared, fs::Permissions::from_mode(0o777)).unwrap();
     for (path, texts) in [
-        (text, vec!["text.so", "ELF"]),
+        (text, vec!["text.so", "it is a text file"]),
         (truncated, vec!["truncated.so", "truncated"]),
         (foreign, vec!["foreign.so", "another"]),
         (

@@ -221,7 +221,7 @@ fn extending_a_finished_run_gives_what_the_larger_budget_would_have_given() {
         .fails(2, &["has used 30 trials already", "--budget is the total"]);
     bench
         .run(&["resume", "short"])
-        .fails(2, &["this run has finished", "--from short --budget N"]);
+        .fails(2, &["this run has finished", "evo run --from", "--budget N"]);
 }
 
 #[test]
