@@ -191,36 +191,43 @@ fn grouped(number: u128) -> String {
     out
 }
 
-/// Rows in aligned columns; a column of numbers is aligned to the right.
+/// Rows in aligned columns; a column that holds only numbers below its first cell is aligned to
+/// the right, and one that is empty throughout takes no room.
 fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let cell = |row: &Vec<String>, column: usize| row.get(column).cloned().unwrap_or_default();
-    let widths: Vec<usize> = (0..columns)
+    let layout: Vec<(usize, bool)> = (0..columns)
         .map(|column| {
-            rows.iter()
-                .map(|row| cell(row, column).chars().count())
+            let cells: Vec<String> = rows.iter().map(|row| cell(row, column)).collect();
+            let width = cells
+                .iter()
+                .map(|cell| cell.chars().count())
                 .max()
-                .unwrap_or(0)
+                .unwrap_or(0);
+            (width, cells.iter().skip(1).all(|cell| is_number(cell)))
         })
         .collect();
     let mut out = String::new();
     for row in rows {
         let mut line = String::new();
-        for (column, width) in widths.iter().enumerate() {
+        for (column, (width, right)) in layout.iter().enumerate().filter(|(_, (w, _))| *w > 0) {
             let text = cell(row, column);
-            let number = text.starts_with(|c: char| c.is_ascii_digit())
-                && text.chars().all(|c| c.is_ascii_digit() || c == ',');
-            let padded = if number {
-                format!("{text:>width$}  ")
+            let gap = " ".repeat(width - text.chars().count());
+            let padded = if *right {
+                format!("{gap}{text}  ")
             } else {
-                format!("{text:<width$}  ")
+                format!("{text}{gap}  ")
             };
-            // A column that is empty throughout takes no room.
-            line.push_str(if *width == 0 { "" } else { &padded });
+            line.push_str(&padded);
         }
         let _ = writeln!(out, "{}", line.trim_end());
     }
     out
+}
+
+fn is_number(text: &str) -> bool {
+    let numeral = |c: char| c.is_ascii_digit() || matches!(c, ',' | '.' | '-');
+    !text.is_empty() && text.chars().all(numeral)
 }
 
 #[cfg(test)]

@@ -56,15 +56,19 @@ fn tiles() -> String {
         "PREFETCH < STAGES * 4",
         "SWIZZLE == 0 or PADDING == 0",
     ];
-    let constraints: Vec<String> =
-        constraints.iter().map(|text| format!("(expr: \"{text}\")")).collect();
+    let constraints: Vec<String> = constraints
+        .iter()
+        .map(|text| format!("(expr: \"{text}\")"))
+        .collect();
     let (params, constraints) = (params.join(",\n"), constraints.join(",\n"));
     format!("(name: \"tiles\", params: [{params}], constraints: [{constraints}])")
 }
 
 fn main() {
     let ints = |list: &[(&str, i64)]| {
-        list.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect()
+        list.iter()
+            .map(|(name, value)| ((*name).to_owned(), Value::from(*value)))
+            .collect()
     };
     let env = Env {
         problem: ints(&[("S", 2048), ("BYTES_PER_ELEMENT", 2)]),
@@ -80,7 +84,11 @@ fn main() {
     });
     println!("open                    {:>12.3} ms", open * 1e3);
     let count = time(5, 1, |_| {
-        black_box(Space::parse(&text, "tiles", &env).unwrap().count(10_000_000));
+        black_box(
+            Space::parse(&text, "tiles", &env)
+                .unwrap()
+                .count(10_000_000),
+        );
     });
     println!("open and count          {:>12.3} ms", count * 1e3);
     let mut rng = ChaCha8Rng::seed_from_u64(1);
@@ -97,14 +105,19 @@ fn main() {
         black_box(space.is_valid(black_box(&configs[call % configs.len()])));
     });
     let constraints = space.constraints().len() as f64;
-    println!("one constraint          {:>12.1} ns", check / constraints * 1e9);
+    println!(
+        "one constraint          {:>12.1} ns",
+        check / constraints * 1e9
+    );
     let near = time(9, 1_000, |call| {
         black_box(space.neighbours(&configs[call % configs.len()], Radius::Adjacent));
     });
     println!("adjacent neighbours     {:>12.3} us", near * 1e6);
     let anything: Vec<Config> = (0..1_000u32)
         .map(|seed| {
-            let choice: Vec<u32> = (0..13).map(|p| seed.wrapping_mul(2_654_435_761 + p) % 16).collect();
+            let choice: Vec<u32> = (0..13)
+                .map(|p| seed.wrapping_mul(2_654_435_761 + p) % 16)
+                .collect();
             space.canonical(&choice)
         })
         .collect();

@@ -1,4 +1,9 @@
 //! Spaces as the engine uses them: counting, sampling, moves.
+#![expect(
+    clippy::panic,
+    clippy::expect_used,
+    reason = "helpers of tests fail by panicking"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,8 +27,10 @@ fn space(params: &[&str], constraints: &[&str]) -> Space {
 }
 
 fn file(params: &[&str], constraints: &[&str]) -> String {
-    let constraints: Vec<String> =
-        constraints.iter().map(|text| format!("(expr: \"{text}\", reason: \"because\")")).collect();
+    let constraints: Vec<String> = constraints
+        .iter()
+        .map(|text| format!("(expr: \"{text}\", reason: \"because\")"))
+        .collect();
     format!(
         "(name: \"t\", params: [{}], constraints: [{}])",
         params.join(", "),
@@ -32,12 +39,19 @@ fn file(params: &[&str], constraints: &[&str]) -> String {
 }
 
 fn params(values: &[(&str, Value)]) -> Params {
-    values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+    values
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), value.clone()))
+        .collect()
 }
 
 /// All valid, distinct configurations by enumerating the raw product.
 fn brute_force(space: &Space) -> BTreeSet<Config> {
-    let sizes: Vec<u32> = space.params().iter().map(|p| p.values.len() as u32).collect();
+    let sizes: Vec<u32> = space
+        .params()
+        .iter()
+        .map(|p| p.values.len() as u32)
+        .collect();
     let mut choice = vec![0; sizes.len()];
     let mut found = BTreeSet::new();
     loop {
@@ -45,7 +59,9 @@ fn brute_force(space: &Space) -> BTreeSet<Config> {
         if space.is_valid(&config) {
             found.insert(config);
         }
-        let Some(digit) = (0..sizes.len()).rev().find(|digit| choice[*digit] + 1 < sizes[*digit])
+        let Some(digit) = (0..sizes.len())
+            .rev()
+            .find(|digit| choice[*digit] + 1 < sizes[*digit])
         else {
             return found;
         };
@@ -70,17 +86,31 @@ fn the_original_space_has_the_size_it_should() {
         .map(|param| param.name.as_str())
         .collect();
     assert_eq!(problem, ["EPILOGUE", "MASK_PATH", "DTYPE"]);
-    let producers = space.params().iter().find(|param| param.name == "PROD_WARPS").unwrap();
+    let producers = space
+        .params()
+        .iter()
+        .find(|param| param.name == "PROD_WARPS")
+        .unwrap();
     assert_eq!(producers.when.as_deref(), Some("USE_WS"));
     assert_eq!(space.iter_valid().count(), 5_184);
-    assert_eq!(space.iter_valid().collect::<BTreeSet<_>>(), brute_force(&space));
+    assert_eq!(
+        space.iter_valid().collect::<BTreeSet<_>>(),
+        brute_force(&space)
+    );
 }
 
 #[test]
 fn the_problem_fixes_its_parameters() {
-    let env = Env { problem: params(&[("DTYPE", "bf16".into())]), ..Env::default() };
+    let env = Env {
+        problem: params(&[("DTYPE", "bf16".into())]),
+        ..Env::default()
+    };
     let space = space_in(ORIGINAL, &env);
-    let dtype = space.params().iter().find(|param| param.name == "DTYPE").unwrap();
+    let dtype = space
+        .params()
+        .iter()
+        .find(|param| param.name == "DTYPE")
+        .unwrap();
     assert_eq!((dtype.fixed, dtype.default), (Some(FixedBy::Problem), 1));
     assert_eq!(space.raw_size(), 82_944);
     let values = space.to_params(&space.default_config());
@@ -88,32 +118,49 @@ fn the_problem_fixes_its_parameters() {
     assert_eq!(values["MASK_PATH"], Value::from("causal"));
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     for _ in 0..50 {
-        assert_eq!(space.to_params(&space.sample(&mut rng))["DTYPE"], Value::from("bf16"));
+        assert_eq!(
+            space.to_params(&space.sample(&mut rng))["DTYPE"],
+            Value::from("bf16")
+        );
     }
 }
 
 #[test]
 fn the_run_pins_parameters() {
     let pinned = params(&[("NUM_STAGES", 3.into()), ("ELSEWHERE", 1.into())]);
-    let space = space_in(ORIGINAL, &Env { pinned, ..Env::default() });
+    let space = space_in(
+        ORIGINAL,
+        &Env {
+            pinned,
+            ..Env::default()
+        },
+    );
     let sizes = space.sizes(100_000);
     assert_eq!((sizes.raw, sizes.searched), (82_944, 2_304));
     assert_eq!(sizes.valid, Count::Exact(1_728));
-    assert_eq!(space.to_params(&space.default_config())["NUM_STAGES"], Value::from(3));
-    let error = space.from_params(&params(&[("NUM_STAGES", 2.into())])).unwrap_err();
-    assert_eq!(error.to_string(), "`NUM_STAGES` is held at 3 by the run, so it cannot be 2");
+    assert_eq!(
+        space.to_params(&space.default_config())["NUM_STAGES"],
+        Value::from(3)
+    );
+    let error = space
+        .from_params(&params(&[("NUM_STAGES", 2.into())]))
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`NUM_STAGES` is held at 3 by the run, so it cannot be 2"
+    );
 }
 
 #[test]
 fn the_defaults_are_kept_or_moved_as_little_as_needed() {
-    let ten = ["A", "B", "C"].map(|n| format!("(name: \"{n}\", range: (from: 1, to: 10), default: 5)"));
+    let ten =
+        ["A", "B", "C"].map(|n| format!("(name: \"{n}\", range: (from: 1, to: 10), default: 5)"));
     let ten = ten.each_ref().map(String::as_str);
     let kept = space(&ten, &["A + B + C == 15"]);
-    assert_eq!(kept.to_params(&kept.default_config()), params(&[
-        ("A", 5.into()),
-        ("B", 5.into()),
-        ("C", 5.into()),
-    ]));
+    assert_eq!(
+        kept.to_params(&kept.default_config()),
+        params(&[("A", 5.into()), ("B", 5.into()), ("C", 5.into()),])
+    );
     let moved = space(&ten, &["A + B + C >= 17"]);
     let start = moved.canonical(&[4, 4, 4]);
     assert!(moved.is_valid(&moved.default_config()));
@@ -129,9 +176,14 @@ fn a_violation_says_what_was_found() {
         "(name: \"N\", values: [0, 2])",
         "(name: \"WS\", values: [false, true])",
     ];
-    let space = space(&params, &["M * 1024 <= 100000", "M / N >= 1", "WS or N == 2"]);
+    let space = space(
+        &params,
+        &["M * 1024 <= 100000", "M / N >= 1", "WS or N == 2"],
+    );
     let said = |choice: &[u32]| {
-        space.check(&space.canonical(choice)).map_err(|violation| violation.to_string())
+        space
+            .check(&space.canonical(choice))
+            .map_err(|violation| violation.to_string())
     };
     assert_eq!(said(&[0, 1, 0]), Ok(()));
     assert_eq!(
@@ -158,7 +210,10 @@ fn conditional() -> Space {
 }
 
 fn described(space: &Space, configs: &[Config]) -> Vec<String> {
-    configs.iter().map(|config| evo_types::format_params(&space.to_params(config))).collect()
+    configs
+        .iter()
+        .map(|config| evo_types::format_params(&space.to_params(config)))
+        .collect()
 }
 
 #[test]
@@ -173,7 +228,11 @@ fn neighbours_reactivate_conditional_parameters() {
     LAYOUT=a STAGES=2 WS=false
     LAYOUT=a STAGES=4 WS=false
     ");
-    let named = params(&[("WS", true.into()), ("WARPS", 2.into()), ("STAGES", 2.into())]);
+    let named = params(&[
+        ("WS", true.into()),
+        ("WARPS", 2.into()),
+        ("STAGES", 2.into()),
+    ]);
     let inner = space.from_params(&named).unwrap();
     insta::assert_snapshot!(described(&space, &space.neighbours(&inner, Radius::Any)).join("\n"), @r"
     LAYOUT=a STAGES=2 WS=false
@@ -217,11 +276,23 @@ fn the_hash_depends_on_active_values_only() {
     let c = space.canonical(&[1, 1, 0, 0, 0]);
     assert_ne!(space.hash(&a), space.hash(&c));
     // The order of declaration does not matter; the type does.
-    let ab = self::space(&["(name: \"A\", values: [1])", "(name: \"B\", values: [2])"], &[]);
-    let ba = self::space(&["(name: \"B\", values: [2])", "(name: \"A\", values: [1])"], &[]);
+    let ab = self::space(
+        &["(name: \"A\", values: [1])", "(name: \"B\", values: [2])"],
+        &[],
+    );
+    let ba = self::space(
+        &["(name: \"B\", values: [2])", "(name: \"A\", values: [1])"],
+        &[],
+    );
     assert_eq!(ab.hash(&ab.default_config()), ba.hash(&ba.default_config()));
-    let float = self::space(&["(name: \"A\", values: [1.0])", "(name: \"B\", values: [2])"], &[]);
-    assert_ne!(ab.hash(&ab.default_config()), float.hash(&float.default_config()));
+    let float = self::space(
+        &["(name: \"A\", values: [1.0])", "(name: \"B\", values: [2])"],
+        &[],
+    );
+    assert_ne!(
+        ab.hash(&ab.default_config()),
+        float.hash(&float.default_config())
+    );
 }
 
 #[test]
@@ -239,27 +310,40 @@ fn indices_from_outside_never_panic() {
 #[test]
 fn constraints_remove_what_they_should() {
     let space = space(
-        &["(name: \"A\", range: (from: 1, to: 10))", "(name: \"B\", range: (from: 1, to: 10))"],
+        &[
+            "(name: \"A\", range: (from: 1, to: 10))",
+            "(name: \"B\", range: (from: 1, to: 10))",
+        ],
         &["A <= 5", "A + B <= 10", "B >= 1"],
     );
     let sizes = space.sizes(10_000);
     assert_eq!(sizes.distinct, Count::Exact(100));
-    let removed: Vec<(Count, Count)> =
-        sizes.removals.iter().map(|removal| (removal.alone, removal.after_earlier)).collect();
-    assert_eq!(removed, [
-        (Count::Exact(50), Count::Exact(50)),
-        (Count::Exact(55), Count::Exact(15)),
-        (Count::Exact(0), Count::Exact(0)),
-    ]);
+    let removed: Vec<(Count, Count)> = sizes
+        .removals
+        .iter()
+        .map(|removal| (removal.alone, removal.after_earlier))
+        .collect();
+    assert_eq!(
+        removed,
+        [
+            (Count::Exact(50), Count::Exact(50)),
+            (Count::Exact(55), Count::Exact(15)),
+            (Count::Exact(0), Count::Exact(0)),
+        ]
+    );
     assert_eq!(sizes.valid, Count::Exact(35));
 }
 
 /// Twelve parameters of ten values each, tied together: 10^12 points.
 fn million_million() -> Space {
     let names: Vec<String> = (0..12).map(|index| format!("P{index}")).collect();
-    let params: Vec<String> =
-        names.iter().map(|n| format!("(name: \"{n}\", range: (from: 1, to: 10))")).collect();
-    let ties = names.windows(3).map(|w| format!("{} * {} <= 40 + {}", w[0], w[1], w[2]));
+    let params: Vec<String> = names
+        .iter()
+        .map(|n| format!("(name: \"{n}\", range: (from: 1, to: 10))"))
+        .collect();
+    let ties = names
+        .windows(3)
+        .map(|w| format!("{} * {} <= 40 + {}", w[0], w[1], w[2]));
     let constraints: Vec<String> = ties.collect();
     let params: Vec<&str> = params.iter().map(String::as_str).collect();
     let constraints: Vec<&str> = constraints.iter().map(String::as_str).collect();
@@ -270,7 +354,9 @@ fn million_million() -> Space {
 fn a_space_of_a_million_million_is_counted_exactly() {
     let space = million_million();
     assert_eq!(space.raw_size(), 1_000_000_000_000);
-    let Count::Exact(exact) = space.count(1_000_000) else { panic!("no exact count") };
+    let Count::Exact(exact) = space.count(1_000_000) else {
+        panic!("no exact count")
+    };
     // The same number from a chain of transfer matrices over pairs of neighbours.
     let mut ways = BTreeMap::new();
     for a in 1..=10u128 {
@@ -289,8 +375,13 @@ fn a_space_of_a_million_million_is_counted_exactly() {
     }
     assert_eq!(exact, ways.values().sum::<u128>());
     // With too little effort it is an estimate that agrees within its error.
-    let Count::Estimate { value, std_error } = space.count(1_000) else { panic!("exact") };
-    assert!((value - exact as f64).abs() < 4.0 * std_error, "{value} {std_error} {exact}");
+    let Count::Estimate { value, std_error } = space.count(1_000) else {
+        panic!("exact")
+    };
+    assert!(
+        (value - exact as f64).abs() < 4.0 * std_error,
+        "{value} {std_error} {exact}"
+    );
 }
 
 /// Upper 0.1 % point of the chi-square distribution, by Wilson and Hilferty's approximation.
@@ -304,13 +395,21 @@ fn assert_uniform(space: &Space, draws: usize) {
     let mut counts: BTreeMap<Config, usize> = valid.into_iter().map(|c| (c, 0)).collect();
     let mut rng = ChaCha8Rng::seed_from_u64(17);
     for _ in 0..draws {
-        *counts.get_mut(&space.sample(&mut rng)).expect("a valid, canonical configuration") += 1;
+        *counts
+            .get_mut(&space.sample(&mut rng))
+            .expect("a valid, canonical configuration") += 1;
     }
     let expected = draws as f64 / counts.len() as f64;
-    let statistic: f64 =
-        counts.values().map(|count| (*count as f64 - expected).powi(2) / expected).sum();
+    let statistic: f64 = counts
+        .values()
+        .map(|count| (*count as f64 - expected).powi(2) / expected)
+        .sum();
     let limit = chi_square_limit(counts.len() as f64 - 1.0);
-    assert!(statistic < limit, "{statistic} >= {limit} over {} configurations", counts.len());
+    assert!(
+        statistic < limit,
+        "{statistic} >= {limit} over {} configurations",
+        counts.len()
+    );
 }
 
 #[test]
@@ -335,7 +434,10 @@ fn entangled(values: usize) -> Space {
         .iter()
         .map(|n| format!("(name: \"{n}\", range: (from: 1, to: {values}))"))
         .collect();
-    params.push(format!("(name: \"Q\", values: [1, 2, 3], when: \"{} > 1\")", names[0]));
+    params.push(format!(
+        "(name: \"Q\", values: [1, 2, 3], when: \"{} > 1\")",
+        names[0]
+    ));
     let sum = format!("({}) % 3 == 0", names.join(" + "));
     let params: Vec<&str> = params.iter().map(String::as_str).collect();
     space(&params, &[&sum])
@@ -347,10 +449,18 @@ fn samples_stay_uniform_where_counting_is_too_much() {
     assert!(matches!(space.count(1_000_000), Count::Estimate { .. }));
     // Distinct: a first parameter of 1 has no Q, the others have three.
     let total = 8f64.powi(9) * (1.0 + 7.0 * 3.0) / 3.0;
-    let Count::Estimate { value, std_error } = space.count(1_000_000) else { panic!("exact") };
-    assert!((value - total).abs() < 4.0 * std_error, "{value} +- {std_error}, not {total}");
+    let Count::Estimate { value, std_error } = space.count(1_000_000) else {
+        panic!("exact")
+    };
+    assert!(
+        (value - total).abs() < 4.0 * std_error,
+        "{value} +- {std_error}, not {total}"
+    );
     let coarse = space.count(10_000);
-    assert!(coarse.std_error() > 5.0 * std_error, "{coarse:?} {std_error}");
+    assert!(
+        coarse.std_error() > 5.0 * std_error,
+        "{coarse:?} {std_error}"
+    );
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let draws = 4_000;
     let mut without_q = 0.0;
@@ -361,16 +471,24 @@ fn samples_stay_uniform_where_counting_is_too_much() {
     }
     let share = 1.0 / 22.0;
     let error = (share * (1.0 - share) / f64::from(draws)).sqrt();
-    assert!((without_q / f64::from(draws) - share).abs() < 4.0 * error, "{without_q}");
+    assert!(
+        (without_q / f64::from(draws) - share).abs() < 4.0 * error,
+        "{without_q}"
+    );
 }
 
 #[test]
 fn needles_are_found_by_repair_and_sampling() {
     // One point in 10^8 is valid, and every parameter is tied to it.
     let names: Vec<String> = (0..8).map(|index| format!("P{index}")).collect();
-    let params: Vec<String> =
-        names.iter().map(|n| format!("(name: \"{n}\", range: (from: 1, to: 10))")).collect();
-    let same: Vec<String> = names.windows(2).map(|w| format!("{} == {}", w[0], w[1])).collect();
+    let params: Vec<String> = names
+        .iter()
+        .map(|n| format!("(name: \"{n}\", range: (from: 1, to: 10))"))
+        .collect();
+    let same: Vec<String> = names
+        .windows(2)
+        .map(|w| format!("{} == {}", w[0], w[1]))
+        .collect();
     let mut constraints: Vec<&str> = same.iter().map(String::as_str).collect();
     constraints.push("P7 == 9");
     let params: Vec<&str> = params.iter().map(String::as_str).collect();
@@ -379,7 +497,10 @@ fn needles_are_found_by_repair_and_sampling() {
     assert_eq!(space.default_config(), needle);
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     assert_eq!(space.sample(&mut rng), needle);
-    assert_eq!(space.repair(&space.canonical(&[0; 8]), &mut rng), Some(needle));
+    assert_eq!(
+        space.repair(&space.canonical(&[0; 8]), &mut rng),
+        Some(needle)
+    );
 }
 
 #[test]
@@ -406,7 +527,12 @@ fn small_spaces() -> impl Strategy<Value = String> {
     ]);
     let atom = |count: usize| {
         let param = (0..count).prop_map(|index| format!("P{index}"));
-        (param.clone(), param, prop::sample::select(vec!["<", "<=", "==", "!=", ">"]), 0..5i64)
+        (
+            param.clone(),
+            param,
+            prop::sample::select(vec!["<", "<=", "==", "!=", ">"]),
+            0..5i64,
+        )
     };
     let expr = move |count: usize| {
         prop_oneof![
@@ -421,12 +547,14 @@ fn small_spaces() -> impl Strategy<Value = String> {
         let params: Vec<_> = (0..count)
             .map(|index| {
                 let when = prop::option::weighted(0.4, expr(index.max(1)));
-                (kinds.clone(), when, prop::bool::weighted(0.1)).prop_map(move |(kind, when, problem)| {
-                    let when = when.filter(|_| index > 0);
-                    let when = when.map_or(String::new(), |w| format!(", when: \"{w}\""));
-                    let role = if problem { ", role: problem" } else { "" };
-                    format!("(name: \"P{index}\", {kind}{when}{role})")
-                })
+                (kinds.clone(), when, prop::bool::weighted(0.1)).prop_map(
+                    move |(kind, when, problem)| {
+                        let when = when.filter(|_| index > 0);
+                        let when = when.map_or(String::new(), |w| format!(", when: \"{w}\""));
+                        let role = if problem { ", role: problem" } else { "" };
+                        format!("(name: \"P{index}\", {kind}{when}{role})")
+                    },
+                )
             })
             .collect();
         let constraints = prop::collection::vec(expr(count), 0..4);
@@ -511,5 +639,6 @@ proptest! {
 /// In how many active parameters a configuration departs from the declared defaults.
 fn changes(space: &Space, config: &Config) -> usize {
     let both = config.choices().iter().zip(space.params());
-    both.filter(|(own, param)| own.is_some_and(|own| own != param.default)).count()
+    both.filter(|(own, param)| own.is_some_and(|own| own != param.default))
+        .count()
 }

@@ -60,10 +60,17 @@ impl Space {
         for (index, param) in self.params.iter().enumerate() {
             if wishes[index].is_some() && config.get(index).is_none() {
                 let when = param.when.as_deref().unwrap_or("its condition");
-                mistakes.push(format!("`{}` is inactive: `{when}` does not hold", param.name));
+                mistakes.push(format!(
+                    "`{}` is inactive: `{when}` does not hold",
+                    param.name
+                ));
             }
         }
-        if mistakes.is_empty() { Ok(config) } else { Err(ConfigError { mistakes }) }
+        if mistakes.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError { mistakes })
+        }
     }
 
     /// The parameter and value index that a named value means.
@@ -71,13 +78,21 @@ impl Space {
         let Some(index) = self.params.iter().position(|param| param.name == name) else {
             let names = self.params.iter().map(|param| param.name.as_str());
             let near = suggestion(name, names);
-            let near = if near.is_empty() { near } else { format!(": {near}") };
+            let near = if near.is_empty() {
+                near
+            } else {
+                format!(": {near}")
+            };
             return Err(format!("unknown parameter `{name}`{near}"));
         };
         let param = &self.params[index];
         let Some(choice) = param.index_of(value) else {
             let values: Vec<String> = param.values.iter().take(12).map(Value::to_string).collect();
-            let dots = if param.values.len() > values.len() { ", ..." } else { "" };
+            let dots = if param.values.len() > values.len() {
+                ", ..."
+            } else {
+                ""
+            };
             return Err(format!(
                 "`{name}` cannot be {value}: its values are {}{dots}",
                 values.join(", ")
@@ -85,8 +100,12 @@ impl Space {
         };
         if param.held() && choice != param.default {
             let held = param.value(param.default);
-            let by = param.fixed.map_or_else(String::new, |by| format!(" by the {by}"));
-            return Err(format!("`{name}` is held at {held}{by}, so it cannot be {value}"));
+            let by = param
+                .fixed
+                .map_or_else(String::new, |by| format!(" by the {by}"));
+            return Err(format!(
+                "`{name}` is held at {held}{by}, so it cannot be {value}"
+            ));
         }
         Ok((index, choice))
     }
@@ -98,7 +117,11 @@ impl Space {
         let texts: Vec<String> = params
             .iter()
             .flat_map(|(name, value)| {
-                [name.clone(), value.type_name().to_owned(), value.to_string()]
+                [
+                    name.clone(),
+                    value.type_name().to_owned(),
+                    value.to_string(),
+                ]
             })
             .collect();
         let parts: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();

@@ -52,15 +52,26 @@ impl Tables {
 /// Counts every plan; `None` for one that the effort does not suffice for.
 pub(super) fn tables(model: &Model, plans: &[Plan], effort: u64) -> Vec<Option<Tables>> {
     let mut effort = effort;
-    plans.iter().map(|plan| count_plan(model, plan, &mut effort)).collect()
+    plans
+        .iter()
+        .map(|plan| count_plan(model, plan, &mut effort))
+        .collect()
 }
 
 fn count_plan(model: &Model, plan: &Plan, effort: &mut u64) -> Option<Tables> {
     let by_depth = plan.steps.iter().map(|_| Completions::default()).collect();
-    let mut counter = Counter { model, plan, by_depth, effort };
+    let mut counter = Counter {
+        model,
+        plan,
+        by_depth,
+        effort,
+    };
     let mut choices = vec![None; model.domains.len()];
     let total = counter.count(0, &mut choices)?;
-    Some(Tables { by_depth: counter.by_depth, total })
+    Some(Tables {
+        by_depth: counter.by_depth,
+        total,
+    })
 }
 
 struct Counter<'a> {
@@ -73,7 +84,9 @@ struct Counter<'a> {
 impl Counter<'_> {
     fn count(&mut self, depth: usize, choices: &mut Choices) -> Option<u128> {
         let plan = self.plan;
-        let Some(step) = plan.steps.get(depth) else { return Some(1) };
+        let Some(step) = plan.steps.get(depth) else {
+            return Some(1);
+        };
         let key = step.key(choices)?;
         if let Some(known) = self.by_depth[depth].get(&key) {
             return Some(*known);
@@ -130,7 +143,10 @@ fn product(a: Count, b: Count) -> Count {
     let (x, y) = (a.value(), b.value());
     let (dx, dy) = (a.std_error(), b.std_error());
     let variance = (x * dy).powi(2) + (y * dx).powi(2) + (dx * dy).powi(2);
-    Count::Estimate { value: x * y, std_error: variance.sqrt() }
+    Count::Estimate {
+        value: x * y,
+        std_error: variance.sqrt(),
+    }
 }
 
 /// The number of configurations in `all` that are not in the subset `kept`.
@@ -139,7 +155,10 @@ pub(super) fn removed(all: Count, kept: Count) -> Count {
         return Count::Exact(all.saturating_sub(kept));
     }
     let std_error = all.std_error().hypot(kept.std_error());
-    Count::Estimate { value: (all.value() - kept.value()).max(0.0), std_error }
+    Count::Estimate {
+        value: (all.value() - kept.value()).max(0.0),
+        std_error,
+    }
 }
 
 /// Knuth's estimate of the size of a search tree: the product of the numbers of open branches
@@ -160,9 +179,18 @@ fn estimate(model: &Model, plan: &Plan, effort: u64) -> Count {
     }
     let variance = squares / (descents - 1) as f64;
     if mean > 0.0 {
-        return Count::Estimate { value: mean, std_error: (variance / descents as f64).sqrt() };
+        return Count::Estimate {
+            value: mean,
+            std_error: (variance / descents as f64).sqrt(),
+        };
     }
     // The loader found one valid configuration; the estimate found none.
-    let product: f64 = plan.params().map(|param| model.domains[param].len() as f64).product();
-    Count::Estimate { value: 1.0, std_error: product / descents as f64 }
+    let product: f64 = plan
+        .params()
+        .map(|param| model.domains[param].len() as f64)
+        .product();
+    Count::Estimate {
+        value: 1.0,
+        std_error: product / descents as f64,
+    }
 }

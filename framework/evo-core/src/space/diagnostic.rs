@@ -11,7 +11,10 @@ pub(super) struct Span {
 
 impl Span {
     pub(super) fn new(start: usize, end: usize) -> Self {
-        Self { start, end: end.max(start) }
+        Self {
+            start,
+            end: end.max(start),
+        }
     }
 
     /// The smallest span that covers both.
@@ -38,7 +41,12 @@ pub(super) struct Fault {
 
 impl Fault {
     pub(super) fn new(span: Span, message: impl Into<String>) -> Self {
-        Self { span, message: message.into(), label: String::new(), notes: Vec::new() }
+        Self {
+            span,
+            message: message.into(),
+            label: String::new(),
+            notes: Vec::new(),
+        }
     }
 
     pub(super) fn label(mut self, label: impl Into<String>) -> Self {
@@ -111,8 +119,14 @@ impl SpaceErrors {
     pub(super) fn new(file: &str, text: &str, mut faults: Vec<Fault>) -> Self {
         faults.sort_by_key(|fault| fault.span.start);
         faults.dedup();
-        let errors = faults.into_iter().map(|fault| locate(text, fault)).collect();
-        Self { file: printable(file), errors }
+        let errors = faults
+            .into_iter()
+            .map(|fault| locate(text, fault))
+            .collect();
+        Self {
+            file: printable(file),
+            errors,
+        }
     }
 }
 
@@ -142,9 +156,16 @@ fn render(out: &mut fmt::Formatter<'_>, file: &str, error: &SpaceError) -> fmt::
     writeln!(out, "error: {}", error.message)?;
     writeln!(out, "{gutter}--> {file}:{}:{}", error.line, error.column)?;
     writeln!(out, "{gutter} |")?;
-    let (source, markers) = error.excerpt.split_once('\n').unwrap_or((&error.excerpt, ""));
+    let (source, markers) = error
+        .excerpt
+        .split_once('\n')
+        .unwrap_or((&error.excerpt, ""));
     writeln!(out, "{}", format!("{number} | {source}").trim_end())?;
-    write!(out, "{}", format!("{gutter} | {markers} {}", error.label).trim_end())?;
+    write!(
+        out,
+        "{}",
+        format!("{gutter} | {markers} {}", error.label).trim_end()
+    )?;
     for note in &error.notes {
         write!(out, "\n{gutter} = {note}")?;
     }
@@ -159,9 +180,19 @@ fn locate(text: &str, fault: Fault) -> SpaceError {
     let line = before.matches('\n').count() + 1;
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
     let column = before.get(line_start..).unwrap_or("").chars().count() + 1;
-    let line_end = after.find('\n').map_or(text.len(), |newline| start + newline);
-    let source = text.get(line_start..line_end).unwrap_or("").trim_end_matches('\r');
-    let marked = text.get(start..end.min(line_end)).unwrap_or("").chars().count().max(1);
+    let line_end = after
+        .find('\n')
+        .map_or(text.len(), |newline| start + newline);
+    let source = text
+        .get(line_start..line_end)
+        .unwrap_or("")
+        .trim_end_matches('\r');
+    let marked = text
+        .get(start..end.min(line_end))
+        .unwrap_or("")
+        .chars()
+        .count()
+        .max(1);
     SpaceError {
         message: printable(&fault.message),
         line,
@@ -177,10 +208,18 @@ fn locate(text: &str, fault: Fault) -> SpaceError {
 fn excerpt(source: &str, start: usize, length: usize) -> String {
     const WIDTH: usize = 100;
     let characters: Vec<char> = source.chars().collect();
-    let from = if characters.len() > WIDTH { start.saturating_sub(WIDTH / 2) } else { 0 };
+    let from = if characters.len() > WIDTH {
+        start.saturating_sub(WIDTH / 2)
+    } else {
+        0
+    };
     let shown: String = characters.iter().skip(from).take(WIDTH).collect();
     let lead = if from > 0 { "..." } else { "" };
-    let tail = if characters.len() > from + WIDTH { "..." } else { "" };
+    let tail = if characters.len() > from + WIDTH {
+        "..."
+    } else {
+        ""
+    };
     let indent = " ".repeat(lead.len() + start - from);
     let markers = "^".repeat(length.min(WIDTH.saturating_sub(start - from)).max(1));
     format!("{lead}{}{tail}\n{indent}{markers}", printable(&shown))
@@ -212,7 +251,10 @@ pub(super) fn did_you_mean<'a>(
 ) -> Option<&'a str> {
     let folded = word.to_lowercase();
     let scored = candidates.into_iter().map(|candidate| {
-        (strsim::damerau_levenshtein(&folded, &candidate.to_lowercase()), candidate)
+        (
+            strsim::damerau_levenshtein(&folded, &candidate.to_lowercase()),
+            candidate,
+        )
     });
     let (distance, candidate) = scored.min()?;
     // One mistake in three letters; of shorter words only the case may differ.
@@ -221,11 +263,9 @@ pub(super) fn did_you_mean<'a>(
 }
 
 /// "did you mean `X`?", or nothing.
-pub(super) fn suggestion<'a>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> String {
-    did_you_mean(word, candidates).map_or_else(String::new, |near| format!("did you mean `{near}`?"))
+pub(super) fn suggestion<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+    did_you_mean(word, candidates)
+        .map_or_else(String::new, |near| format!("did you mean `{near}`?"))
 }
 
 #[cfg(test)]
@@ -258,7 +298,12 @@ mod tests {
         let fault = Fault::new(Span::new(text.len() - 1, text.len()), "here");
         let errors = SpaceErrors::new("a\u{7}.ron", text, vec![fault]);
         assert_eq!(errors.errors()[0].column(), 8);
-        assert!(!errors.to_string().chars().any(|c| c.is_control() && c != '\n'));
+        assert!(
+            !errors
+                .to_string()
+                .chars()
+                .any(|c| c.is_control() && c != '\n')
+        );
     }
 
     #[test]
@@ -280,7 +325,10 @@ mod tests {
 
     #[test]
     fn suggestions_are_near_or_absent() {
-        assert_eq!(did_you_mean("BLOK_M", ["BLOCK_N", "BLOCK_M"]), Some("BLOCK_M"));
+        assert_eq!(
+            did_you_mean("BLOK_M", ["BLOCK_N", "BLOCK_M"]),
+            Some("BLOCK_M")
+        );
         assert_eq!(did_you_mean("s", ["S", "D"]), Some("S"));
         assert_eq!(did_you_mean("Q", ["S", "D"]), None);
         assert_eq!(did_you_mean("WARPS", ["BLOCK_M", "S"]), None);

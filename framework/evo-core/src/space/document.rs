@@ -22,7 +22,10 @@ impl<'a> Piece<'a> {
 
     /// The first character: enough to point at a value of many lines.
     pub(super) fn head(self) -> Span {
-        Span::new(self.start, self.start + self.text.chars().next().map_or(0, char::len_utf8))
+        Span::new(
+            self.start,
+            self.start + self.text.chars().next().map_or(0, char::len_utf8),
+        )
     }
 
     /// The whole file.
@@ -35,7 +38,10 @@ impl<'a> Piece<'a> {
         let text = raw.trim().get_ron();
         // `text` borrows from `self.text`, so the distance of the addresses is its offset.
         let offset = (text.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
-        Self { text, start: self.start + offset }
+        Self {
+            text,
+            start: self.start + offset,
+        }
     }
 }
 
@@ -59,7 +65,10 @@ impl Text {
     }
 
     pub(super) fn locate(&self, fault: Fault) -> Fault {
-        Fault { span: self.place(fault.span), ..fault }
+        Fault {
+            span: self.place(fault.span),
+            ..fault
+        }
     }
 }
 
@@ -68,7 +77,11 @@ impl Text {
 fn places(literal: &str, value: &str, start: usize) -> Option<Vec<usize>> {
     if literal.starts_with('r') {
         let quote = literal.find('"')?;
-        return Some((0..=value.len()).map(|index| start + quote + 1 + index).collect());
+        return Some(
+            (0..=value.len())
+                .map(|index| start + quote + 1 + index)
+                .collect(),
+        );
     }
     let mut found = Vec::with_capacity(value.len() + 1);
     let mut at = 1;
@@ -263,15 +276,24 @@ impl Reader {
     }
 
     pub(super) fn entries<'a>(&mut self, piece: Piece<'a>) -> Vec<(Piece<'a>, Piece<'a>)> {
-        let entries = self.read::<Entries<'a>>(piece).map_or_else(Vec::new, |entries| entries.0);
-        entries.into_iter().map(|(key, value)| (piece.of(key), piece.of(value))).collect()
+        let entries = self
+            .read::<Entries<'a>>(piece)
+            .map_or_else(Vec::new, |entries| entries.0);
+        entries
+            .into_iter()
+            .map(|(key, value)| (piece.of(key), piece.of(value)))
+            .collect()
     }
 
     /// A string with the places of its bytes.
     pub(super) fn text(&mut self, piece: Piece<'_>) -> Option<Text> {
         let value: String = self.read(piece)?;
         let places = places(piece.text, &value, piece.start).unwrap_or_default();
-        Some(Text { value, span: piece.span(), places })
+        Some(Text {
+            value,
+            span: piece.span(),
+            places,
+        })
     }
 
     /// A number, boolean or name, with its range checked.
@@ -280,15 +302,20 @@ impl Reader {
         let literal = match self.read::<Literal>(piece)? {
             // `ron` turns an integer beyond 64 bits into a float.
             Literal::Float(value) if !written.contains(['.', 'e', 'E', 'n', 'N']) => {
-                if value.is_finite() { Literal::HugeInt } else { Literal::Float(value) }
+                if value.is_finite() {
+                    Literal::HugeInt
+                } else {
+                    Literal::Float(value)
+                }
             }
             other => other,
         };
         let fault = match &literal {
-            Literal::HugeInt => {
-                Fault::new(piece.span(), format!("the integer {written} does not fit 64 bits"))
-                    .label(format!("integers go from {} to {}", i64::MIN, i64::MAX))
-            }
+            Literal::HugeInt => Fault::new(
+                piece.span(),
+                format!("the integer {written} does not fit 64 bits"),
+            )
+            .label(format!("integers go from {} to {}", i64::MIN, i64::MAX)),
             Literal::Float(value) if !value.is_finite() => {
                 Fault::new(piece.span(), format!("the float {written} is not finite"))
                     .label("write a finite number")
@@ -314,28 +341,45 @@ fn translate(piece: Piece<'_>, error: SpannedError) -> Fault {
     let end = piece.start + offset(piece.text, &error.span.end);
     let here = Span::new(start, end);
     match error.code {
-        RonError::NoSuchStructField { expected, found, outer } => {
+        RonError::NoSuchStructField {
+            expected,
+            found,
+            outer,
+        } => {
             let inside = outer.map_or_else(String::new, |outer| format!(" in `{outer}`"));
-            Fault::new(word_before(piece, end, &found), format!("unknown field `{found}`{inside}"))
-                .label(suggestion(&found, expected.iter().copied()))
-                .note(format!("fields: {}", expected.join(", ")))
+            Fault::new(
+                word_before(piece, end, &found),
+                format!("unknown field `{found}`{inside}"),
+            )
+            .label(suggestion(&found, expected.iter().copied()))
+            .note(format!("fields: {}", expected.join(", ")))
         }
         RonError::MissingStructField { field, outer } => {
             let inside = outer.map_or_else(String::new, |outer| format!(" of `{outer}`"));
-            Fault::new(piece.head(), format!("the field `{field}`{inside} is missing"))
+            Fault::new(
+                piece.head(),
+                format!("the field `{field}`{inside} is missing"),
+            )
         }
-        RonError::DuplicateStructField { field, .. } => {
-            Fault::new(word_before(piece, end, field), format!("the field `{field}` occurs twice"))
-        }
-        RonError::NoSuchEnumVariant { expected, found, .. } => {
-            Fault::new(word_before(piece, end, &found), format!("unknown word `{found}`"))
-                .label(suggestion(&found, expected.iter().copied()))
-                .note(format!("one of: {}", expected.join(", ")))
-        }
+        RonError::DuplicateStructField { field, .. } => Fault::new(
+            word_before(piece, end, field),
+            format!("the field `{field}` occurs twice"),
+        ),
+        RonError::NoSuchEnumVariant {
+            expected, found, ..
+        } => Fault::new(
+            word_before(piece, end, &found),
+            format!("unknown word `{found}`"),
+        )
+        .label(suggestion(&found, expected.iter().copied()))
+        .note(format!("one of: {}", expected.join(", "))),
         RonError::ExceededRecursionLimit => Fault::new(here, "nested too deeply"),
         RonError::Eof if piece.text.trim().is_empty() => Fault::new(here, "the file is empty"),
-        RonError::Eof => Fault::new(Span::new(end, end), "the file ends in the middle of a value")
-            .label("a bracket or a quote is not closed"),
+        RonError::Eof => Fault::new(
+            Span::new(end, end),
+            "the file ends in the middle of a value",
+        )
+        .label("a bracket or a quote is not closed"),
         RonError::ExpectedStructLike | RonError::ExpectedNamedStructLike(_) => {
             Fault::new(piece.head(), "expected `(` and named fields")
         }
@@ -377,7 +421,9 @@ fn offset(text: &str, position: &ron::error::Position) -> usize {
     }
     let line = text.get(line_start..).unwrap_or("");
     let mut characters = line.char_indices();
-    characters.nth(position.col.saturating_sub(1)).map_or(text.len(), |(at, _)| line_start + at)
+    characters
+        .nth(position.col.saturating_sub(1))
+        .map_or(text.len(), |(at, _)| line_start + at)
 }
 
 #[cfg(test)]
@@ -386,7 +432,12 @@ mod tests {
 
     fn read_text(literal: &str) -> Text {
         let mut reader = Reader::default();
-        reader.text(Piece { text: literal, start: 100 }).unwrap()
+        reader
+            .text(Piece {
+                text: literal,
+                start: 100,
+            })
+            .unwrap()
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::constraint::Constraint;
 use super::diagnostic::{Fault, Span};
-use super::expr::lower::Names;
+use super::expr::names::Names;
 use super::model::Model;
 use super::search::NotFound;
 
@@ -27,8 +27,11 @@ pub(super) fn explain(
         .collect();
     if !alone.is_empty() {
         let fault = |index: &usize| {
-            let fault = Fault::new(spans[*index], "this constraint excludes every configuration")
-                .label(label(model, *index, &constraints[*index].text, names));
+            let fault = Fault::new(
+                spans[*index],
+                "this constraint excludes every configuration",
+            )
+            .label(label(model, *index, &constraints[*index].text, names));
             with_reason(fault, &constraints[*index])
         };
         return alone.iter().map(fault).collect();
@@ -37,17 +40,27 @@ pub(super) fn explain(
         return vec![undecided(&found, constraints, spans)];
     }
     let blamed = narrow(model, found.constraints);
-    let Some(last) = blamed.iter().copied().max() else { return Vec::new() };
-    let message = format!("these {} constraints together exclude every configuration", blamed.len());
+    let Some(last) = blamed.iter().copied().max() else {
+        return Vec::new();
+    };
+    let message = format!(
+        "these {} constraints together exclude every configuration",
+        blamed.len()
+    );
     let fault = Fault::new(spans[last], message).label("the last of them");
-    vec![blamed.iter().fold(fault, |fault, index| fault.note(place(&constraints[*index])))]
+    vec![blamed.iter().fold(fault, |fault, index| {
+        fault.note(place(&constraints[*index]))
+    })]
 }
 
 /// What the constraint comes to with the default values.
 fn label(model: &Model, index: usize, text: &str, names: &Names) -> String {
     let choices = model.canonical(&[]);
     let detail = model.detail(index, &choices, text, names);
-    match (detail.is_empty(), model.constraints[index].mentions().is_empty()) {
+    match (
+        detail.is_empty(),
+        model.constraints[index].mentions().is_empty(),
+    ) {
         (true, _) => String::new(),
         (false, true) => detail,
         (false, false) => format!("with the defaults: {detail}"),
@@ -62,8 +75,17 @@ fn with_reason(fault: Fault, constraint: &Constraint) -> Fault {
 }
 
 fn place(constraint: &Constraint) -> String {
-    let Constraint { text, reason, line, column } = constraint;
-    let reason = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
+    let Constraint {
+        text,
+        reason,
+        line,
+        column,
+    } = constraint;
+    let reason = if reason.is_empty() {
+        String::new()
+    } else {
+        format!(" ({reason})")
+    };
     format!("{line}:{column}: {text}{reason}")
 }
 
@@ -77,7 +99,11 @@ fn narrow(model: &Model, constraints: Vec<usize>) -> Vec<usize> {
     }
     let share = EFFORT / kept.len().max(1) as u64;
     for candidate in kept.clone() {
-        let rest: Vec<usize> = kept.iter().copied().filter(|index| *index != candidate).collect();
+        let rest: Vec<usize> = kept
+            .iter()
+            .copied()
+            .filter(|index| *index != candidate)
+            .collect();
         if model.certainly_empty(&rest, share) {
             kept = rest;
         }
@@ -90,14 +116,21 @@ fn undecided(found: &NotFound, constraints: &[Constraint], spans: &[Span]) -> Fa
     let mut refusing: Vec<usize> = found.constraints.clone();
     refusing.sort_by_key(|index| std::cmp::Reverse(found.refusals.get(*index).copied()));
     refusing.dedup();
-    let span = refusing.first().map_or(Span::new(0, 0), |index| spans[*index]);
+    let span = refusing
+        .first()
+        .map_or(Span::new(0, 0), |index| spans[*index]);
     let tried: u64 = found.refusals.iter().sum();
     let fault = Fault::new(span, "no valid configuration was found")
         .label("this constraint refused the most")
-        .note(format!("{tried} partial configurations were refused before the search gave up"));
+        .note(format!(
+            "{tried} partial configurations were refused before the search gave up"
+        ));
     let worst = refusing.iter().take(3);
     worst.fold(fault, |fault, index| {
         let refusals = found.refusals.get(*index).copied().unwrap_or(0);
-        fault.note(format!("{refusals} refused by {}", place(&constraints[*index])))
+        fault.note(format!(
+            "{refusals} refused by {}",
+            place(&constraints[*index])
+        ))
     })
 }

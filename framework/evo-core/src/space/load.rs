@@ -3,10 +3,8 @@
 use evo_types::{Params, Value};
 
 use super::constraint::Constraint;
-use super::diagnostic::{Fault, Span, SpaceErrors};
-use super::document::{
-    ConstraintFields, ParamFields, Piece, Reader, RoleField, SpaceFields, Text,
-};
+use super::diagnostic::{Fault, SpaceErrors, Span};
+use super::document::{ConstraintFields, ParamFields, Piece, Reader, RoleField, SpaceFields, Text};
 use super::empty;
 use super::expr::code::Code;
 use super::expr::lower::lower_condition;
@@ -37,7 +35,10 @@ pub(super) struct Draft {
 impl Draft {
     /// Whether the parameter always has the same value, so that it is a constant to expressions.
     pub(super) fn constant(&self) -> bool {
-        let single = self.values.as_ref().is_some_and(|(values, _)| values.len() == 1);
+        let single = self
+            .values
+            .as_ref()
+            .is_some_and(|(values, _)| values.len() == 1);
         let held = self.role == Role::Problem || self.fixed.is_some();
         self.when.is_none() && (single || held)
     }
@@ -74,37 +75,62 @@ pub(super) fn load(text: &str, file: &str, env: &Env) -> Result<Space, SpaceErro
 
 fn read_document(reader: &mut Reader, text: &str) -> Option<Document> {
     if text.len() > LARGEST_FILE {
-        let message = format!("the file has {} bytes; a space has at most {LARGEST_FILE}", text.len());
+        let message = format!(
+            "the file has {} bytes; a space has at most {LARGEST_FILE}",
+            text.len()
+        );
         reader.fault(Fault::new(Span::new(0, 0), message));
         return None;
     }
     let file = Piece::file(text);
     let fields: SpaceFields<'_> = reader.read(file)?;
     let name = reader.text(file.of(fields.name)).map(|name| {
-        reader.faults.extend(check_word(&name.value, name.span, "the name of a space", "_.-"));
+        reader.faults.extend(check_word(
+            &name.value,
+            name.span,
+            "the name of a space",
+            "_.-",
+        ));
         name.value
     });
     let doc = read_words(reader, fields.doc.map(|raw| file.of(raw)));
     let constants = fields.constants.map_or_else(Vec::new, |raw| {
         let entries = reader.entries(file.of(raw));
-        entries.into_iter().filter_map(|entry| read_constant(reader, entry)).collect()
+        entries
+            .into_iter()
+            .filter_map(|entry| read_constant(reader, entry))
+            .collect()
     });
     let params = reader.list(file.of(fields.params)).unwrap_or_default();
     if params.len() > MOST_PARAMS {
-        let message = format!("{} parameters; a space has at most {MOST_PARAMS}", params.len());
+        let message = format!(
+            "{} parameters; a space has at most {MOST_PARAMS}",
+            params.len()
+        );
         reader.fault(Fault::new(file.of(fields.params).head(), message));
         return None;
     }
-    let params = params.into_iter().filter_map(|piece| read_param(reader, piece)).collect();
+    let params = params
+        .into_iter()
+        .filter_map(|piece| read_param(reader, piece))
+        .collect();
     let constraints = match fields.constraints {
         Some(raw) => read_constraints(reader, file.of(raw))?,
         None => Vec::new(),
     };
-    Some(Document { name: name.unwrap_or_default(), doc, constants, params, constraints })
+    Some(Document {
+        name: name.unwrap_or_default(),
+        doc,
+        constants,
+        params,
+        constraints,
+    })
 }
 
 fn read_words(reader: &mut Reader, piece: Option<Piece<'_>>) -> String {
-    piece.and_then(|piece| reader.read(piece)).unwrap_or_default()
+    piece
+        .and_then(|piece| reader.read(piece))
+        .unwrap_or_default()
 }
 
 fn read_constant(
@@ -113,14 +139,17 @@ fn read_constant(
 ) -> Option<ConstantDraft> {
     let name = read_name(reader, key, "a constant");
     let value = read_value(reader, value);
-    Some(ConstantDraft { name: name?, value: value? })
+    Some(ConstantDraft {
+        name: name?,
+        value: value?,
+    })
 }
 
 /// A name that expressions can use.
 fn read_name(reader: &mut Reader, piece: Piece<'_>, what: &str) -> Option<Text> {
     let name = reader.text(piece)?;
     let word = name.value.as_str();
-    let reserved = KEYWORDS.contains(&word) || expr::lower::function_names().any(|f| f == word);
+    let reserved = KEYWORDS.contains(&word) || expr::functions::function_names().any(|f| f == word);
     if reserved {
         let message = format!("`{word}` has a meaning in expressions and cannot name {what}");
         reader.fault(Fault::new(name.span, message));
@@ -154,14 +183,24 @@ fn read_param(reader: &mut Reader, piece: Piece<'_>) -> Option<Draft> {
         Some(RoleField::Search) | None => Role::Search,
     };
     let when = fields.when.and_then(|raw| reader.text(piece.of(raw)));
-    Some(Draft { name: name?, doc, values, default, role, fixed: None, when })
+    Some(Draft {
+        name: name?,
+        doc,
+        values,
+        default,
+        role,
+        fixed: None,
+        when,
+    })
 }
 
 fn read_constraints(reader: &mut Reader, piece: Piece<'_>) -> Option<Vec<ConstraintDraft>> {
     let items = reader.list(piece)?;
     if items.len() > MOST_CONSTRAINTS {
-        let message =
-            format!("{} constraints; a space has at most {MOST_CONSTRAINTS}", items.len());
+        let message = format!(
+            "{} constraints; a space has at most {MOST_CONSTRAINTS}",
+            items.len()
+        );
         reader.fault(Fault::new(piece.head(), message));
         return None;
     }
@@ -169,24 +208,26 @@ fn read_constraints(reader: &mut Reader, piece: Piece<'_>) -> Option<Vec<Constra
         let fields: ConstraintFields<'_> = reader.read(item)?;
         let expr = reader.text(item.of(fields.expr));
         let reason = read_words(reader, fields.reason.map(|raw| item.of(raw)));
-        Some(ConstraintDraft { expr: expr?, reason })
+        Some(ConstraintDraft {
+            expr: expr?,
+            reason,
+        })
     });
     Some(read.collect())
 }
 
 /// Gives names a meaning, checks types, and builds the space if everything is in order.
-fn resolve(
-    reader: &mut Reader,
-    mut document: Document,
-    text: &str,
-    env: &Env,
-) -> Option<Space> {
+fn resolve(reader: &mut Reader, mut document: Document, text: &str, env: &Env) -> Option<Space> {
     if document.params.is_empty() && reader.faults.is_empty() {
         reader.fault(Fault::new(Span::new(0, 0), "the space has no parameters"));
     }
     scope::fix_params(&mut document.params, env, &mut reader.faults);
-    let mut scope =
-        scope::build(&document.params, &document.constants, env, &mut reader.faults);
+    let mut scope = scope::build(
+        &document.params,
+        &document.constants,
+        env,
+        &mut reader.faults,
+    );
     let whens: Vec<Option<Code>> = document
         .params
         .iter()
@@ -219,14 +260,18 @@ fn resolve(
     let default = match model.nearest_to_defaults() {
         Ok(default) => default,
         Err(found) => {
-            reader.faults.extend(empty::explain(&model, found, &texts, &spans, &scope.names));
+            reader
+                .faults
+                .extend(empty::explain(&model, found, &texts, &spans, &scope.names));
             return None;
         }
     };
     Some(Space {
         name: document.name,
         doc: document.doc,
-        searched: (0..params.len()).filter(|index| params[*index].searched()).collect(),
+        searched: (0..params.len())
+            .filter(|index| params[*index].searched())
+            .collect(),
         params,
         constants: used,
         constraints: texts,
@@ -241,7 +286,7 @@ fn resolve(
 fn lower_text(
     reader: &mut Reader,
     text: &Text,
-    scope: &mut expr::lower::Scope,
+    scope: &mut expr::names::Scope,
     what: &str,
 ) -> Option<Code> {
     let lowered = parse(&text.value)
@@ -250,16 +295,24 @@ fn lower_text(
     match lowered {
         Ok(code) => Some(code),
         Err(faults) => {
-            reader.faults.extend(faults.into_iter().map(|fault| text.locate(fault)));
+            reader
+                .faults
+                .extend(faults.into_iter().map(|fault| text.locate(fault)));
             None
         }
     }
 }
 
 fn expressions(document: &Document) -> Vec<&str> {
-    let whens = document.params.iter().filter_map(|draft| draft.when.as_ref());
+    let whens = document
+        .params
+        .iter()
+        .filter_map(|draft| draft.when.as_ref());
     let constraints = document.constraints.iter().map(|draft| &draft.expr);
-    whens.chain(constraints).map(|text| text.value.as_str()).collect()
+    whens
+        .chain(constraints)
+        .map(|text| text.value.as_str())
+        .collect()
 }
 
 /// The parameters in an order in which every condition comes after what it mentions; or a circle
@@ -284,9 +337,10 @@ fn topological(whens: &[Option<Code>]) -> Result<Vec<usize>, Vec<usize>> {
 /// Follows unplaced needs until a parameter repeats.
 fn circle<'a>(placed: &[bool], needs: impl Fn(usize) -> &'a [usize]) -> Vec<usize> {
     let mut path: Vec<usize> = placed.iter().position(|done| !done).into_iter().collect();
-    while let Some(next) = path.last().and_then(|last| {
-        needs(*last).iter().copied().find(|need| !placed[*need])
-    }) {
+    while let Some(next) = path
+        .last()
+        .and_then(|last| needs(*last).iter().copied().find(|need| !placed[*need]))
+    {
         if let Some(start) = path.iter().position(|seen| *seen == next) {
             path.drain(..start);
             break;
@@ -297,18 +351,24 @@ fn circle<'a>(placed: &[bool], needs: impl Fn(usize) -> &'a [usize]) -> Vec<usiz
 }
 
 fn circular(drafts: &[Draft], circle: &[usize]) -> Fault {
-    let names: Vec<&str> =
-        circle.iter().chain(circle.first()).map(|p| drafts[*p].name.value.as_str()).collect();
-    let place = circle.first().and_then(|first| drafts[*first].when.as_ref());
+    let names: Vec<&str> = circle
+        .iter()
+        .chain(circle.first())
+        .map(|p| drafts[*p].name.value.as_str())
+        .collect();
+    let place = circle
+        .first()
+        .and_then(|first| drafts[*first].when.as_ref());
     let place = place.map_or(Span::new(0, 0), |when| when.span);
-    Fault::new(place, "the conditions go round in a circle")
-        .label(names.join(" needs "))
+    Fault::new(place, "the conditions go round in a circle").label(names.join(" needs "))
 }
 
 fn raw_size(reader: &mut Reader, drafts: &[Draft]) -> Option<u128> {
     let mut product: u128 = 1;
     for draft in drafts {
-        let Some((values, span)) = &draft.values else { continue };
+        let Some((values, span)) = &draft.values else {
+            continue;
+        };
         match product.checked_mul(values.len() as u128) {
             Some(larger) => product = larger,
             None => {

@@ -36,7 +36,7 @@ pub use param::{Config, Count, FixedBy, Param, Radius, Role};
 pub use scope::Env;
 pub use sizes::{Removal, Sizes};
 
-use expr::lower::Names;
+use expr::names::Names;
 use model::Model;
 use search::ValidConfigs;
 

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use super::count::{self, Tables};
 use super::expr::code::{Code, Scalar, Verdict};
-use super::expr::lower::Names;
+use super::expr::names::Names;
 use super::param::Param;
 use super::plan::{Plan, Step, plans};
 use super::scope::scalar;
@@ -78,7 +78,9 @@ impl Model {
 
     /// Whether every constraint that a step completes is satisfied.
     pub(super) fn step_allows(&self, step: &Step, choices: &[Option<u32>]) -> bool {
-        step.checks.iter().all(|constraint| self.allows(*constraint, choices))
+        step.checks
+            .iter()
+            .all(|constraint| self.allows(*constraint, choices))
     }
 
     /// What a parameter can be set to once its condition can be evaluated.
@@ -88,8 +90,16 @@ impl Model {
         choices: &[Option<u32>],
     ) -> impl Iterator<Item = Option<u32>> + '_ {
         let active = self.active(param, choices);
-        let domain = if active { self.domains[param].as_slice() } else { &[] };
-        domain.iter().copied().map(Some).chain((!active).then_some(None))
+        let domain = if active {
+            self.domains[param].as_slice()
+        } else {
+            &[]
+        };
+        domain
+            .iter()
+            .copied()
+            .map(Some)
+            .chain((!active).then_some(None))
     }
 
     /// The index nearest to a wish in a parameter's domain.
@@ -123,13 +133,18 @@ impl Model {
         constraints: &'a [usize],
     ) -> impl Iterator<Item = usize> + 'a {
         let constant = |index: &&usize| self.constraints[**index].mentions().is_empty();
-        constraints.iter().filter(constant).copied().filter(|index| !self.allows(*index, &[]))
+        constraints
+            .iter()
+            .filter(constant)
+            .copied()
+            .filter(|index| !self.allows(*index, &[]))
     }
 
     /// For each plan, the number of completions of every partial assignment that can occur, where
     /// counting them stayed within the effort.
     pub(super) fn exact(&self) -> &[Option<Tables>] {
-        self.exact.get_or_init(|| count::tables(self, &self.plans, count::TABLE_EFFORT))
+        self.exact
+            .get_or_init(|| count::tables(self, &self.plans, count::TABLE_EFFORT))
     }
 
     /// Why a constraint fails: the two sides of its comparison, or the arithmetic that has no

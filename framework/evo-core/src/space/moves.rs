@@ -39,7 +39,9 @@ impl Space {
     pub fn neighbours(&self, config: &Config, radius: Radius) -> Vec<Config> {
         let mut found: Vec<Config> = Vec::new();
         for &param in &self.searched {
-            let Some(own) = config.get(param) else { continue };
+            let Some(own) = config.get(param) else {
+                continue;
+            };
             let adjacent = radius == Radius::Adjacent && self.params[param].ordered();
             for &value in &self.model.domains[param] {
                 if value == own || (adjacent && value.abs_diff(own) != 1) {
@@ -79,18 +81,25 @@ impl Space {
         let mut current = start.clone();
         for _ in 0..WALK {
             let violated = self.violated(&current);
-            let Some(constraint) = violated.choose(rng) else { return Some(current) };
+            let Some(constraint) = violated.choose(rng) else {
+                return Some(current);
+            };
             match self.walk_step(&current, *constraint, rng) {
                 Some(next) => current = next,
                 None => break,
             }
         }
-        if self.is_valid(&current) { Some(current) } else { self.search_near(&start) }
+        if self.is_valid(&current) {
+            Some(current)
+        } else {
+            self.search_near(&start)
+        }
     }
 
     fn violated(&self, config: &Config) -> Vec<usize> {
         let all = 0..self.constraints.len();
-        all.filter(|index| !self.model.allows(*index, config.choices())).collect()
+        all.filter(|index| !self.model.allows(*index, config.choices()))
+            .collect()
     }
 
     /// The best change, or now and then a random one, of one parameter of a violated constraint.
@@ -100,7 +109,10 @@ impl Space {
         constraint: usize,
         rng: &mut R,
     ) -> Option<Config> {
-        let mentioned = self.model.constraints[constraint].mentions().iter().copied();
+        let mentioned = self.model.constraints[constraint]
+            .mentions()
+            .iter()
+            .copied();
         let changes: Vec<Config> = mentioned
             .filter(|param| config.get(*param).is_some())
             .flat_map(|param| {
@@ -113,11 +125,16 @@ impl Space {
         if rng.random_bool(NOISE) {
             return changes.choose(rng).cloned();
         }
-        let scored: Vec<(usize, Config)> =
-            changes.into_iter().map(|change| (self.violated(&change).len(), change)).collect();
+        let scored: Vec<(usize, Config)> = changes
+            .into_iter()
+            .map(|change| (self.violated(&change).len(), change))
+            .collect();
         let fewest = scored.iter().map(|(violated, _)| *violated).min()?;
-        let best: Vec<Config> =
-            scored.into_iter().filter(|(v, _)| *v == fewest).map(|(_, change)| change).collect();
+        let best: Vec<Config> = scored
+            .into_iter()
+            .filter(|(v, _)| *v == fewest)
+            .map(|(_, change)| change)
+            .collect();
         best.choose(rng).cloned()
     }
 

@@ -73,7 +73,10 @@ impl Param {
 
     /// The index of a value. An integer also finds an equal float.
     pub fn index_of(&self, value: &Value) -> Option<u32> {
-        let found = self.values.iter().position(|own| super::values::same(own, value));
+        let found = self
+            .values
+            .iter()
+            .position(|own| super::values::same(own, value));
         found.and_then(|index| u32::try_from(index).ok())
     }
 

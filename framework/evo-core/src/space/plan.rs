@@ -25,7 +25,11 @@ impl Step {
     pub(super) fn key(&self, choices: &[Option<u32>]) -> Option<u128> {
         let digit = |param: usize| choices[param].map_or(0, |choice| u128::from(choice) + 1);
         let live = self.live.as_ref()?;
-        Some(live.iter().map(|(param, stride)| digit(*param) * stride).sum())
+        Some(
+            live.iter()
+                .map(|(param, stride)| digit(*param) * stride)
+                .sum(),
+        )
     }
 }
 
@@ -41,7 +45,9 @@ impl Plan {
     }
 
     pub(super) fn constraints(&self) -> impl Iterator<Item = usize> + '_ {
-        self.steps.iter().flat_map(|step| step.checks.iter().copied())
+        self.steps
+            .iter()
+            .flat_map(|step| step.checks.iter().copied())
     }
 }
 
@@ -49,7 +55,9 @@ impl Plan {
 type Set = u128;
 
 fn bit(param: usize) -> Set {
-    1u128.checked_shl(u32::try_from(param).unwrap_or(u32::MAX)).unwrap_or(0)
+    1u128
+        .checked_shl(u32::try_from(param).unwrap_or(u32::MAX))
+        .unwrap_or(0)
 }
 
 fn set(params: &[usize]) -> Set {
@@ -63,12 +71,21 @@ fn members(set: Set) -> impl Iterator<Item = usize> {
 /// Plans for all parameters under the given constraints, those of the model by index.
 pub(super) fn plans(model: &Model, constraints: &[usize]) -> Vec<Plan> {
     let count = model.domains.len();
-    let needs: Vec<Set> =
-        model.whens.iter().map(|when| when.as_ref().map_or(0, |when| set(when.mentions()))).collect();
+    let needs: Vec<Set> = model
+        .whens
+        .iter()
+        .map(|when| when.as_ref().map_or(0, |when| set(when.mentions())))
+        .collect();
     // What belongs together: the parameters of a constraint, a parameter and its condition's.
-    let mut ties: Vec<Set> =
-        constraints.iter().map(|index| set(model.constraints[*index].mentions())).collect();
-    ties.extend((0..count).filter(|p| needs[*p] != 0).map(|p| needs[p] | bit(p)));
+    let mut ties: Vec<Set> = constraints
+        .iter()
+        .map(|index| set(model.constraints[*index].mentions()))
+        .collect();
+    ties.extend(
+        (0..count)
+            .filter(|p| needs[*p] != 0)
+            .map(|p| needs[p] | bit(p)),
+    );
     let mut done: Set = 0;
     let mut found = Vec::new();
     for param in 0..count {
@@ -108,10 +125,11 @@ fn order(model: &Model, group: Set, needs: &[Set], ties: &[Set]) -> Vec<usize> {
     let mut assigned: Set = 0;
     while assigned != group {
         let ready = members(group & !assigned).filter(|param| needs[*param] & !assigned == 0);
-        let cost = |param: usize| -> f64 {
-            members(live(assigned | bit(param), ties)).map(size).sum()
-        };
-        let best = ready.map(|param| (cost(param), param)).min_by(|a, b| a.0.total_cmp(&b.0));
+        let cost =
+            |param: usize| -> f64 { members(live(assigned | bit(param), ties)).map(size).sum() };
+        let best = ready
+            .map(|param| (cost(param), param))
+            .min_by(|a, b| a.0.total_cmp(&b.0));
         // Conditions have no circles, so something is always ready.
         let Some((_, param)) = best else { break };
         assigned |= bit(param);
@@ -135,7 +153,9 @@ fn plan(model: &Model, order: &[usize], constraints: &[usize], ties: &[Set]) -> 
             live: strides(model, before),
         }
     });
-    Plan { steps: steps.collect() }
+    Plan {
+        steps: steps.collect(),
+    }
 }
 
 fn strides(model: &Model, live: Set) -> Option<Vec<(usize, u128)>> {

@@ -85,7 +85,11 @@ fn rejection<R: Rng + ?Sized>(
             let domain = &model.domains[step.param];
             let drawn = rng.random_range(0..domain.len());
             let active = model.active(step.param, choices);
-            choices[step.param] = if active { domain.get(drawn).copied() } else { None };
+            choices[step.param] = if active {
+                domain.get(drawn).copied()
+            } else {
+                None
+            };
             (active || drawn == 0) && model.step_allows(step, choices)
         })
     })
@@ -102,7 +106,9 @@ fn resampling<R: Rng + ?Sized>(
     let mut total = 0.0;
     let mut chosen: Option<Choices> = None;
     for _ in 0..DESCENTS {
-        let Some(weight) = descend(model, plan, choices, rng) else { continue };
+        let Some(weight) = descend(model, plan, choices, rng) else {
+            continue;
+        };
         total += weight;
         if rng.random::<f64>() * total <= weight {
             chosen = Some(choices.clone());

@@ -6,7 +6,7 @@ use evo_types::{Params, Value};
 
 use super::diagnostic::{Fault, suggestion};
 use super::expr::code::Scalar;
-use super::expr::lower::{Meaning, Names, Scope, Symbol, Type};
+use super::expr::names::{Meaning, Names, Scope, Symbol, Type};
 use super::expr::parse::references;
 use super::load::{ConstantDraft, Draft, UsedConstants};
 use super::param::{FixedBy, Role};
@@ -38,7 +38,10 @@ pub(super) fn scalar(value: &Value, names: &mut Names) -> Scalar {
 pub(super) fn fix_params(drafts: &mut [Draft], env: &Env, faults: &mut Vec<Fault>) {
     for draft in drafts {
         let name = draft.name.value.as_str();
-        let problem = env.problem.get(name).filter(|_| draft.role == Role::Problem);
+        let problem = env
+            .problem
+            .get(name)
+            .filter(|_| draft.role == Role::Problem);
         let pinned = env.pinned.get(name);
         if let (Some(problem), Some(pinned)) = (problem, pinned)
             && problem != pinned
@@ -52,7 +55,9 @@ pub(super) fn fix_params(drafts: &mut [Draft], env: &Env, faults: &mut Vec<Fault
             (None, Some(value)) => (value, FixedBy::Run),
             (None, None) => continue,
         };
-        let Some((values, span)) = &draft.values else { continue };
+        let Some((values, span)) = &draft.values else {
+            continue;
+        };
         let found = values.iter().position(|own| same(own, given));
         match found.and_then(|found| u32::try_from(found).ok()) {
             Some(found) => {
@@ -94,7 +99,10 @@ pub(super) fn build(
     }
     for (index, draft) in constants.iter().enumerate() {
         let name = &draft.name.value;
-        let twice = constants.iter().take(index).any(|other| other.name.value == *name);
+        let twice = constants
+            .iter()
+            .take(index)
+            .any(|other| other.name.value == *name);
         if let Some(origin) = origin_of(name, env) {
             let message = format!("the constant `{name}` is given by {origin} already");
             faults.push(Fault::new(draft.name.span, message).label("choose another name"));
@@ -102,7 +110,9 @@ pub(super) fn build(
             let message = format!("the constant `{name}` is declared twice");
             faults.push(Fault::new(draft.name.span, message));
         }
-        scope.symbols.insert(name.clone(), constant(&draft.value, &mut scope.names));
+        scope
+            .symbols
+            .insert(name.clone(), constant(&draft.value, &mut scope.names));
     }
     for (index, draft) in drafts.iter().enumerate() {
         check_param_name(index, drafts, constants, env, faults);
@@ -129,11 +139,21 @@ fn check_param_name(
     let mut report = |message: String, label: &str| {
         faults.push(Fault::new(draft.name.span, message).label(label));
     };
-    if drafts.iter().take(index).any(|earlier| earlier.name.value == *name) {
+    if drafts
+        .iter()
+        .take(index)
+        .any(|earlier| earlier.name.value == *name)
+    {
         report(format!("the parameter `{name}` is declared twice"), "");
     }
-    if constants.iter().any(|constant| constant.name.value == *name) {
-        report(format!("`{name}` is a parameter and a constant"), "choose another name");
+    if constants
+        .iter()
+        .any(|constant| constant.name.value == *name)
+    {
+        report(
+            format!("`{name}` is a parameter and a constant"),
+            "choose another name",
+        );
     }
     if env.problem.contains_key(name) && draft.role == Role::Search {
         report(
@@ -141,7 +161,10 @@ fn check_param_name(
             "add `role: problem`, or choose another name",
         );
     } else if env.device.contains_key(name) {
-        report(format!("the device gives `{name}` already"), "choose another name");
+        report(
+            format!("the device gives `{name}` already"),
+            "choose another name",
+        );
     }
 }
 
@@ -157,16 +180,32 @@ fn constant(value: &Value, names: &mut Names) -> Symbol {
 fn param_symbol(index: usize, draft: &Draft, names: &mut Names) -> Symbol {
     let Some((values, _)) = &draft.values else {
         let (meaning, kind) = (Meaning::Broken, Type::Bool);
-        return Symbol { param: true, meaning, kind, allowed: Vec::new() };
+        return Symbol {
+            param: true,
+            meaning,
+            kind,
+            allowed: Vec::new(),
+        };
     };
-    let only = values.get(draft.default as usize).filter(|_| draft.constant());
+    let only = values
+        .get(draft.default as usize)
+        .filter(|_| draft.constant());
     let meaning = match only {
         Some(value) => Meaning::Constant(scalar(value, names)),
         None => Meaning::Param(index),
     };
-    let allowed = values.iter().filter_map(Value::as_name).map(str::to_owned).collect();
+    let allowed = values
+        .iter()
+        .filter_map(Value::as_name)
+        .map(str::to_owned)
+        .collect();
     let kind = values.first().map_or(Type::Bool, type_of);
-    Symbol { param: true, meaning, kind, allowed }
+    Symbol {
+        param: true,
+        meaning,
+        kind,
+        allowed,
+    }
 }
 
 /// Which constants the expressions name.
@@ -175,12 +214,23 @@ pub(super) fn used_constants(
     env: &Env,
     expressions: &[&str],
 ) -> UsedConstants {
-    let names: BTreeSet<String> = expressions.iter().flat_map(|text| references(text)).collect();
+    let names: BTreeSet<String> = expressions
+        .iter()
+        .flat_map(|text| references(text))
+        .collect();
     let used = |params: &Params| -> Params {
         let chosen = params.iter().filter(|(name, _)| names.contains(*name));
-        chosen.map(|(name, value)| (name.clone(), value.clone())).collect()
+        chosen
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
     };
-    let own: Params =
-        constants.iter().map(|own| (own.name.value.clone(), own.value.clone())).collect();
-    UsedConstants { file: used(&own), problem: used(&env.problem), device: used(&env.device) }
+    let own: Params = constants
+        .iter()
+        .map(|own| (own.name.value.clone(), own.value.clone()))
+        .collect();
+    UsedConstants {
+        file: used(&own),
+        problem: used(&env.problem),
+        device: used(&env.device),
+    }
 }

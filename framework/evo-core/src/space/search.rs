@@ -42,7 +42,11 @@ impl Model {
         let constant: Vec<usize> = self.constant_failures(&all).collect();
         if !constant.is_empty() {
             let refusals = vec![0; self.constraints.len()];
-            return Err(NotFound { certain: true, constraints: constant, refusals });
+            return Err(NotFound {
+                certain: true,
+                constraints: constant,
+                refusals,
+            });
         }
         let mut choices = self.canonical(&[]);
         let wishes: Choices = self.defaults.iter().map(|default| Some(*default)).collect();
@@ -134,7 +138,9 @@ impl<'a> Finder<'a> {
 
     fn descend(&mut self, depth: usize, changes: usize, choices: &mut Choices) -> Outcome {
         let plan = self.plan;
-        let Some(step) = plan.steps.get(depth) else { return Outcome::Found };
+        let Some(step) = plan.steps.get(depth) else {
+            return Outcome::Found;
+        };
         let key = step.key(choices).map(|key| (depth, key, changes));
         if key.is_some_and(|key| self.dead.contains(&key)) {
             return Outcome::Nothing;
@@ -147,8 +153,12 @@ impl<'a> Finder<'a> {
         for option in options {
             let changed = option.is_some()
                 && self.wishes[step.param].is_some_and(|wish| option != Some(wish));
-            let Some(left) = changes.checked_sub(usize::from(changed)) else { continue };
-            let Some(effort) = self.effort.checked_sub(1) else { return Outcome::Unknown };
+            let Some(left) = changes.checked_sub(usize::from(changed)) else {
+                continue;
+            };
+            let Some(effort) = self.effort.checked_sub(1) else {
+                return Outcome::Unknown;
+            };
             self.effort = effort;
             choices[step.param] = option;
             if let Some(refusing) = self.refusing(step, choices) {
@@ -165,7 +175,10 @@ impl<'a> Finder<'a> {
     }
 
     fn refusing(&self, step: &Step, choices: &[Option<u32>]) -> Option<usize> {
-        step.checks.iter().copied().find(|constraint| !self.model.allows(*constraint, choices))
+        step.checks
+            .iter()
+            .copied()
+            .find(|constraint| !self.model.allows(*constraint, choices))
     }
 }
 
@@ -182,7 +195,10 @@ pub(super) struct ValidConfigs<'a> {
 impl<'a> ValidConfigs<'a> {
     pub(super) fn new(model: &'a Model) -> Self {
         let indexed = model.plans.iter().enumerate().flat_map(|(index, plan)| {
-            plan.steps.iter().enumerate().map(move |(depth, step)| (step, index, depth))
+            plan.steps
+                .iter()
+                .enumerate()
+                .map(move |(depth, step)| (step, index, depth))
         });
         let mut all = Self {
             model,
@@ -242,4 +258,3 @@ impl Iterator for ValidConfigs<'_> {
         }
     }
 }
-

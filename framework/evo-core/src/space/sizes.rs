@@ -52,8 +52,17 @@ impl Space {
             removal
         });
         let removals = removals.collect();
-        let searched = self.searched.iter().map(|index| self.params[*index].values.len() as u128);
-        Sizes { raw: self.raw_size, searched: searched.product(), distinct, valid: before, removals }
+        let searched = self
+            .searched
+            .iter()
+            .map(|index| self.params[*index].values.len() as u128);
+        Sizes {
+            raw: self.raw_size,
+            searched: searched.product(),
+            distinct,
+            valid: before,
+            removals,
+        }
     }
 
     fn all_constraints(&self) -> Vec<usize> {

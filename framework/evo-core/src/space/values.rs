@@ -4,7 +4,7 @@ use evo_types::Value;
 
 use super::diagnostic::{Fault, Span, suggestion};
 use super::document::{Literal, ParamFields, Piece, RangeFields, Reader};
-use super::expr::lower::Type;
+use super::expr::names::Type;
 
 /// A parameter with more values than this is a mistake, and would make tables large.
 const MOST_VALUES: usize = 10_000;
@@ -18,11 +18,10 @@ pub(super) fn read_values(
     piece: Piece<'_>,
     fields: &ParamFields<'_>,
 ) -> Option<(Vec<Value>, Span)> {
-    let written = [fields.values, fields.range, fields.pow2];
-    let (source, read): (_, fn(&mut Reader, Piece<'_>) -> Option<Vec<Value>>) = match written {
-        [Some(values), None, None] => (piece.of(values), list),
-        [None, Some(range), None] => (piece.of(range), range_values),
-        [None, None, Some(pow2)] => (piece.of(pow2), powers),
+    let (source, values) = match [fields.values, fields.range, fields.pow2] {
+        [Some(raw), None, None] => (piece.of(raw), list(reader, piece.of(raw))),
+        [None, Some(raw), None] => (piece.of(raw), range_values(reader, piece.of(raw))),
+        [None, None, Some(raw)] => (piece.of(raw), powers(reader, piece.of(raw))),
         [None, None, None] => {
             let fault = Fault::new(piece.head(), "the parameter has no values");
             reader.fault(fault.label("write `values: [...]`, `range: (...)` or `pow2: (...)`"));
@@ -34,8 +33,7 @@ pub(super) fn read_values(
             return None;
         }
     };
-    let values = read(reader, source)?;
-    Some((values, source.span()))
+    Some((values?, source.span()))
 }
 
 /// The type of a value.
@@ -94,14 +92,26 @@ fn list(reader: &mut Reader, piece: Piece<'_>) -> Option<Vec<Value>> {
     let before = reader.faults.len();
     let mut values: Vec<Value> = Vec::with_capacity(items.len());
     for item in items {
-        let Some(value) = read_value(reader, item) else { continue };
-        if let Some(first) = values.first().filter(|first| type_of(first) != type_of(&value)) {
+        let Some(value) = read_value(reader, item) else {
+            continue;
+        };
+        if let Some(first) = values
+            .first()
+            .filter(|first| type_of(first) != type_of(&value))
+        {
             let message = format!("{value} is not of the type of the values before it");
             let fault = Fault::new(item.span(), message);
             let label = format!("{}, not {}", words(&value), words(first));
-            reader.fault(fault.label(label).note("all values of a parameter have one type"));
+            reader.fault(
+                fault
+                    .label(label)
+                    .note("all values of a parameter have one type"),
+            );
         } else if values.contains(&value) {
-            reader.fault(Fault::new(item.span(), format!("the value {value} occurs twice")));
+            reader.fault(Fault::new(
+                item.span(),
+                format!("the value {value} occurs twice"),
+            ));
         } else {
             values.push(value);
         }
@@ -114,7 +124,11 @@ fn words(value: &Value) -> &'static str {
 }
 
 fn too_many(span: Span, count: u128) -> Fault {
-    let count = if count > 1 << 40 { "over 10^12".to_owned() } else { count.to_string() };
+    let count = if count > 1 << 40 {
+        "over 10^12".to_owned()
+    } else {
+        count.to_string()
+    };
     Fault::new(span, format!("{count} values are too many"))
         .label(format!("a parameter may have {MOST_VALUES}"))
 }
@@ -143,13 +157,23 @@ fn bounds<'a>(reader: &mut Reader, piece: Piece<'a>) -> Option<Bounds<'a>> {
         Some(step) => Some(number(step)?),
         None => None,
     };
-    Some(Bounds { from: from?, to: to?, step })
+    Some(Bounds {
+        from: from?,
+        to: to?,
+        step,
+    })
 }
 
 fn range_values(reader: &mut Reader, piece: Piece<'_>) -> Option<Vec<Value>> {
     let bounds = bounds(reader, piece)?;
-    let step = bounds.step.as_ref().map_or(Value::Int(1), |(step, _)| step.clone());
-    let step_span = bounds.step.as_ref().map_or(piece.span(), |(_, piece)| piece.span());
+    let step = bounds
+        .step
+        .as_ref()
+        .map_or(Value::Int(1), |(step, _)| step.clone());
+    let step_span = bounds
+        .step
+        .as_ref()
+        .map_or(piece.span(), |(_, piece)| piece.span());
     let values = match (&bounds.from.0, &bounds.to.0, &step) {
         (Value::Int(from), Value::Int(to), Value::Int(step)) => integers(*from, *to, *step),
         (from, to, step) => floats(as_float(from), as_float(to), as_float(step)),
@@ -163,11 +187,17 @@ fn range_values(reader: &mut Reader, piece: Piece<'_>) -> Option<Vec<Value>> {
         Err(RangeFault::Order) => {
             let (from, to) = (&bounds.from.0, &bounds.to.0);
             let place = bounds.from.1.span().to(bounds.to.1.span());
-            reader.fault(Fault::new(place, format!("the range from {from} to {to} is empty")));
+            reader.fault(Fault::new(
+                place,
+                format!("the range from {from} to {to} is empty"),
+            ));
         }
         Err(RangeFault::TooMany(count)) => reader.fault(too_many(piece.span(), count)),
         Err(RangeFault::TooFine) => {
-            let fault = Fault::new(step_span, format!("the step {step} is too fine for a float"));
+            let fault = Fault::new(
+                step_span,
+                format!("the step {step} is too fine for a float"),
+            );
             reader.fault(fault.label("neighbouring values would be equal"));
         }
     }
@@ -215,8 +245,9 @@ fn floats(from: f64, to: f64, step: f64) -> Result<Vec<Value>, RangeFault> {
     if count.is_nan() || count > MOST_VALUES as f64 {
         return Err(RangeFault::TooMany(count as u128));
     }
-    let values: Vec<f64> =
-        (0..count as u64).map(|index| (from + index as f64 * step).min(to) + 0.0).collect();
+    let values: Vec<f64> = (0..count as u64)
+        .map(|index| (from + index as f64 * step).min(to) + 0.0)
+        .collect();
     if !values.is_sorted_by(|a, b| a < b) {
         return Err(RangeFault::TooFine);
     }
@@ -244,11 +275,18 @@ fn powers(reader: &mut Reader, piece: Piece<'_>) -> Option<Vec<Value>> {
     let (from, to) = (from?, to?);
     if from > to {
         let place = bounds.from.1.span().to(bounds.to.1.span());
-        let message = format!("the range from {} to {} is empty", bounds.from.0, bounds.to.0);
+        let message = format!(
+            "the range from {} to {} is empty",
+            bounds.from.0, bounds.to.0
+        );
         reader.fault(Fault::new(place, message));
         return None;
     }
-    Some((from..=to).map(|exponent| Value::Int(1 << exponent)).collect())
+    Some(
+        (from..=to)
+            .map(|exponent| Value::Int(1 << exponent))
+            .collect(),
+    )
 }
 
 /// The index of the declared default; the first value where there is none.
@@ -262,7 +300,11 @@ pub(super) fn read_default(
     let found = values.iter().position(|value| same(value, &default));
     if found.is_none() {
         let shown: Vec<String> = values.iter().take(12).map(Value::to_string).collect();
-        let dots = if values.len() > shown.len() { ", ..." } else { "" };
+        let dots = if values.len() > shown.len() {
+            ", ..."
+        } else {
+            ""
+        };
         let near = match &default {
             Value::Name(name) => suggestion(name, values.iter().filter_map(Value::as_name)),
             _ => String::new(),

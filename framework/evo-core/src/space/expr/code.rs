@@ -119,7 +119,13 @@ impl Code {
         folded: Vec<(NodeId, NodeId)>,
         root: NodeId,
     ) -> Self {
-        let mut code = Self { nodes, spans, folded, root, mentions: Vec::new() };
+        let mut code = Self {
+            nodes,
+            spans,
+            folded,
+            root,
+            mentions: Vec::new(),
+        };
         let mut reached = vec![false; code.nodes.len()];
         let mut pending = vec![root];
         while let Some(id) = pending.pop() {
@@ -160,7 +166,12 @@ impl Code {
         choices: &[Option<u32>],
         tables: &Tables,
     ) -> Result<Scalar, Stop> {
-        Machine { code: self, choices, tables }.value(self.root)
+        Machine {
+            code: self,
+            choices,
+            tables,
+        }
+        .value(self.root)
     }
 
     /// The two sides of the comparison that made a constraint fail, if it is one comparison or a
@@ -170,12 +181,20 @@ impl Code {
         choices: &[Option<u32>],
         tables: &Tables,
     ) -> Option<(Scalar, CompareOp, Scalar)> {
-        let machine = Machine { code: self, choices, tables };
+        let machine = Machine {
+            code: self,
+            choices,
+            tables,
+        };
         let mut at = self.root;
         loop {
             match self.nodes[at as usize] {
                 Node::And(a, b) => {
-                    at = if machine.value(a) == Ok(Scalar::Bool(false)) { a } else { b };
+                    at = if machine.value(a) == Ok(Scalar::Bool(false)) {
+                        a
+                    } else {
+                        b
+                    };
                 }
                 Node::Implies(_, b) => at = b,
                 Node::Compare(op, a, b) => {
@@ -211,10 +230,26 @@ impl Machine<'_> {
             Node::Compare(op, a, b) => {
                 Ok(Scalar::Bool(compare(op, self.value(a)?, self.value(b)?)))
             }
-            Node::And(a, b) => if self.truth(a)? { self.value(b) } else { Ok(Scalar::Bool(false)) },
-            Node::Or(a, b) => if self.truth(a)? { Ok(Scalar::Bool(true)) } else { self.value(b) },
+            Node::And(a, b) => {
+                if self.truth(a)? {
+                    self.value(b)
+                } else {
+                    Ok(Scalar::Bool(false))
+                }
+            }
+            Node::Or(a, b) => {
+                if self.truth(a)? {
+                    Ok(Scalar::Bool(true))
+                } else {
+                    self.value(b)
+                }
+            }
             Node::Implies(a, b) => {
-                if self.truth(a)? { self.value(b) } else { Ok(Scalar::Bool(true)) }
+                if self.truth(a)? {
+                    self.value(b)
+                } else {
+                    Ok(Scalar::Bool(true))
+                }
             }
             Node::If(condition, yes, no) => {
                 self.value(if self.truth(condition)? { yes } else { no })
@@ -241,9 +276,10 @@ pub(super) fn unary(function: UnaryFn, value: Scalar) -> Result<Scalar, Trouble>
         (UnaryFn::Neg, Scalar::Float(value)) => Ok(Scalar::Float(-value)),
         (UnaryFn::Abs, Scalar::Int(value)) => int(value.checked_abs()),
         (UnaryFn::Abs, Scalar::Float(value)) => Ok(Scalar::Float(value.abs())),
-        (UnaryFn::Log2, Scalar::Int(value)) => {
-            value.checked_ilog2().map(|log| Scalar::Int(i64::from(log))).ok_or(Trouble::Log2)
-        }
+        (UnaryFn::Log2, Scalar::Int(value)) => value
+            .checked_ilog2()
+            .map(|log| Scalar::Int(i64::from(log)))
+            .ok_or(Trouble::Log2),
         // Lowering admits no other type.
         (_, other) => Ok(other),
     }
@@ -298,7 +334,11 @@ fn floats(function: BinaryFn, a: f64, b: f64) -> Result<Scalar, Trouble> {
         BinaryFn::Max => a.max(b),
         BinaryFn::CeilDiv => (a / b).ceil(),
     };
-    if value.is_finite() { Ok(Scalar::Float(value)) } else { Err(Trouble::NotFinite) }
+    if value.is_finite() {
+        Ok(Scalar::Float(value))
+    } else {
+        Err(Trouble::NotFinite)
+    }
 }
 
 pub(super) fn compare(op: CompareOp, a: Scalar, b: Scalar) -> bool {

@@ -1,100 +1,12 @@
 //! Name resolution, type checking and lowering to [`Code`].
 
-use std::collections::BTreeMap;
-
 use super::ast::{BinaryOp, CompareOp, Expr, Kind};
 use super::code::{
     BinaryFn, Code, Node, NodeId, Scalar, UnaryFn, binary, compare, to_float, unary,
 };
+use super::functions::function_names;
+use super::names::{Meaning, Scope, Type};
 use crate::space::diagnostic::{Fault, Span, suggestion};
-
-/// The type of an expression.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::space) enum Type {
-    Int,
-    Float,
-    Bool,
-    Name,
-}
-
-impl Type {
-    pub(in crate::space) fn words(self) -> &'static str {
-        match self {
-            Self::Int => "an integer",
-            Self::Float => "a float",
-            Self::Bool => "a boolean",
-            Self::Name => "a name",
-        }
-    }
-
-    fn is_number(self) -> bool {
-        matches!(self, Self::Int | Self::Float)
-    }
-}
-
-/// Every name that occurs as a value, so that evaluation compares numbers.
-#[derive(Debug, Default)]
-pub(in crate::space) struct Names(Vec<String>);
-
-impl Names {
-    pub(in crate::space) fn intern(&mut self, name: &str) -> u32 {
-        let known = self.0.iter().position(|own| own == name);
-        let index = known.unwrap_or_else(|| {
-            self.0.push(name.to_owned());
-            self.0.len() - 1
-        });
-        // Spaces are bounded far below four thousand million names.
-        u32::try_from(index).unwrap_or(u32::MAX)
-    }
-
-    pub(in crate::space) fn get(&self, name: u32) -> &str {
-        self.0.get(name as usize).map_or("", String::as_str)
-    }
-}
-
-/// What a word in an expression stands for.
-#[derive(Debug, Clone)]
-pub(in crate::space) enum Meaning {
-    /// A parameter, by its index.
-    Param(usize),
-    /// A constant, or a parameter that can have only one value.
-    Constant(Scalar),
-    /// A name that several sources give.
-    Ambiguous(String),
-    /// A parameter whose declaration has errors: using it is no further error.
-    Broken,
-}
-
-#[derive(Debug, Clone)]
-pub(in crate::space) struct Symbol {
-    /// Whether it is a parameter; one with a single value has a constant meaning.
-    pub(in crate::space) param: bool,
-    pub(in crate::space) meaning: Meaning,
-    pub(in crate::space) kind: Type,
-    /// For a parameter of names: its values. Comparing it with anything else is a mistake.
-    pub(in crate::space) allowed: Vec<String>,
-}
-
-/// The words that an expression may use.
-#[derive(Debug, Default)]
-pub(in crate::space) struct Scope {
-    pub(in crate::space) symbols: BTreeMap<String, Symbol>,
-    pub(in crate::space) names: Names,
-}
-
-/// The functions with the number of their arguments in words.
-const FUNCTIONS: [(&str, &str); 5] = [
-    ("min", "two or more arguments"),
-    ("max", "two or more arguments"),
-    ("abs", "one argument"),
-    ("ceil_div", "two arguments"),
-    ("log2", "one argument"),
-];
-
-/// The names that a parameter or constant should not have, beside the keywords.
-pub(in crate::space) fn function_names() -> impl Iterator<Item = &'static str> {
-    FUNCTIONS.iter().map(|(name, _)| *name)
-}
 
 /// Lowers an expression that must be a truth value. Reports every error, not only the first.
 pub(in crate::space) fn lower_condition(
@@ -113,17 +25,20 @@ pub(in crate::space) fn lower_condition(
     let root = lowering.lower(expr);
     let root = root.and_then(|value| lowering.condition(value, expr));
     match root {
-        Some(root) if lowering.faults.is_empty() => {
-            Ok(Code::new(lowering.nodes, lowering.spans, lowering.folded, root))
-        }
+        Some(root) if lowering.faults.is_empty() => Ok(Code::new(
+            lowering.nodes,
+            lowering.spans,
+            lowering.folded,
+            root,
+        )),
         _ => Err(lowering.faults),
     }
 }
 
 /// A lowered part: its node and its type.
-type Typed = (NodeId, Type);
+pub(super) type Typed = (NodeId, Type);
 
-struct Lowering<'a> {
+pub(super) struct Lowering<'a> {
     scope: &'a mut Scope,
     nodes: Vec<Node>,
     spans: Vec<Span>,
@@ -149,22 +64,26 @@ impl Lowering<'_> {
         }
     }
 
-    fn fault(&mut self, fault: Fault) -> Option<Typed> {
+    pub(super) fn fault(&mut self, fault: Fault) -> Option<Typed> {
         self.faults.push(fault);
         None
     }
 
     /// Lowers a part; `None` after reporting at least one error in it.
-    fn lower(&mut self, expr: &Expr) -> Option<Typed> {
+    pub(super) fn lower(&mut self, expr: &Expr) -> Option<Typed> {
         let span = expr.span;
         match &expr.kind {
-            Kind::Int(value) => Some((self.push(Node::Const(Scalar::Int(*value)), span), Type::Int)),
-            Kind::Float(value) => {
-                Some((self.push(Node::Const(Scalar::Float(*value)), span), Type::Float))
+            Kind::Int(value) => {
+                Some((self.push(Node::Const(Scalar::Int(*value)), span), Type::Int))
             }
-            Kind::Bool(value) => {
-                Some((self.push(Node::Const(Scalar::Bool(*value)), span), Type::Bool))
-            }
+            Kind::Float(value) => Some((
+                self.push(Node::Const(Scalar::Float(*value)), span),
+                Type::Float,
+            )),
+            Kind::Bool(value) => Some((
+                self.push(Node::Const(Scalar::Bool(*value)), span),
+                Type::Bool,
+            )),
             Kind::Name(name) => {
                 let name = self.scope.names.intern(name);
                 Some((self.push(Node::Const(Scalar::Name(name)), span), Type::Name))
@@ -211,8 +130,11 @@ impl Lowering<'_> {
         let fault = Fault::new(span, format!("unknown name `{name}` in the {what}"));
         let known = self.scope.symbols.keys().map(String::as_str);
         let mut label = suggestion(name, known);
-        let value_of =
-            self.scope.symbols.iter().find(|(_, symbol)| symbol.allowed.iter().any(|v| v == name));
+        let value_of = self
+            .scope
+            .symbols
+            .iter()
+            .find(|(_, symbol)| symbol.allowed.iter().any(|v| v == name));
         if let Some((param, _)) = value_of {
             label = format!("a value of `{param}` is written in quotes: '{name}'");
         }
@@ -234,7 +156,11 @@ impl Lowering<'_> {
     /// The names of all parameters, or of all constants, for people.
     fn known(&self, param: bool) -> String {
         const MOST_LISTED: usize = 24;
-        let chosen = self.scope.symbols.iter().filter(|(_, symbol)| symbol.param == param);
+        let chosen = self
+            .scope
+            .symbols
+            .iter()
+            .filter(|(_, symbol)| symbol.param == param);
         let names: Vec<&str> = chosen.map(|(name, _)| name.as_str()).collect();
         match names.len() {
             0 => "none".to_owned(),
@@ -248,7 +174,10 @@ impl Lowering<'_> {
         if kind == Type::Bool {
             return Some(id);
         }
-        let fault = Fault::new(expr.span, format!("expected a condition, found {}", kind.words()));
+        let fault = Fault::new(
+            expr.span,
+            format!("expected a condition, found {}", kind.words()),
+        );
         let fault = match (kind, &expr.kind) {
             (Type::Int, Kind::Ref(name)) => fault.label(format!("write `{name} != 0`")),
             (Type::Name, Kind::Ref(name)) => fault.label(format!("write `{name} == '...'`")),
@@ -259,7 +188,7 @@ impl Lowering<'_> {
     }
 
     /// Requires a number.
-    fn number(&mut self, kind: Type, expr: &Expr, user: &str) -> Option<()> {
+    pub(super) fn number(&mut self, kind: Type, expr: &Expr, user: &str) -> Option<()> {
         if kind.is_number() {
             return Some(());
         }
@@ -290,8 +219,10 @@ impl Lowering<'_> {
         self.push(node, span)
     }
 
-    fn unary(&mut self, function: UnaryFn, id: NodeId, span: Span) -> NodeId {
-        let folded = self.constant(id).and_then(|value| unary(function, value).ok());
+    pub(super) fn unary(&mut self, function: UnaryFn, id: NodeId, span: Span) -> NodeId {
+        let folded = self
+            .constant(id)
+            .and_then(|value| unary(function, value).ok());
         self.push(folded.map_or(Node::Unary(function, id), Node::Const), span)
     }
 
@@ -302,10 +233,19 @@ impl Lowering<'_> {
             .constant(a)
             .zip(self.constant(b))
             .and_then(|(a, b)| binary(function, a, b).ok());
-        self.push(folded.map_or(Node::Binary(function, a, b), Node::Const), span)
+        self.push(
+            folded.map_or(Node::Binary(function, a, b), Node::Const),
+            span,
+        )
     }
 
-    fn arithmetic(&mut self, function: BinaryFn, a: Typed, b: Typed, span: Span) -> Typed {
+    pub(super) fn arithmetic(
+        &mut self,
+        function: BinaryFn,
+        a: Typed,
+        b: Typed,
+        span: Span,
+    ) -> Typed {
         let (a, b, kind) = self.unify(a, b);
         (self.binary(function, a, b, span), kind)
     }
@@ -361,7 +301,12 @@ impl Lowering<'_> {
             let right = self.lower(right_expr);
             let pair = left.zip(right);
             let compared = pair.and_then(|(a, b)| {
-                self.pair(*op, (a, left_expr), (b, right_expr), left_expr.span.to(right_expr.span))
+                self.pair(
+                    *op,
+                    (a, left_expr),
+                    (b, right_expr),
+                    left_expr.span.to(right_expr.span),
+                )
             });
             match (all, compared) {
                 (Some(before), Some(now)) => {
@@ -372,7 +317,11 @@ impl Lowering<'_> {
             }
             (left, left_expr) = (right, right_expr);
         }
-        if sound { all.map(|id| (id, Type::Bool)) } else { None }
+        if sound {
+            all.map(|id| (id, Type::Bool))
+        } else {
+            None
+        }
     }
 
     /// One comparison of two typed parts.
@@ -387,7 +336,9 @@ impl Lowering<'_> {
         if a.1 != b.1 && !(a.1.is_number() && b.1.is_number()) {
             let message = format!("cannot compare {} with {}", a.1.words(), b.1.words());
             let fault = Fault::new(span, message);
-            let boolean = [(a.1, a_expr), (b.1, b_expr)].into_iter().find(|p| p.0 == Type::Bool);
+            let boolean = [(a.1, a_expr), (b.1, b_expr)]
+                .into_iter()
+                .find(|p| p.0 == Type::Bool);
             self.faults.push(match boolean {
                 Some((_, expr)) => fault.label(format!("write `{expr}` or `not {expr}`")),
                 None => fault.label(format!("`{symbol}` needs two values of one type")),
@@ -395,17 +346,25 @@ impl Lowering<'_> {
             return None;
         }
         if !a.1.is_number() && !op.is_equality() {
-            let fault = Fault::new(span, format!("`{symbol}` has no meaning for {}s", plain(a.1)))
-                .label("only `==`, `!=` and `in` apply");
+            let fault = Fault::new(
+                span,
+                format!("`{symbol}` has no meaning for {}s", a.1.plain()),
+            )
+            .label("only `==`, `!=` and `in` apply");
             self.faults.push(fault);
             return None;
         }
         self.possible(a_expr, b_expr)?;
         self.possible(b_expr, a_expr)?;
         let (a, b, _) = self.unify(a, b);
-        let folded = self.constant(a).zip(self.constant(b)).map(|(a, b)| compare(op, a, b));
+        let folded = self
+            .constant(a)
+            .zip(self.constant(b))
+            .map(|(a, b)| compare(op, a, b));
         let compared = self.push(Node::Compare(op, a, b), span);
-        let Some(known) = folded else { return Some(compared) };
+        let Some(known) = folded else {
+            return Some(compared);
+        };
         let result = self.push(Node::Const(Scalar::Bool(known)), span);
         self.folded.push((result, compared));
         Some(result)
@@ -416,13 +375,20 @@ impl Lowering<'_> {
         let (Kind::Ref(param), Kind::Name(name)) = (&param.kind, &literal.kind) else {
             return Some(());
         };
-        let allowed = self.scope.symbols.get(param).map_or(&[][..], |symbol| &symbol.allowed);
+        let allowed = self
+            .scope
+            .symbols
+            .get(param)
+            .map_or(&[][..], |symbol| &symbol.allowed);
         if allowed.is_empty() || allowed.contains(name) {
             return Some(());
         }
-        let fault = Fault::new(literal.span, format!("`{param}` never has the value '{name}'"))
-            .label(suggestion(name, allowed.iter().map(String::as_str)))
-            .note(format!("its values: {}", allowed.join(", ")));
+        let fault = Fault::new(
+            literal.span,
+            format!("`{param}` never has the value '{name}'"),
+        )
+        .label(suggestion(name, allowed.iter().map(String::as_str)))
+        .note(format!("its values: {}", allowed.join(", ")));
         self.faults.push(fault);
         None
     }
@@ -435,7 +401,12 @@ impl Lowering<'_> {
             let lowered = self.lower(item);
             let pair = value.zip(lowered);
             let equal = pair.and_then(|(value, lowered)| {
-                self.pair(CompareOp::Equal, (value, needle), (lowered, item), item.span)
+                self.pair(
+                    CompareOp::Equal,
+                    (value, needle),
+                    (lowered, item),
+                    item.span,
+                )
             });
             match (any, equal) {
                 (Some(before), Some(now)) => {
@@ -445,88 +416,38 @@ impl Lowering<'_> {
                 (_, None) => sound = false,
             }
         }
-        if sound { any.map(|id| (id, Type::Bool)) } else { None }
+        if sound {
+            any.map(|id| (id, Type::Bool))
+        } else {
+            None
+        }
     }
 
     fn choice(&mut self, condition: &Expr, yes: &Expr, no: &Expr, span: Span) -> Option<Typed> {
-        let test = self.lower(condition).and_then(|value| self.condition(value, condition));
+        let test = self
+            .lower(condition)
+            .and_then(|value| self.condition(value, condition));
         let (yes_value, no_value) = (self.lower(yes), self.lower(no));
         let (test, a, b) = (test?, yes_value?, no_value?);
         if a.1 != b.1 && !(a.1.is_number() && b.1.is_number()) {
-            let message =
-                format!("one branch is {} and the other {}", a.1.words(), b.1.words());
+            let message = format!(
+                "one branch is {} and the other {}",
+                a.1.words(),
+                b.1.words()
+            );
             return self.fault(Fault::new(span, message).label("both need one type"));
         }
         let (a, b, kind) = self.unify(a, b);
         let id = match self.constant(test) {
-            Some(known) => if known == Scalar::Bool(true) { a } else { b },
+            Some(known) => {
+                if known == Scalar::Bool(true) {
+                    a
+                } else {
+                    b
+                }
+            }
             None => self.push(Node::If(test, a, b), span),
         };
         Some((id, kind))
-    }
-
-    fn call(&mut self, name: &str, arguments: &[Expr], span: Span) -> Option<Typed> {
-        let lowered: Vec<Option<Typed>> = arguments.iter().map(|a| self.lower(a)).collect();
-        let Some((_, arity)) = FUNCTIONS.iter().find(|(function, _)| *function == name) else {
-            let known: Vec<&str> = function_names().collect();
-            let fault = Fault::new(span, format!("unknown function `{name}`"))
-                .label(suggestion(name, known.iter().copied()))
-                .note(format!("functions: {}", known.join(", ")));
-            return self.fault(fault);
-        };
-        let fits = match name {
-            "min" | "max" => arguments.len() >= 2,
-            "ceil_div" => arguments.len() == 2,
-            _ => arguments.len() == 1,
-        };
-        if !fits {
-            let message = format!("`{name}` takes {arity}, found {}", arguments.len());
-            return self.fault(Fault::new(span, message));
-        }
-        let mut values = Vec::new();
-        for (value, argument) in lowered.into_iter().zip(arguments) {
-            let number = value.filter(|(_, kind)| self.number(*kind, argument, name).is_some());
-            values.push(number);
-        }
-        let values: Vec<Typed> = values.into_iter().collect::<Option<_>>()?;
-        self.apply(name, arguments, &values, span)
-    }
-
-    /// Applies a known function to the right number of numbers.
-    fn apply(
-        &mut self,
-        name: &str,
-        arguments: &[Expr],
-        values: &[Typed],
-        span: Span,
-    ) -> Option<Typed> {
-        if matches!(name, "ceil_div" | "log2") {
-            let float = values.iter().zip(arguments).find(|(value, _)| value.1 == Type::Float);
-            if let Some((_, argument)) = float {
-                let fault = Fault::new(argument.span, format!("`{name}` needs integers"));
-                return self.fault(fault.label("this is a float"));
-            }
-        }
-        let (first, rest) = values.split_first()?;
-        let function = match name {
-            "abs" => return Some((self.unary(UnaryFn::Abs, first.0, span), first.1)),
-            "log2" => return Some((self.unary(UnaryFn::Log2, first.0, span), Type::Int)),
-            "min" => BinaryFn::Min,
-            "max" => BinaryFn::Max,
-            _ => BinaryFn::CeilDiv,
-        };
-        let folded = rest.iter().fold(*first, |so_far, next| {
-            self.arithmetic(function, so_far, *next, span)
-        });
-        Some(folded)
-    }
-}
-
-fn plain(kind: Type) -> &'static str {
-    match kind {
-        Type::Int => "integer",
-        Type::Float => "float",
-        Type::Bool => "boolean",
-        Type::Name => "name",
     }
 }

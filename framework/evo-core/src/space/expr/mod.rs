@@ -5,7 +5,9 @@
 
 pub(super) mod ast;
 pub(super) mod code;
+pub(super) mod functions;
 pub(super) mod lower;
+pub(super) mod names;
 pub(super) mod parse;
 mod token;
 

@@ -5,8 +5,9 @@ use super::token::{Token, tokens};
 use crate::space::diagnostic::{Fault, Span};
 
 /// Words with a meaning of their own, which no parameter or constant may have as its name.
-pub(in crate::space) const KEYWORDS: [&str; 9] =
-    ["and", "or", "not", "in", "if", "then", "else", "true", "false"];
+pub(in crate::space) const KEYWORDS: [&str; 9] = [
+    "and", "or", "not", "in", "if", "then", "else", "true", "false",
+];
 
 /// How deep parentheses and operators may nest: bounds the parser's own stack.
 const DEEPEST: usize = 64;
@@ -17,9 +18,17 @@ const MOST_PARTS: usize = 500;
 /// Parses a whole expression. Positions are bytes of `text`.
 pub(in crate::space) fn parse(text: &str) -> Result<Expr, Fault> {
     let tokens = tokens(text)?;
-    let mut parser = Parser { tokens, at: 0, depth: 0, parts: 0 };
+    let mut parser = Parser {
+        tokens,
+        at: 0,
+        depth: 0,
+        parts: 0,
+    };
     if *parser.peek() == Token::End {
-        return Err(Fault::new(Span::new(0, text.len()), "the expression is empty"));
+        return Err(Fault::new(
+            Span::new(0, text.len()),
+            "the expression is empty",
+        ));
     }
     let expr = parser.expression(level::ANY)?;
     match parser.peek() {
@@ -47,19 +56,25 @@ struct Parser {
 
 impl Parser {
     fn peek(&self) -> &Token {
-        self.tokens.get(self.at).map_or(&Token::End, |(token, _)| token)
+        self.tokens
+            .get(self.at)
+            .map_or(&Token::End, |(token, _)| token)
     }
 
     /// The place of the next token.
     fn span(&self) -> Span {
         let last = self.tokens.len().saturating_sub(1);
-        self.tokens.get(self.at.min(last)).map_or(Span::new(0, 0), |(_, span)| *span)
+        self.tokens
+            .get(self.at.min(last))
+            .map_or(Span::new(0, 0), |(_, span)| *span)
     }
 
     /// The place of the token before.
     fn last_span(&self) -> Span {
         let before = self.at.saturating_sub(1);
-        self.tokens.get(before).map_or(Span::new(0, 0), |(_, span)| *span)
+        self.tokens
+            .get(before)
+            .map_or(Span::new(0, 0), |(_, span)| *span)
     }
 
     fn advance(&mut self) {
@@ -115,8 +130,10 @@ impl Parser {
     fn part(&mut self, kind: Kind, span: Span) -> Result<Expr, Fault> {
         self.parts += 1;
         if self.parts > MOST_PARTS {
-            return Err(Fault::new(span, format!("the expression has over {MOST_PARTS} parts"))
-                .label("split it into several constraints"));
+            return Err(
+                Fault::new(span, format!("the expression has over {MOST_PARTS} parts"))
+                    .label("split it into several constraints"),
+            );
         }
         Ok(Expr { kind, span })
     }
@@ -125,8 +142,11 @@ impl Parser {
     fn expression(&mut self, loosest: u8) -> Result<Expr, Fault> {
         self.depth += 1;
         if self.depth > DEEPEST {
-            return Err(Fault::new(self.span(), format!("nested more than {DEEPEST} levels deep"))
-                .label("split it into several constraints"));
+            return Err(Fault::new(
+                self.span(),
+                format!("nested more than {DEEPEST} levels deep"),
+            )
+            .label("split it into several constraints"));
         }
         let mut left = self.operand(loosest)?;
         while let Some(operator) = self.operator(loosest) {
@@ -206,7 +226,11 @@ impl Parser {
             return Err(Fault::new(span, "the list after `in` is empty"));
         }
         let found = self.part(Kind::In(Box::new(needle), list), span)?;
-        if negated { self.part(Kind::Not(Box::new(found)), span) } else { Ok(found) }
+        if negated {
+            self.part(Kind::Not(Box::new(found)), span)
+        } else {
+            Ok(found)
+        }
     }
 
     /// Expressions up to the closing symbol, which is consumed.
@@ -233,7 +257,10 @@ impl Parser {
                 self.advance();
                 let inner = self.expression(level::ANY)?;
                 self.expect_symbol(")")?;
-                return Ok(Expr { kind: inner.kind, span: start.to(self.last_span()) });
+                return Ok(Expr {
+                    kind: inner.kind,
+                    span: start.to(self.last_span()),
+                });
             }
             Token::Symbol("-") => {
                 self.advance();
@@ -268,8 +295,10 @@ impl Parser {
                 let span = start.to(inner.span);
                 self.part(Kind::Not(Box::new(inner)), span)
             }
-            "not" => Err(Fault::new(start, "`not` binds less tightly than what is before it")
-                .label("put `not ...` in parentheses")),
+            "not" => Err(
+                Fault::new(start, "`not` binds less tightly than what is before it")
+                    .label("put `not ...` in parentheses"),
+            ),
             "if" => {
                 self.advance();
                 let condition = self.expression(level::ANY)?;
@@ -278,7 +307,10 @@ impl Parser {
                 self.expect_word("else")?;
                 let no = self.expression(level::ANY)?;
                 let span = start.to(no.span);
-                self.part(Kind::If(Box::new(condition), Box::new(yes), Box::new(no)), span)
+                self.part(
+                    Kind::If(Box::new(condition), Box::new(yes), Box::new(no)),
+                    span,
+                )
             }
             keyword if KEYWORDS.contains(&keyword) => {
                 Err(self.unexpected("a number, a name or `(`"))

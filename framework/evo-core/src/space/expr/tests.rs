@@ -7,12 +7,16 @@ use proptest::prelude::*;
 
 use super::ast::{BinaryOp, CompareOp, Expr, Kind};
 use super::code::{Scalar, Stop, Trouble, Verdict};
-use super::lower::{Meaning, Scope, Symbol, Type, lower_condition};
+use super::lower::lower_condition;
+use super::names::{Meaning, Scope, Symbol, Type};
 use super::parse::parse;
 use crate::space::diagnostic::Span;
 
 fn node(kind: Kind) -> Expr {
-    Expr { kind, span: Span::new(0, 0) }
+    Expr {
+        kind,
+        span: Span::new(0, 0),
+    }
 }
 
 /// The same tree without places.
@@ -23,9 +27,10 @@ fn bare(expr: &Expr) -> Expr {
         Kind::Neg(a) => Kind::Neg(boxed(a)),
         Kind::Not(a) => Kind::Not(boxed(a)),
         Kind::Binary(op, a, b) => Kind::Binary(*op, boxed(a), boxed(b)),
-        Kind::Compare(a, rest) => {
-            Kind::Compare(boxed(a), rest.iter().map(|(op, b)| (*op, bare(b))).collect())
-        }
+        Kind::Compare(a, rest) => Kind::Compare(
+            boxed(a),
+            rest.iter().map(|(op, b)| (*op, bare(b))).collect(),
+        ),
         Kind::In(a, list) => Kind::In(boxed(a), each(list)),
         Kind::If(a, b, c) => Kind::If(boxed(a), boxed(b), boxed(c)),
         Kind::Call(name, list) => Kind::Call(name.clone(), each(list)),
@@ -142,7 +147,10 @@ fn naive(expr: &Expr, values: &BTreeMap<&str, Option<Scalar>>) -> Result<Scalar,
         Kind::Ref(name) => values[name.as_str()].ok_or(Stop::Inactive),
         Kind::Not(a) => Ok(Scalar::Bool(!truth(a)?)),
         Kind::Neg(a) => match naive(a, values)? {
-            Scalar::Int(a) => a.checked_neg().map(Scalar::Int).ok_or(trouble(Trouble::Overflow)),
+            Scalar::Int(a) => a
+                .checked_neg()
+                .map(Scalar::Int)
+                .ok_or(trouble(Trouble::Overflow)),
             Scalar::Float(a) => Ok(Scalar::Float(-a)),
             other => panic!("{other:?}"),
         },
@@ -163,7 +171,11 @@ fn naive(expr: &Expr, values: &BTreeMap<&str, Option<Scalar>>) -> Result<Scalar,
         }
         Kind::In(needle, list) => {
             for item in list {
-                if holds(CompareOp::Equal, naive(needle, values)?, naive(item, values)?) {
+                if holds(
+                    CompareOp::Equal,
+                    naive(needle, values)?,
+                    naive(item, values)?,
+                ) {
                     return Ok(Scalar::Bool(true));
                 }
             }
@@ -171,7 +183,10 @@ fn naive(expr: &Expr, values: &BTreeMap<&str, Option<Scalar>>) -> Result<Scalar,
         }
         Kind::If(condition, yes, no) => naive(if truth(condition)? { yes } else { no }, values),
         Kind::Call(name, list) => {
-            let list: Vec<Scalar> = list.iter().map(|a| naive(a, values)).collect::<Result<_, _>>()?;
+            let list: Vec<Scalar> = list
+                .iter()
+                .map(|a| naive(a, values))
+                .collect::<Result<_, _>>()?;
             call(name, &list).map_err(trouble)
         }
         Kind::Name(name) => panic!("{name}"),
@@ -217,7 +232,9 @@ fn arithmetic(op: BinaryOp, a: Scalar, b: Scalar) -> Result<Scalar, Stop> {
             BinaryOp::Rem => a % b,
             other => panic!("{other:?}"),
         };
-        return i64::try_from(exact).map(Scalar::Int).map_err(|_| trouble(Trouble::Overflow));
+        return i64::try_from(exact)
+            .map(Scalar::Int)
+            .map_err(|_| trouble(Trouble::Overflow));
     }
     let (a, b) = (float(a), float(b));
     let value = match op {
@@ -228,21 +245,36 @@ fn arithmetic(op: BinaryOp, a: Scalar, b: Scalar) -> Result<Scalar, Stop> {
         BinaryOp::Rem => a % b,
         other => panic!("{other:?}"),
     };
-    if value.is_finite() { Ok(Scalar::Float(value)) } else { Err(trouble(Trouble::NotFinite)) }
+    if value.is_finite() {
+        Ok(Scalar::Float(value))
+    } else {
+        Err(trouble(Trouble::NotFinite))
+    }
 }
 
 fn call(name: &str, list: &[Scalar]) -> Result<Scalar, Trouble> {
     let any_float = list.iter().any(|value| matches!(value, Scalar::Float(_)));
     let floats = list.iter().map(|value| float(*value));
-    let ints: Vec<i64> =
-        list.iter().filter_map(|v| if let Scalar::Int(v) = v { Some(*v) } else { None }).collect();
+    let ints: Vec<i64> = list
+        .iter()
+        .filter_map(|v| {
+            if let Scalar::Int(v) = v {
+                Some(*v)
+            } else {
+                None
+            }
+        })
+        .collect();
     match (name, any_float) {
         ("min", true) => Ok(Scalar::Float(floats.fold(f64::INFINITY, f64::min))),
         ("max", true) => Ok(Scalar::Float(floats.fold(f64::NEG_INFINITY, f64::max))),
         ("min", false) => Ok(Scalar::Int(*ints.iter().min().unwrap())),
         ("max", false) => Ok(Scalar::Int(*ints.iter().max().unwrap())),
         ("abs", true) => Ok(Scalar::Float(float(list[0]).abs())),
-        ("abs", false) => ints[0].checked_abs().map(Scalar::Int).ok_or(Trouble::Overflow),
+        ("abs", false) => ints[0]
+            .checked_abs()
+            .map(Scalar::Int)
+            .ok_or(Trouble::Overflow),
         other => panic!("{other:?}"),
     }
 }
@@ -258,10 +290,14 @@ fn scope() -> Scope {
         allowed: Vec::new(),
     };
     let mut scope = Scope::default();
-    for (index, (name, kind)) in
-        [("A", Type::Int), ("B", Type::Int), ("F", Type::Float), ("T", Type::Bool)]
-            .into_iter()
-            .enumerate()
+    for (index, (name, kind)) in [
+        ("A", Type::Int),
+        ("B", Type::Int),
+        ("F", Type::Float),
+        ("T", Type::Bool),
+    ]
+    .into_iter()
+    .enumerate()
     {
         scope.symbols.insert(name.to_owned(), param(index, kind));
     }
@@ -271,7 +307,12 @@ fn scope() -> Scope {
 fn tables() -> Vec<Vec<Scalar>> {
     let ints: Vec<Scalar> = INTS.map(Scalar::Int).to_vec();
     let bools = [false, true].map(Scalar::Bool).to_vec();
-    vec![ints.clone(), ints, FLOATS.map(Scalar::Float).to_vec(), bools]
+    vec![
+        ints.clone(),
+        ints,
+        FLOATS.map(Scalar::Float).to_vec(),
+        bools,
+    ]
 }
 
 /// Forgets the place of trouble, which the naive evaluation does not know.
@@ -399,11 +440,27 @@ fn an_inactive_parameter_silences_a_constraint_only_where_it_is_asked_for() {
 #[test]
 fn arithmetic_that_fails_is_located() {
     let text = "A > 0 and 1 / (A - 3) > 0";
-    let Verdict::Trouble(trouble, span) = verdict(text) else { panic!("{:?}", verdict(text)) };
-    assert_eq!((trouble, span.of(text)), (Trouble::DivisionByZero, "1 / (A - 3)"));
+    let Verdict::Trouble(trouble, span) = verdict(text) else {
+        panic!("{:?}", verdict(text))
+    };
+    assert_eq!(
+        (trouble, span.of(text)),
+        (Trouble::DivisionByZero, "1 / (A - 3)")
+    );
     let text = "A * 9223372036854775807 > 0";
-    let Verdict::Trouble(trouble, span) = verdict(text) else { panic!("{:?}", verdict(text)) };
-    assert_eq!((trouble, span.of(text)), (Trouble::Overflow, "A * 9223372036854775807"));
-    assert!(matches!(verdict("log2(A - 3) == 0"), Verdict::Trouble(Trouble::Log2, _)));
-    assert!(matches!(verdict("F * 1e308 * 10 > 1"), Verdict::Trouble(Trouble::NotFinite, _)));
+    let Verdict::Trouble(trouble, span) = verdict(text) else {
+        panic!("{:?}", verdict(text))
+    };
+    assert_eq!(
+        (trouble, span.of(text)),
+        (Trouble::Overflow, "A * 9223372036854775807")
+    );
+    assert!(matches!(
+        verdict("log2(A - 3) == 0"),
+        Verdict::Trouble(Trouble::Log2, _)
+    ));
+    assert!(matches!(
+        verdict("F * 1e308 * 10 > 1"),
+        Verdict::Trouble(Trouble::NotFinite, _)
+    ));
 }

@@ -39,13 +39,18 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(Token, Span)>, Fault> {
         let rest = text.get(at..).unwrap_or("");
         at += rest.len() - rest.trim_start().len();
         let rest = rest.trim_start();
-        let Some(first) = rest.chars().next() else { break };
+        let Some(first) = rest.chars().next() else {
+            break;
+        };
         let (token, length) = match first {
             '0'..='9' | '.' => number(rest, at)?,
             '\'' | '"' => quoted(rest, at, first)?,
             letter if letter == '_' || letter.is_ascii_alphabetic() => {
                 let length = length_while(rest, |c| c == '_' || c.is_ascii_alphanumeric());
-                (Token::Word(rest.get(..length).unwrap_or("").to_owned()), length)
+                (
+                    Token::Word(rest.get(..length).unwrap_or("").to_owned()),
+                    length,
+                )
             }
             _ => symbol(rest, at, first)?,
         };
@@ -57,7 +62,8 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(Token, Span)>, Fault> {
 }
 
 fn length_while(text: &str, accept: impl Fn(char) -> bool) -> usize {
-    text.find(|character| !accept(character)).unwrap_or(text.len())
+    text.find(|character| !accept(character))
+        .unwrap_or(text.len())
 }
 
 fn number(rest: &str, at: usize) -> Result<(Token, usize), Fault> {
@@ -82,16 +88,20 @@ fn number(rest: &str, at: usize) -> Result<(Token, usize), Fault> {
     if float {
         return match plain.parse::<f64>() {
             Ok(value) if value.is_finite() => Ok((Token::Float(value), length)),
-            Ok(_) => Err(Fault::new(span, format!("the number {written} is too large"))),
+            Ok(_) => Err(Fault::new(
+                span,
+                format!("the number {written} is too large"),
+            )),
             Err(_) => Err(Fault::new(span, format!("`{written}` is not a number"))),
         };
     }
     match plain.parse::<i64>() {
         Ok(value) => Ok((Token::Int(value), length)),
-        Err(_) if plain.bytes().all(|byte| byte.is_ascii_digit()) => {
-            Err(Fault::new(span, format!("the integer {written} does not fit 64 bits"))
-                .label(format!("the greatest is {}", i64::MAX)))
-        }
+        Err(_) if plain.bytes().all(|byte| byte.is_ascii_digit()) => Err(Fault::new(
+            span,
+            format!("the integer {written} does not fit 64 bits"),
+        )
+        .label(format!("the greatest is {}", i64::MAX))),
         Err(_) => Err(Fault::new(span, format!("`{written}` is not a number"))),
     }
 }
@@ -99,11 +109,15 @@ fn number(rest: &str, at: usize) -> Result<(Token, usize), Fault> {
 fn quoted(rest: &str, at: usize, quote: char) -> Result<(Token, usize), Fault> {
     let inside = rest.get(1..).unwrap_or("");
     match inside.find(quote) {
-        Some(length) => {
-            Ok((Token::Quoted(inside.get(..length).unwrap_or("").to_owned()), length + 2))
-        }
-        None => Err(Fault::new(Span::new(at, at + rest.len()), "the closing quote is missing")
-            .label(format!("a name ends with {quote}"))),
+        Some(length) => Ok((
+            Token::Quoted(inside.get(..length).unwrap_or("").to_owned()),
+            length + 2,
+        )),
+        None => Err(Fault::new(
+            Span::new(at, at + rest.len()),
+            "the closing quote is missing",
+        )
+        .label(format!("a name ends with {quote}"))),
     }
 }
 
@@ -115,10 +129,11 @@ fn symbol(rest: &str, at: usize, first: char) -> Result<(Token, usize), Fault> {
         (Some(known), foreign) if foreign.is_none_or(|(other, _)| other.len() <= known.len()) => {
             Ok((Token::Symbol(known), known.len()))
         }
-        (_, Some((foreign, advice))) => {
-            Err(Fault::new(Span::new(at, at + foreign.len()), format!("unknown symbol `{foreign}`"))
-                .label(*advice))
-        }
+        (_, Some((foreign, advice))) => Err(Fault::new(
+            Span::new(at, at + foreign.len()),
+            format!("unknown symbol `{foreign}`"),
+        )
+        .label(*advice)),
         _ => {
             let span = Span::new(at, at + first.len_utf8());
             Err(Fault::new(span, format!("unexpected character `{first}`")))
