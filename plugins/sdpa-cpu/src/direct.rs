@@ -2,6 +2,7 @@
 
 use evo_plugin::{Error, Params};
 use half::{bf16, f16};
+use serde::{Deserialize, Serialize};
 
 use crate::attention::{self, Attention};
 use crate::flash::{Flash, FlashPlan};
@@ -12,6 +13,8 @@ use crate::simd::Elem;
 use crate::tiled::{Config, Plan, Tiled};
 
 /// A resolved plan of one of the kernels.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kernel", rename_all = "snake_case")]
 pub(crate) enum AnyPlan {
     Math(MathPlan),
     Flash(FlashPlan),
@@ -42,13 +45,49 @@ impl AnyPlan {
         })
     }
 
-    fn shape(&self) -> Shape {
+    /// The plan's canonical bytes without what acts at launch only, and that part by itself.
+    pub(crate) fn to_parts(&self) -> Result<(Vec<u8>, Params), Error> {
+        let mut document = serde_json::to_value(self).map_err(unreadable)?;
+        let schedule = document.as_object_mut().and_then(|fields| fields.remove(SCHEDULE));
+        let bytes = serde_json::to_vec(&document).map_err(unreadable)?;
+        let launch = schedule.map(serde_json::from_value).transpose().map_err(unreadable)?;
+        Ok((bytes, launch.unwrap_or_default()))
+    }
+
+    /// Puts together what [`to_parts`](Self::to_parts) took apart.
+    pub(crate) fn from_parts(bytes: &[u8], launch: &Params) -> Result<Self, Error> {
+        let mut document: serde_json::Value = serde_json::from_slice(bytes).map_err(unreadable)?;
+        if let (Some(fields), false) = (document.as_object_mut(), launch.is_empty()) {
+            let schedule = serde_json::to_value(launch).map_err(unreadable)?;
+            fields.insert(SCHEDULE.to_owned(), schedule);
+        }
+        serde_json::from_value(document).map_err(unreadable)
+    }
+
+    /// Bytes of scratch memory over all threads.
+    pub(crate) fn scratch_bytes(&self) -> u128 {
+        match self {
+            Self::Math(plan) => plan.scratch_bytes(),
+            Self::Flash(plan) => plan.scratch_bytes(),
+            Self::Tiled(plan) => plan.scratch_bytes(),
+        }
+    }
+
+    /// The problem's shape.
+    pub(crate) fn shape(&self) -> Shape {
         match self {
             Self::Math(plan) => plan.shape,
             Self::Flash(plan) => plan.shape,
             Self::Tiled(plan) => plan.shape,
         }
     }
+}
+
+/// The field of a plan that acts at launch only.
+const SCHEDULE: &str = "schedule";
+
+fn unreadable(error: serde_json::Error) -> Error {
+    Error::Failed(format!("the artifact is not a plan of this plugin: {error}"))
 }
 
 /// The threads of a baseline: as many as there are cores, unless `THREADS` says otherwise.

@@ -39,9 +39,15 @@ impl FlashPlan {
     pub(crate) fn resolve(shape: Shape, threads: usize, machine: &Machine) -> Result<Self, Error> {
         let threads = threads.min(shape.heads * shape.s.div_ceil(BLOCK_M));
         let plan = Self { shape, isa: machine.best(), threads };
-        let floats = plan.threads as u128 * (plan.padded_s() * 2 * plan.padded_d()) as u128;
-        machine.check_scratch(4 * floats, "flash")?;
+        machine.check_scratch(plan.scratch_bytes(), "flash")?;
         Ok(plan)
+    }
+
+    /// Bytes of scratch memory over all threads.
+    pub(crate) fn scratch_bytes(&self) -> u128 {
+        let head = self.padded_s() * (self.shape.d + self.padded_d());
+        let tile = BLOCK_M * (self.shape.d + self.padded_d() + BLOCK_N + 3);
+        4 * self.threads as u128 * (head + tile) as u128
     }
 
     fn padded_s(&self) -> usize {

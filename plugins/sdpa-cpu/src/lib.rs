@@ -1,11 +1,18 @@
 //! Scaled-dot-product attention on the CPU: two baselines and a tunable kernel.
+//!
+//! As a shared library this is a plugin of `evo`. As a Rust library it offers the same kernels
+//! without the framework, see [`direct`].
 
 mod attention;
 mod buffer;
 pub mod direct;
 mod flash;
+mod inputs;
 mod machine;
 mod math;
+mod plugin;
+mod problem;
+mod reference;
 mod rows;
 mod shape;
 mod simd;
@@ -13,3 +20,5 @@ mod team;
 mod tiled;
 
 pub use shape::{Shape, Storage};
+
+evo_plugin::export!(plugin::plugin);

@@ -47,13 +47,21 @@ impl MathPlan {
     /// `Rejected` where memory would not suffice.
     pub(crate) fn resolve(shape: Shape, threads: usize, machine: &Machine) -> Result<Self, Error> {
         let mut plan = Self { shape, isa: machine.best(), threads, batch: 1 };
-        let scores = plan.shape.s as u128 * plan.padded_s() as u128;
-        let other = (2 * plan.padded_s() * plan.padded_d()) as u128;
-        machine.check_scratch(4 * (scores + other), "math, which stores all scores of a head,")?;
-        let batch = (BATCH_FLOATS as u128 / (scores + other).max(1)).max(1);
-        plan.batch = shape.heads.min(usize::try_from(batch).unwrap_or(usize::MAX));
+        plan.batch = shape.heads.min((BATCH_FLOATS / plan.floats_per_head()).max(1));
         plan.threads = threads.min(plan.batch * shape.s.div_ceil(STRIPE));
+        machine.check_scratch(plan.scratch_bytes(), "math, which stores all scores of a head,")?;
         Ok(plan)
+    }
+
+    /// Bytes of scratch memory over all threads.
+    pub(crate) fn scratch_bytes(&self) -> u128 {
+        let stripe = STRIPE * (self.shape.d + self.padded_d() + 3);
+        4 * (self.batch as u128 * self.floats_per_head() as u128
+            + self.threads as u128 * stripe as u128)
+    }
+
+    fn floats_per_head(&self) -> usize {
+        self.scores_per_head() + self.padded_s() * (self.shape.d + self.padded_d())
     }
 
     fn padded_s(&self) -> usize {

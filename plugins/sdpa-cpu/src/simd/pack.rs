@@ -228,13 +228,14 @@ impl<T: Elem> PackColumns<T> {
                 return S::zero();
             }
             let count = self.columns - column;
-            let at = |row: usize| self.from.add(row * self.from_stride + column);
+            let from = self.from.add(column);
             if !PAIRS {
-                return load::<S, T>(at(row), count);
+                return load::<S, T>(from.add(row * self.from_stride), count);
             }
-            let low = load::<S, T>(at(2 * row), count);
+            let from = from.add(2 * row * self.from_stride);
+            let low = load::<S, T>(from, count);
             let has_high = 2 * row + 1 < self.rows;
-            let high = if has_high { load::<S, T>(at(2 * row + 1), count) } else { S::zero() };
+            let high = if has_high { load::<S, T>(from.add(self.from_stride), count) } else { S::zero() };
             S::bf16_pairs(low, high)
         }
     }

@@ -90,34 +90,45 @@ impl TileSoftmax {
         // SAFETY: `key` is inside the block; a pair is written no later than it is read.
         unsafe {
             let negated = S::sub(S::zero(), max);
-            let value = |key: usize| {
-                let score = S::load(column.add(key * width));
-                exp::<S, KIND>(S::mul_add(score, factor, negated))
-            };
             let (mut even, mut odd) = (S::zero(), S::zero());
             for pair in 0..self.keys / 2 {
-                let (low, high) = (value(2 * pair), value(2 * pair + 1));
+                let from = column.add(2 * pair * width);
+                let low = exponential::<S, KIND>(from, factor, negated);
+                let high = exponential::<S, KIND>(from.add(width), factor, negated);
                 even = S::add(even, low);
                 odd = S::add(odd, high);
                 if PAIRS {
                     S::store(column.add(pair * width), S::bf16_pairs(low, high));
                 } else {
-                    S::store(column.add(2 * pair * width), low);
-                    S::store(column.add((2 * pair + 1) * width), high);
+                    S::store(from, low);
+                    S::store(from.add(width), high);
                 }
             }
             if self.keys % 2 == 1 {
-                let last = value(self.keys - 1);
+                let from = column.add((self.keys - 1) * width);
+                let last = exponential::<S, KIND>(from, factor, negated);
                 even = S::add(even, last);
                 if PAIRS {
                     S::store(column.add(self.keys / 2 * width), S::bf16_pairs(last, S::zero()));
                 } else {
-                    S::store(column.add((self.keys - 1) * width), last);
+                    S::store(from, last);
                 }
             }
             S::add(even, odd)
         }
     }
+}
+
+/// The exponential of a vector of scores. A function, because the compiler does not inline a
+/// closure into a function with other target features.
+#[inline(always)]
+unsafe fn exponential<S: Simd, const KIND: u8>(
+    from: *const f32,
+    factor: S::V,
+    negated: S::V,
+) -> S::V {
+    // SAFETY: the caller promises a vector of scores.
+    unsafe { exp::<S, KIND>(S::mul_add(S::load(from), factor, negated)) }
 }
 
 /// The maximum of each lane over the rows of a block.

@@ -5,6 +5,40 @@ use serde::{Deserialize, Serialize};
 
 use crate::simd::{ExpKind, MICRO_ROWS, MICRO_VECS};
 
+/// How many threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Threads {
+    /// So many.
+    Exactly(usize),
+    /// One for so many cores, at least one.
+    OneFor(usize),
+}
+
+impl Threads {
+    /// The number on a device with so many cores.
+    pub(crate) fn on(self, cores: usize) -> usize {
+        match self {
+            Self::Exactly(threads) => threads,
+            Self::OneFor(each) => (cores / each).max(1),
+        }
+    }
+
+    fn read(params: &Params) -> Result<Self, Error> {
+        match params.get("THREADS") {
+            Some(Value::Name(share)) => match share.as_str() {
+                "all" => Ok(Self::OneFor(1)),
+                "half" => Ok(Self::OneFor(2)),
+                "quarter" => Ok(Self::OneFor(4)),
+                "one" => Ok(Self::Exactly(1)),
+                _ => Err(Error::Rejected(format!(
+                    "`THREADS` is {share}, but must be all, half, quarter, one, or a number"
+                ))),
+            },
+            _ => within(params, "THREADS", 1, 1024).map(Self::Exactly),
+        }
+    }
+}
+
 /// How tiles are given to threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -91,7 +125,7 @@ pub(crate) struct Config {
     pub(crate) vecs: usize,
     pub(crate) qk_rows: usize,
     pub(crate) pv_rows: usize,
-    pub(crate) threads: usize,
+    pub(crate) threads: Threads,
     pub(crate) split: Split,
     pub(crate) pack_k: Packing,
     pub(crate) pack_v: Packing,
@@ -110,7 +144,7 @@ const PARAMS: [(&str, &str, Preset, bool); 15] = [
     ("VECS", "Vectors of queries side by side in a register tile", Int(1), false),
     ("QK_ROWS", "Keys in a register tile of the scores", Int(4), false),
     ("PV_ROWS", "Output columns in a register tile of the output", Int(4), false),
-    ("THREADS", "Threads", Int(2), true),
+    ("THREADS", "Threads: a number, or a share of the cores", Name("all"), true),
     ("SPLIT", "How tiles are given to threads", Name("contiguous"), true),
     ("PACK_K", "Where keys are packed into panels", Name("block"), false),
     ("PACK_V", "Where values are packed into panels", Name("none"), false),
@@ -173,7 +207,7 @@ impl Config {
             vecs: one_of(&params, "VECS", &MICRO_VECS)?,
             qk_rows: one_of(&params, "QK_ROWS", &MICRO_ROWS)?,
             pv_rows: one_of(&params, "PV_ROWS", &MICRO_ROWS)?,
-            threads: within(&params, "THREADS", 1, 1024)?,
+            threads: Threads::read(&params)?,
             split: name(&params, "SPLIT")?,
             pack_k: name(&params, "PACK_K")?,
             pack_v: name(&params, "PACK_V")?,

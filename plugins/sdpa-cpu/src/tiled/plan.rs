@@ -78,7 +78,7 @@ impl Plan {
                 kv_order: KvOrder::Forward,
             },
         };
-        plan.schedule = Schedule::resolve(config, &plan);
+        plan.schedule = Schedule::resolve(config, &plan, machine.cores);
         plan.drop_what_has_no_effect();
         machine.check_scratch(plan.scratch_bytes(), "this configuration")?;
         Ok(plan)
@@ -125,7 +125,7 @@ impl Plan {
     }
 
     /// Bytes of scratch memory over all threads.
-    fn scratch_bytes(&self) -> u128 {
+    pub(crate) fn scratch_bytes(&self) -> u128 {
         let keys = self.block_n.next_multiple_of(self.qk_rows);
         let per_query = (self.depth() + self.padded_d() + 3) as u128;
         let blocks = self.blocks() as u128;

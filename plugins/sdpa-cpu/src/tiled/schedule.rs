@@ -10,6 +10,7 @@ use super::plan::Plan;
 
 /// What acts at launch: threads, who computes what, and in which order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
 pub(crate) struct Schedule {
     pub(crate) threads: usize,
     pub(crate) split: Split,
@@ -25,10 +26,10 @@ pub(crate) struct Item {
 
 impl Schedule {
     /// Resolves the part of a configuration that acts at launch.
-    pub(super) fn resolve(config: &Config, plan: &Plan) -> Self {
+    pub(super) fn resolve(config: &Config, plan: &Plan, cores: usize) -> Self {
         let (heads, tiles) = (plan.shape.heads, plan.tiles());
         let parts = if config.split == Split::Heads { heads } else { heads * tiles };
-        let threads = config.threads.min(parts);
+        let threads = config.threads.on(cores).min(parts);
         let split = match config.split {
             // Whole heads are runs of tiles where they divide evenly.
             Split::Heads if heads % threads == 0 => Split::Contiguous,
