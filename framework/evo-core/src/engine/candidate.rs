@@ -353,6 +353,11 @@ impl Engine {
             }
         }
         self.inform();
+        if let Some(model) = &mut self.model
+            && let Some(place) = self.history.place(trial)
+        {
+            model.learn(&self.history, place, self.told);
+        }
         improved
     }
 
@@ -376,11 +381,6 @@ impl Engine {
             self.ledger
                 .refresh(insights::derive(&self.space, &self.history), self.told);
             self.publish_insights();
-        }
-        if self.history.len() >= self.settings.tuning.initial
-            && let Some(model) = &mut self.model
-        {
-            model.learn(&self.history, self.told);
         }
     }
 

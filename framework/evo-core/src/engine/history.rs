@@ -42,6 +42,11 @@ impl History {
             .and_then(|index| self.entries.get(*index))
     }
 
+    /// Where a trial stands among the entries.
+    pub(crate) fn place(&self, trial: u64) -> Option<usize> {
+        self.by_trial.get(&trial).copied()
+    }
+
     pub(crate) fn get_mut(&mut self, trial: u64) -> Option<&mut Entry> {
         self.by_trial
             .get(&trial)

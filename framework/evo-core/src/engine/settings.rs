@@ -169,8 +169,8 @@ pub struct Tuning {
 impl Default for Tuning {
     fn default() -> Self {
         Self {
-            initial: 10,
-            pool: 160,
+            initial: 6,
+            pool: 64,
             refresh: 4,
         }
     }

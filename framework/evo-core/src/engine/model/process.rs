@@ -1,0 +1,279 @@
+//! A Gaussian process with a Matern 5/2 kernel and one length scale per group of coordinates
+//! (Rasmussen, Williams, "Gaussian Processes for Machine Learning", 2006: algorithm 2.1 for
+//! regression, section 4.2 for the kernel, section 5.4 for the fit).
+//!
+//! Transcendental functions come from `libm`, whose results do not depend on the machine.
+
+use super::features::Features;
+
+/// Length scales and noise. The variance of the signal follows from the data.
+#[derive(Debug, Clone)]
+pub(crate) struct Hyper {
+    /// One per group of coordinates.
+    scales: Vec<f64>,
+    /// The variance of the noise in units of that of the signal.
+    noise: f64,
+    /// The length scale that the prior prefers.
+    usual: f64,
+}
+
+impl Hyper {
+    pub(crate) fn new(groups: &[usize]) -> Self {
+        let count = groups.iter().max().map_or(0, |last| last + 1);
+        // Distances grow with the square root of the dimension, so length scales do too.
+        let usual = 0.5 * (count as f64 / 8.0).sqrt().max(1.0);
+        Self {
+            scales: vec![usual; count],
+            noise: 1e-2,
+            usual,
+        }
+    }
+
+    /// Climbs the marginal likelihood, one hyperparameter at a time.
+    pub(crate) fn fit(
+        &mut self,
+        features: &Features,
+        points: &[Vec<f64>],
+        targets: &[f64],
+        sweeps: usize,
+    ) {
+        let mut best = self.evidence(features, points, targets);
+        for _ in 0..sweeps {
+            for place in 0..=self.scales.len() {
+                for factor in [1.6, 1.0 / 1.6] {
+                    let mut changed = self.clone();
+                    match changed.scales.get_mut(place) {
+                        Some(scale) => *scale = (*scale * factor).clamp(0.02, 20.0),
+                        None => {
+                            changed.noise = (changed.noise * factor * factor).clamp(1e-4, 1.0);
+                        }
+                    }
+                    let evidence = changed.evidence(features, points, targets);
+                    if evidence > best {
+                        best = evidence;
+                        *self = changed;
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The logarithm of marginal likelihood times prior, up to a constant.
+    fn evidence(&self, features: &Features, points: &[Vec<f64>], targets: &[f64]) -> f64 {
+        let mut process = Process::new(features, self);
+        if !points.iter().all(|point| process.append(point.clone())) {
+            return f64::NEG_INFINITY;
+        }
+        process.condition(targets.to_vec());
+        let n = targets.len() as f64;
+        let determinant: f64 = process.factor.diagonal().map(libm::log).sum();
+        let scales: f64 = self
+            .scales
+            .iter()
+            .map(|scale| {
+                let z = libm::log(scale / self.usual);
+                0.5 * z * z
+            })
+            .sum();
+        let z = libm::log(self.noise / 1e-2);
+        -0.5 * n * libm::log(process.signal) - determinant - scales - z * z / 8.0
+    }
+}
+
+/// A process over points, conditioned on what came out at them.
+#[derive(Debug, Clone)]
+pub(crate) struct Process {
+    /// The inverse length scale of each coordinate.
+    inverse: Vec<f64>,
+    noise: f64,
+    /// The points, scaled, one column per coordinate.
+    columns: Vec<Vec<f64>>,
+    factor: Factor,
+    /// The targets, and what the means are linear in.
+    targets: Vec<f64>,
+    weights: Vec<f64>,
+    /// The variance of the signal.
+    signal: f64,
+}
+
+/// A prediction whose deviation is only bounded as yet.
+#[derive(Debug)]
+pub(crate) struct Prospect {
+    pub(crate) mean: f64,
+    /// The deviation that the nearest trial alone would leave.
+    pub(crate) most_sd: f64,
+    covariances: Vec<f64>,
+}
+
+impl Process {
+    /// A process over no points.
+    pub(crate) fn new(features: &Features, hyper: &Hyper) -> Self {
+        let inverse: Vec<f64> = features
+            .groups()
+            .iter()
+            .map(|group| 1.0 / hyper.scales.get(*group).copied().unwrap_or(1.0))
+            .collect();
+        Self {
+            columns: vec![Vec::new(); inverse.len()],
+            inverse,
+            noise: hyper.noise,
+            factor: Factor::default(),
+            targets: Vec::new(),
+            weights: Vec::new(),
+            signal: 1.0,
+        }
+    }
+
+    /// Adds a point; `false` where the covariance matrix would no longer be positive definite.
+    pub(crate) fn append(&mut self, point: Vec<f64>) -> bool {
+        let point = self.scaled(point);
+        let covariances = self.covariances(&point);
+        let appended = self.factor.append(&covariances, 1.0 + self.noise);
+        if appended {
+            for (column, x) in self.columns.iter_mut().zip(point) {
+                column.push(x);
+            }
+        }
+        appended
+    }
+
+    /// Conditions on the outcomes at all points.
+    pub(crate) fn condition(&mut self, targets: Vec<f64>) {
+        let whitened = self.factor.solve(&targets);
+        let n = whitened.len().max(1) as f64;
+        self.signal = (dot(&whitened, &whitened) / n).max(1e-12);
+        self.weights = self.factor.solve_transposed(&whitened);
+        self.targets = targets;
+    }
+
+    /// Adds a point as if its outcome had turned out as expected.
+    pub(crate) fn believe(&mut self, point: Vec<f64>) {
+        let mean = self.prospect(point.clone()).mean;
+        if self.append(point) {
+            self.targets.push(mean);
+            let whitened = self.factor.solve(&self.targets);
+            self.weights = self.factor.solve_transposed(&whitened);
+        }
+    }
+
+    pub(crate) fn prospect(&self, point: Vec<f64>) -> Prospect {
+        let covariances = self.covariances(&self.scaled(point));
+        let nearest = covariances.iter().copied().fold(0.0, f64::max);
+        Prospect {
+            mean: dot(&covariances, &self.weights),
+            most_sd: self.sd(nearest * nearest / (1.0 + self.noise)),
+            covariances,
+        }
+    }
+
+    pub(crate) fn exact_sd(&self, prospect: &Prospect) -> f64 {
+        let whitened = self.factor.solve(&prospect.covariances);
+        self.sd(dot(&whitened, &whitened))
+    }
+
+    fn sd(&self, explained: f64) -> f64 {
+        ((1.0 - explained).max(1e-9) * self.signal).sqrt()
+    }
+
+    fn scaled(&self, mut point: Vec<f64>) -> Vec<f64> {
+        for (x, inverse) in point.iter_mut().zip(&self.inverse) {
+            *x *= inverse;
+        }
+        point
+    }
+
+    /// The correlations of a scaled point with all points.
+    fn covariances(&self, point: &[f64]) -> Vec<f64> {
+        let mut squares = vec![0.0; self.factor.len()];
+        for (x, column) in point.iter().zip(&self.columns) {
+            for (square, other) in squares.iter_mut().zip(column) {
+                let difference = x - other;
+                *square += difference * difference;
+            }
+        }
+        for value in &mut squares {
+            *value = matern(*value);
+        }
+        squares
+    }
+}
+
+/// The Matern 5/2 correlation at a squared distance.
+fn matern(square: f64) -> f64 {
+    let r = (5.0 * square).sqrt();
+    (1.0 + r + r * r / 3.0) * libm::exp(-r)
+}
+
+/// A lower triangular Cholesky factor, row by row.
+#[derive(Debug, Clone, Default)]
+struct Factor {
+    rows: Vec<Vec<f64>>,
+}
+
+impl Factor {
+    fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn diagonal(&self) -> impl Iterator<Item = f64> {
+        self.rows.iter().filter_map(|row| row.last().copied())
+    }
+
+    /// Solves `L z = b`.
+    fn solve(&self, b: &[f64]) -> Vec<f64> {
+        let mut z = Vec::with_capacity(self.len());
+        for (row, b) in self.rows.iter().zip(b) {
+            let (before, diagonal) = row.split_at(z.len());
+            let diagonal = diagonal.first().copied().unwrap_or(1.0);
+            z.push((b - dot(before, &z)) / diagonal);
+        }
+        z
+    }
+
+    /// Solves `L' z = b`.
+    fn solve_transposed(&self, b: &[f64]) -> Vec<f64> {
+        let mut z = b.to_vec();
+        for (i, row) in self.rows.iter().enumerate().rev() {
+            let (before, from) = z.split_at_mut(i);
+            let (Some(solved), Some(diagonal)) = (from.first_mut(), row.last()) else {
+                continue;
+            };
+            *solved /= diagonal;
+            for (x, l) in before.iter_mut().zip(row) {
+                *x -= l * *solved;
+            }
+        }
+        z
+    }
+
+    /// Adds a row to the matrix; `false` where it would no longer be positive definite.
+    fn append(&mut self, covariances: &[f64], variance: f64) -> bool {
+        let mut row = self.solve(covariances);
+        let pivot = variance - dot(&row, &row);
+        let definite = pivot > 1e-10;
+        if definite {
+            row.push(pivot.sqrt());
+            self.rows.push(row);
+        }
+        definite
+    }
+}
+
+/// The scalar product in four fixed lanes, so that it is fast and always the same.
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let mut lanes = [0.0; 4];
+    let (a_chunks, b_chunks) = (a.chunks_exact(4), b.chunks_exact(4));
+    let tail: f64 = a_chunks
+        .remainder()
+        .iter()
+        .zip(b_chunks.remainder())
+        .map(|(x, y)| x * y)
+        .sum();
+    for (x, y) in a_chunks.zip(b_chunks) {
+        for lane in 0..4 {
+            lanes[lane] += x[lane] * y[lane];
+        }
+    }
+    (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]) + tail
+}
