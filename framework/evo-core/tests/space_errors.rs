@@ -65,7 +65,8 @@ fn listing(cases: &[(&str, String)]) -> String {
 
 macro_rules! snapshot {
     ($name:literal, $render:expr, [$($case:literal),* $(,)?]) => {
-        insta::assert_snapshot!($name, listing(&[$(($case, $render($case))),*]));
+        let shown = listing(&[$(($case, $render($case))),*]);
+        insta::assert_snapshot!($name, shown);
     };
 }
 
