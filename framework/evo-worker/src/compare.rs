@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use evo_stats::{Decision, StoppingRule};
-use evo_types::{Measurement, Outcome, Phase};
+use evo_types::{Outcome, Phase};
 use evo_wire::{CompareItem, CompareJob, ComparedItem};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -15,13 +15,11 @@ use crate::build;
 use crate::clock::{self, Disturbance};
 use crate::component::{Built, Kernel, Problem};
 use crate::fault::Fault;
-use crate::judge;
 use crate::lane::{self, Lane};
-use crate::measure::{self, Taken, check_plausible, thoroughness};
-use crate::recheck::recheck;
+use crate::measure::{self, thoroughness};
 use crate::serve::{Reporter, Worker};
 use crate::timing::{self, Timing};
-use crate::verify::{Candidate, Verified, derive_seed, fresh_seed, verify};
+use crate::verify::{Candidate, Verified, derive_seed, verify};
 
 /// A candidate that passed verification.
 struct Runner<'a> {
@@ -65,7 +63,15 @@ pub(crate) fn compare(
     let timed = time_all(worker, reporter, job, &problem, &runners, &mut outcomes)?;
     for (runner, mut racer, timing) in timed {
         reporter.item(Some(runner.item));
-        let result = finish(worker, reporter, job, &problem, runner, &mut racer, timing);
+        let result = measure::finish(
+            worker,
+            reporter,
+            &job.settings,
+            &runner.candidate(&problem),
+            &mut runner.verified.clone(),
+            &mut racer.lane,
+            timing,
+        );
         let result = match result {
             Ok(measurement) => Outcome::Measured(measurement),
             Err(fault) => {
@@ -120,7 +126,6 @@ fn qualify<'a>(
         .builder
         .build_accepted(&kernel, &source.request)?
         .built;
-    reporter.phase(Phase::Verify)?;
     let candidate = Candidate {
         problem,
         kernel: &kernel,
@@ -129,7 +134,7 @@ fn qualify<'a>(
     };
     let seed = derive_seed(job.seed, "item", item as u64);
     let how = thoroughness(seed, &job.settings);
-    let verified = verify(&candidate, &mut worker.builder, how)?;
+    let verified = verify(&candidate, &mut worker.builder, reporter, how)?;
     Ok(Runner {
         item,
         source,
@@ -190,10 +195,9 @@ fn warm(
     runner: &Runner<'_>,
     lanes: usize,
 ) -> Result<Racer, Fault> {
-    reporter.phase(Phase::Load)?;
+    reporter.phase(Phase::Measure)?;
     let candidate = runner.candidate(problem);
     let mut lane = Lane::new(&candidate, &runner.verified.content, lane::share(lanes))?;
-    reporter.phase(Phase::Measure)?;
     let launches = timing::warm_up(&mut lane, &job.settings, worker.clock_resolution())?;
     Ok(Racer {
         lane,
@@ -280,31 +284,4 @@ fn take_round(racers: &mut [&mut Racer], order: &[usize]) -> Vec<(usize, f64)> {
         }
     }
     round
-}
-
-fn finish(
-    worker: &mut Worker,
-    reporter: &mut Reporter<'_>,
-    job: &CompareJob,
-    problem: &Problem,
-    runner: &Runner<'_>,
-    racer: &mut Racer,
-    timing: Timing,
-) -> Result<Measurement, Fault> {
-    reporter.phase(Phase::Measure)?;
-    let candidate = runner.candidate(problem);
-    let mut taken = Taken {
-        end_to_end: timing::time_end_to_end(&mut racer.lane, &timing)?,
-        timing,
-        figures: runner.verified.figures.clone(),
-        sets: racer.lane.sets(),
-    };
-    reporter.phase(Phase::Recheck)?;
-    let seed = fresh_seed();
-    let all_rows = job.settings.check_all_rows;
-    let content = &runner.verified.content;
-    let figures = recheck(&candidate, &mut racer.lane, content, seed, all_rows)?;
-    judge::merge(&mut taken.figures, &figures);
-    check_plausible(worker, &runner.source.request.problem, &taken.timing)?;
-    measure::measurement(&candidate, taken, seed)
 }

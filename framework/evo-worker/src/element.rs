@@ -143,10 +143,10 @@ mod tests {
     #[test]
     fn e4m3_has_the_published_landmarks() {
         // Largest normal, smallest normal, largest and smallest subnormal of the paper's table.
-        assert_eq!(e4m3(0b0_1111_110), 448.0);
-        assert_eq!(e4m3(0b0_0001_000), 2f64.powi(-6));
-        assert_eq!(e4m3(0b0_0000_111), 0.875 * 2f64.powi(-6));
-        assert_eq!(e4m3(0b1_0000_001), -(2f64.powi(-9)));
+        assert_eq!(e4m3(0b0111_1110), 448.0);
+        assert_eq!(e4m3(0b0000_1000), 2f64.powi(-6));
+        assert_eq!(e4m3(0b0000_0111), 0.875 * 2f64.powi(-6));
+        assert_eq!(e4m3(0b1000_0001), -(2f64.powi(-9)));
         assert_eq!(e4m3(0), 0.0);
         assert!(e4m3(0x7f).is_nan() && e4m3(0xff).is_nan());
     }

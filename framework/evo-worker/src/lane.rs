@@ -7,6 +7,7 @@ use evo_plugin::Error;
 use evo_types::{CachePolicy, Phase};
 
 use crate::device;
+use crate::element::Poison;
 use crate::fault::{Fault, LaunchPlace, outcome_of, outcome_of_launch};
 use crate::verify::{Candidate, Content, Slot};
 
@@ -44,35 +45,38 @@ impl Lane {
             cache: spec.cache,
             prepares: candidate.kernel.info.prepares,
         };
-        lane.add(candidate, content)
-            .map_err(|error| Fault::from(outcome_of(error, Phase::Measure)))?;
+        lane.add(candidate, content)?;
         let footprint = lane.slots.first().map_or(0, |slot| slot.set.footprint());
         for _ in 1..sets(spec.cache, footprint, share) {
-            match lane.add(candidate, content) {
-                // Fewer sets are no fault of the candidate.
-                Err(Error::OutOfMemory(_)) => break,
-                added => added.map_err(|error| Fault::from(outcome_of(error, Phase::Measure)))?,
+            if !lane.add(candidate, content)? {
+                break;
             }
         }
         Ok(lane)
     }
 
-    fn add(&mut self, candidate: &Candidate<'_>, content: &Content) -> Result<(), Error> {
+    /// Adds a buffer set; `false` where there is no memory for another one, which is no fault of
+    /// the candidate.
+    fn add(&mut self, candidate: &Candidate<'_>, content: &Content) -> Result<bool, Fault> {
         let Candidate {
             kernel,
             built,
             request,
             ..
         } = candidate;
-        let mut slot = Slot::new(kernel, built, request, false)?;
+        let mut slot = match Slot::new(kernel, built, request, false) {
+            Ok(slot) => slot,
+            Err(Error::OutOfMemory(_)) if !self.slots.is_empty() => return Ok(false),
+            Err(error) => return Err(outcome_of(error, Phase::Measure).into()),
+        };
         slot.set.set_inputs(&content.inputs);
-        slot.set.poison(crate::element::Poison::First);
+        slot.set.poison(Poison::First);
         if self.prepares {
-            slot.instance.prepare(&slot.set)?;
+            slot.instance.prepare(&slot.set).map_err(of_launch)?;
         }
-        slot.instance.bind(&slot.set)?;
+        slot.instance.bind(&slot.set).map_err(of_launch)?;
         self.slots.push(slot);
-        Ok(())
+        Ok(true)
     }
 
     pub(crate) fn slots(&mut self) -> &mut [Slot] {

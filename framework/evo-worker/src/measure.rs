@@ -13,7 +13,7 @@ use crate::peaks;
 use crate::recheck::recheck;
 use crate::serve::{Reporter, Worker};
 use crate::timing::{self, Timing};
-use crate::verify::{Candidate, Thoroughness, fresh_seed, verify};
+use crate::verify::{Candidate, Thoroughness, Verified, fresh_seed, verify};
 
 /// Verifies, measures and verifies again.
 ///
@@ -38,33 +38,69 @@ pub(crate) fn measure(
         request: &job.request,
         built: &built,
     };
-    reporter.phase(Phase::Verify)?;
-    let verified = verify(
-        &candidate,
-        &mut worker.builder,
-        thoroughness(job.seed, &job.settings),
-    )?;
-    reporter.phase(Phase::Load)?;
-    let mut lane = Lane::new(&candidate, &verified.content, 1.0)?;
+    let how = thoroughness(job.seed, &job.settings);
+    let mut verified = verify(&candidate, &mut worker.builder, reporter, how)?;
     reporter.phase(Phase::Measure)?;
+    let mut lane = Lane::new(&candidate, &verified.content, 1.0)?;
+    let measured = time_and_recheck(worker, reporter, job, &candidate, &mut verified, &mut lane);
+    if measured.is_err() {
+        // The kernel may still be at work: its buffers must outlive it. The host starts a new
+        // worker after a candidate that failed.
+        std::mem::forget(lane);
+    }
+    measured
+}
+
+fn time_and_recheck(
+    worker: &mut Worker,
+    reporter: &mut Reporter<'_>,
+    job: &MeasureJob,
+    candidate: &Candidate<'_>,
+    verified: &mut Verified,
+    lane: &mut Lane,
+) -> Result<Measurement, Fault> {
     let resolution = worker.clock_resolution();
-    let timing = timing::time(&mut lane, &job.settings, job.incumbent, resolution)?;
-    let end_to_end = timing::time_end_to_end(&mut lane, &timing)?;
-    let mut taken = Taken {
+    let timing = timing::time(lane, &job.settings, job.incumbent, resolution)?;
+    finish(
+        worker,
+        reporter,
+        &job.settings,
+        candidate,
+        verified,
+        lane,
         timing,
-        end_to_end,
-        figures: verified.figures,
-        sets: lane.sets(),
-    };
+    )
+}
+
+/// What follows the timing: end-to-end time, verification, plausibility.
+///
+/// # Errors
+/// The outcome of a candidate that failed, or what broke.
+pub(crate) fn finish(
+    worker: &mut Worker,
+    reporter: &mut Reporter<'_>,
+    settings: &MeasureSettings,
+    candidate: &Candidate<'_>,
+    verified: &mut Verified,
+    lane: &mut Lane,
+    timing: Timing,
+) -> Result<Measurement, Fault> {
+    let end_to_end = timing::time_end_to_end(lane, &timing, settings)?;
     reporter.phase(Phase::Recheck)?;
     let seed = fresh_seed();
-    let all_rows = job.settings.check_all_rows;
-    let checked = recheck(&candidate, &mut lane, &verified.content, seed, all_rows);
-    let figures = checked.inspect_err(|_| std::mem::forget(lane))?;
-    judge::merge(&mut taken.figures, &figures);
+    let content = &mut verified.content;
+    let all_rows = settings.check_all_rows;
+    let figures = recheck(candidate, lane, content, seed, all_rows)?;
+    judge::merge(&mut verified.figures, &figures);
     // Last, since a recheck that fails says why a time is too good to be true.
-    check_plausible(worker, &job.request.problem, &taken.timing)?;
-    measurement(&candidate, taken, seed)
+    check_plausible(worker, &candidate.request.problem, &timing)?;
+    let taken = Taken {
+        timing,
+        end_to_end,
+        figures: verified.figures.clone(),
+        sets: lane.sets(),
+    };
+    measurement(candidate, taken, seed)
 }
 
 /// How much the settings ask to verify.
@@ -97,22 +133,18 @@ pub(crate) fn check_settings(settings: &MeasureSettings) -> Result<(), Fault> {
 }
 
 /// What was taken of a candidate.
-pub(crate) struct Taken {
-    pub(crate) timing: Timing,
-    pub(crate) end_to_end: Vec<f64>,
-    pub(crate) figures: ErrorFigures,
-    pub(crate) sets: usize,
+struct Taken {
+    timing: Timing,
+    end_to_end: Vec<f64>,
+    figures: ErrorFigures,
+    sets: usize,
 }
 
 /// Refuses a time that the machine cannot reach.
 ///
 /// # Errors
 /// The outcome `Implausible`.
-pub(crate) fn check_plausible(
-    worker: &mut Worker,
-    spec: &ProblemSpec,
-    timing: &Timing,
-) -> Result<(), Fault> {
+fn check_plausible(worker: &mut Worker, spec: &ProblemSpec, timing: &Timing) -> Result<(), Fault> {
     let summary = Summary::of(&timing.samples).map_err(timing::of_stats)?;
     let seconds = summary.p50 / 1e6;
     match peaks::implausible(worker.peaks(), spec, seconds) {
@@ -125,7 +157,7 @@ pub(crate) fn check_plausible(
 ///
 /// # Errors
 /// The outcome `Implausible` where a metric is no finite number.
-pub(crate) fn measurement(
+fn measurement(
     candidate: &Candidate<'_>,
     taken: Taken,
     recheck_seed: u64,

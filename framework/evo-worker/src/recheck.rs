@@ -33,7 +33,7 @@ const LOOKUP_SECONDS: f64 = 20e-6;
 pub(crate) fn recheck(
     candidate: &Candidate<'_>,
     lane: &mut Lane,
-    timed: &Content,
+    timed: &mut Content,
     seed: u64,
     all_rows: bool,
 ) -> Result<ErrorFigures, Fault> {
@@ -49,7 +49,7 @@ pub(crate) fn recheck(
         prepare: false,
     };
     for slot in lane.slots() {
-        checker.run_filled(slot, check, timed.clone())?;
+        checker.run_filled(slot, check, timed)?;
     }
     let Some(slot) = lane.slots().first_mut() else {
         return Err(Fault::internal("the timed lane is empty"));

@@ -20,6 +20,9 @@ const MOST_LAUNCHES: u32 = 10_000_000;
 /// Samples of the end-to-end time.
 const END_TO_END_SAMPLES: usize = LEAST_SAMPLES + 1;
 
+/// The part of the time for samples that end-to-end samples may take on top.
+const END_TO_END_SHARE: f64 = 0.25;
+
 /// The times of one candidate.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Timing {
@@ -164,15 +167,23 @@ pub(crate) fn time(
 ///
 /// # Errors
 /// The outcome of a launch that failed.
-pub(crate) fn time_end_to_end(lane: &mut Lane, timing: &Timing) -> Result<Vec<f64>, Fault> {
+pub(crate) fn time_end_to_end(
+    lane: &mut Lane,
+    timing: &Timing,
+    settings: &MeasureSettings,
+) -> Result<Vec<f64>, Fault> {
     let executions = timing.launches_per_sample;
     let mut samples = Vec::with_capacity(END_TO_END_SAMPLES);
-    // One more than is kept: the first is dropped.
-    for _ in 0..=END_TO_END_SAMPLES {
+    // The first sample after the pause is dropped.
+    lane.time_end_to_end(executions)?;
+    let start = Instant::now();
+    for _ in 0..END_TO_END_SAMPLES {
         let seconds = lane.time_end_to_end(executions)?;
         samples.push(seconds / f64::from(executions) * MICROS);
+        if start.elapsed().as_secs_f64() > settings.max_seconds * END_TO_END_SHARE {
+            break;
+        }
     }
-    samples.remove(0);
     Ok(samples)
 }
 

@@ -21,6 +21,7 @@ use crate::element::Poison;
 use crate::fault::{Fault, LaunchPlace, outcome_of, outcome_of_launch};
 use crate::judge::{self, Finding, Output};
 use crate::memory::{BufferSet, Stray};
+use crate::serve::Reporter;
 
 /// Up to this many floating-point operations, every check computes the reference of every row.
 const SMALL_FLOPS: f64 = 2e8;
@@ -29,7 +30,7 @@ const FULL_FLOPS: f64 = 2e9;
 /// Rows drawn where not all are compared.
 const DRAWN_ROWS: usize = 256;
 /// How long a wrong output is watched for writes that come after the launch has returned.
-const LATE_WRITES: Duration = Duration::from_millis(60);
+const LATE_WRITES: Duration = Duration::from_millis(120);
 /// Outputs of earlier checks that a wrong one is compared with.
 const REMEMBERED: usize = 2;
 
@@ -159,25 +160,28 @@ impl<'a> Checker<'a> {
                 let doing = format!("filling the inputs with `{}`", check.distribution);
                 Fault::of_problem(&problem.name, &doing, error)
             })?;
-        let content = Content {
+        let mut content = Content {
             inputs: slot.set.inputs(),
             expected: Vec::new(),
             rows: None,
         };
-        self.run_filled(slot, check, content)
+        let figures = self.run_filled(slot, check, &mut content)?;
+        Ok((figures, content))
     }
 
     /// As [`run`](Self::run), on inputs that are in the buffers already. A content without a
     /// reference gets one.
+    ///
+    /// # Errors
+    /// As for [`run`](Self::run).
     pub(crate) fn run_filled(
         &mut self,
         slot: &mut Slot,
         check: Check<'_>,
-        content: Content,
-    ) -> Result<(ErrorFigures, Content), Fault> {
-        let mut content = content;
-        match self.launch_and_judge(slot, check, &mut content) {
-            Ok(figures) => Ok((figures, content)),
+        content: &mut Content,
+    ) -> Result<ErrorFigures, Fault> {
+        match self.launch_and_judge(slot, check, content) {
+            Ok(figures) => Ok(figures),
             Err(Failed::Fault(fault)) => Err(fault),
             Err(Failed::Wrong(finding)) => Err(self.wrong(check, finding).into()),
         }
@@ -434,6 +438,7 @@ pub(crate) struct Candidate<'a> {
 }
 
 /// What verification hands on to the measurement.
+#[derive(Clone)]
 pub(crate) struct Verified {
     pub(crate) figures: ErrorFigures,
     /// The inputs of the last ordinary check of the main shape, with their reference.
@@ -455,6 +460,7 @@ pub(crate) struct Thoroughness {
 pub(crate) fn verify(
     candidate: &Candidate<'_>,
     builder: &mut Builder,
+    reporter: &mut Reporter<'_>,
     how: Thoroughness,
 ) -> Result<Verified, Fault> {
     let spec = &candidate.request.problem;
@@ -473,7 +479,9 @@ pub(crate) fn verify(
     let main = Shape::of(spec, "as ranked");
     let mut content = None;
     {
+        reporter.phase(Phase::Load)?;
         let mut shape = Verification::new(candidate, main, how)?;
+        reporter.phase(Phase::Verify)?;
         for round in 0..how.seeds.max(1) {
             content = Some(shape.check(ordinary, next_seed(), &mut figures)?);
             if round == 0 {
@@ -566,14 +574,16 @@ impl<'a> Verification<'a> {
         shape: Shape<'a>,
         how: Thoroughness,
     ) -> Result<Self, Fault> {
-        Ok(Self {
+        let mut verification = Self {
             checker: Checker::new(candidate.problem, shape.spec, &candidate.kernel.info)?,
             candidate,
             shape,
             slots: Vec::new(),
             checks: 0,
             how,
-        })
+        };
+        verification.add_slot(false)?;
+        Ok(verification)
     }
 
     fn check(
@@ -585,11 +595,10 @@ impl<'a> Verification<'a> {
         let flops = self.shape.spec.flops;
         let affordable = flops <= SMALL_FLOPS || (flops <= FULL_FLOPS && self.checks == 0);
         let place = self.checks % 2;
-        let fresh = place == self.slots.len();
-        if fresh {
-            let slot = self.new_slot(place == 1)?;
-            self.slots.push(slot);
+        if place == self.slots.len() {
+            self.add_slot(true)?;
         }
+        let fresh = self.checks < 2;
         self.checks += 1;
         let check = Check {
             phase: Phase::Verify,
@@ -617,15 +626,17 @@ impl<'a> Verification<'a> {
         }
     }
 
-    fn new_slot(&self, odd: bool) -> Result<Slot, Fault> {
+    fn add_slot(&mut self, odd: bool) -> Result<(), Fault> {
         let Candidate {
             kernel,
             built,
             request,
             ..
         } = self.candidate;
-        Slot::new(kernel, built, request, odd)
-            .map_err(|error| outcome_of(error, Phase::Load).into())
+        let slot = Slot::new(kernel, built, request, odd)
+            .map_err(|error| Fault::from(outcome_of(error, Phase::Load)))?;
+        self.slots.push(slot);
+        Ok(())
     }
 }
 

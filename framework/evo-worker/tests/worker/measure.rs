@@ -44,8 +44,8 @@ fn an_honest_kernel_is_measured() {
         [
             Phase::Accept,
             Phase::Build,
-            Phase::Verify,
             Phase::Load,
+            Phase::Verify,
             Phase::Measure,
             Phase::Recheck
         ]

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use evo_types::{Outcome, Phase, Value};
+use evo_types::{BuildRequest, Outcome, Phase, Value};
 use evo_wire::{Envelope, FailureKind, PROTOCOL, Reply, Request, read_frame};
 
 use crate::support::{Host, component, store};
@@ -12,6 +12,13 @@ fn failure(reply: Reply) -> (FailureKind, String) {
     match reply {
         Reply::Failed { kind, message } => (kind, message),
         other => unreachable!("{other:?}"),
+    }
+}
+
+fn build_request(request: BuildRequest) -> Request {
+    Request::Build {
+        kernel: component("misbehave", "misbehave"),
+        request,
     }
 }
 
@@ -67,10 +74,7 @@ fn a_closed_channel_ends_the_worker_in_peace() {
 fn a_build_is_described_and_its_identity_depends_on_what_is_executed() {
     let mut host = Host::new();
     let mut build = |mode: &str, speed: i64| {
-        let request = Request::Build {
-            kernel: component("misbehave", "misbehave"),
-            request: host.request(mode, speed).into(),
-        };
+        let request = build_request(host.request(mode, speed));
         match host.ask(request) {
             (
                 phases,
@@ -102,10 +106,7 @@ fn a_build_is_described_and_its_identity_depends_on_what_is_executed() {
 fn a_build_that_fails_is_an_outcome() {
     let mut host = Host::new();
     let mut build = |mode: &str| {
-        let request = Request::Build {
-            kernel: component("misbehave", "misbehave"),
-            request: host.request(mode, 8).into(),
-        };
+        let request = build_request(host.request(mode, 8));
         host.outcome(request)
     };
     assert_eq!(build("rejects").summary(), "rejected: planned: refused");
@@ -135,16 +136,10 @@ fn a_kernel_for_another_problem_or_device_is_refused() {
     let mut host = Host::new();
     let mut request = host.request("good", 8);
     request.device.kind = "cuda".into();
-    let outcome = host.outcome(Request::Build {
-        kernel: component("misbehave", "misbehave"),
-        request: request.clone().into(),
-    });
+    let outcome = host.outcome(build_request(request.clone()));
     insta::assert_snapshot!(outcome.summary(), @"rejected: the kernel `misbehave` does not run on a device of kind `cuda`; it runs on: cpu");
     request.problem.problem = "sorting".into();
-    let outcome = host.outcome(Request::Build {
-        kernel: component("misbehave", "misbehave"),
-        request: request.into(),
-    });
+    let outcome = host.outcome(build_request(request));
     insta::assert_snapshot!(outcome.summary(), @"rejected: the kernel `misbehave` does not solve the problem `sorting`; it solves: filter");
 }
 

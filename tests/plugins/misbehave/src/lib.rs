@@ -5,6 +5,7 @@
 
 mod faults;
 mod problem;
+mod profiler;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -286,6 +287,7 @@ fn plugin() -> Plugin {
     )
     .problem(Filter)
     .kernel(Misbehave)
+    .profiler(profiler::Counter)
 }
 
 evo_plugin::export!(plugin);

@@ -1,0 +1,160 @@
+//! How long the worker takes for one trial of an honest kernel, by phase.
+//!
+//! `cargo run --release -p evo-worker --example time_trial -- LIBRARY [R C TAPS]`, where LIBRARY
+//! is the built test plugin `libevo_test_misbehave.so`.
+
+use std::error::Error;
+use std::os::unix::net::UnixStream;
+use std::time::Instant;
+
+use evo_types::{BuildRequest, ContentHash, DeviceFacts, Params, Phase, Value};
+use evo_wire::{
+    ComponentRef, Envelope, MeasureJob, MeasureSettings, PROTOCOL, Reply, Request, read_frame,
+    write_frame,
+};
+
+/// The host's end of a channel to a worker in a thread.
+struct Host {
+    channel: UnixStream,
+    id: u64,
+}
+
+/// The final reply, and when each phase began, in seconds since the request.
+type Answer = (Vec<(Phase, f64)>, f64, Reply);
+
+impl Host {
+    fn ask(&mut self, body: Request) -> Result<Answer, Box<dyn Error>> {
+        self.id += 1;
+        let start = Instant::now();
+        write_frame(&mut self.channel, &Envelope { id: self.id, body })?;
+        let mut phases = Vec::new();
+        loop {
+            let envelope: Envelope<Reply> = read_frame(&mut self.channel)?;
+            let seconds = start.elapsed().as_secs_f64();
+            match envelope.body {
+                Reply::Progress { phase, .. } => phases.push((phase, seconds)),
+                reply => return Ok((phases, seconds, reply)),
+            }
+        }
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = std::env::args().skip(1);
+    let library = args.next().ok_or("name the plugin library")?;
+    let bytes = std::fs::read(library)?;
+    let plugin = ContentHash::of_bytes(&bytes);
+    let store = std::env::temp_dir().join("evo-time-trial");
+    std::fs::create_dir_all(&store)?;
+    std::fs::write(store.join(format!("{plugin}.so")), bytes)?;
+
+    let (channel, theirs) = UnixStream::pair()?;
+    std::thread::spawn(move || evo_worker::run(theirs));
+    let mut host = Host { channel, id: 0 };
+    let device = match host.ask(Request::Hello {
+        protocol: PROTOCOL,
+        store,
+        cpus: vec![],
+    })? {
+        (_, _, Reply::Hello { device, .. }) => device,
+        (_, _, other) => return Err(format!("{other:?}").into()),
+    };
+    let component = |name: &str| ComponentRef {
+        plugin: plugin.clone(),
+        name: name.to_owned(),
+    };
+    let mut fields = Params::new();
+    for (name, default) in [("R", 64), ("C", 256), ("TAPS", 32)] {
+        let value = args.next().map_or(Ok(default), |text| text.parse())?;
+        fields.insert(name.to_owned(), Value::Int(value));
+    }
+    let spec = match host.ask(Request::ResolveProblem {
+        problem: component("filter"),
+        fields,
+    })? {
+        (_, _, Reply::Problem { spec }) => *spec,
+        (_, _, other) => return Err(format!("{other:?}").into()),
+    };
+    for trial in 0..5 {
+        let job = MeasureJob {
+            problem: component("filter"),
+            kernel: component("misbehave"),
+            request: request(&spec, &device),
+            seed: trial,
+            settings: settings(),
+            incumbent: None,
+        };
+        let (phases, seconds, reply) = host.ask(Request::Measure(Box::new(job)))?;
+        print_trial(&phases, seconds, &reply);
+    }
+    Ok(())
+}
+
+fn request(spec: &evo_types::ProblemSpec, device: &DeviceFacts) -> BuildRequest {
+    BuildRequest {
+        problem: spec.clone(),
+        config: [
+            ("MODE".to_owned(), Value::from("good")),
+            ("SPEED".to_owned(), Value::Int(8)),
+        ]
+        .into(),
+        device: device.clone(),
+    }
+}
+
+fn settings() -> MeasureSettings {
+    MeasureSettings {
+        verify_seeds: 3,
+        min_samples: 20,
+        max_samples: 200,
+        max_seconds: 1.0,
+        min_sample_seconds: 1e-3,
+        warmup_seconds: 0.2,
+        precision: 0.02,
+        race_factor: 2.0,
+        check_all_rows: false,
+    }
+}
+
+fn print_trial(phases: &[(Phase, f64)], seconds: f64, reply: &Reply) {
+    let Reply::Outcome { outcome, .. } = reply else {
+        println!("{reply:?}");
+        return;
+    };
+    let ends = phases
+        .iter()
+        .skip(1)
+        .map(|(_, begin)| *begin)
+        .chain([seconds]);
+    let words: Vec<String> = phases
+        .iter()
+        .zip(ends)
+        .map(|((phase, begin), end)| format!("{phase} {:.1} ms", (end - begin) * 1e3))
+        .collect();
+    let Some(measurement) = outcome.measurement() else {
+        println!("{}", outcome.summary());
+        return;
+    };
+    let samples = measurement
+        .metrics
+        .first()
+        .map_or(0, |metric| metric.samples.len());
+    println!(
+        "{:.1} ms: {} | {}, {samples} samples, converged {}",
+        seconds * 1e3,
+        words.join(", "),
+        outcome.summary(),
+        measurement.converged
+    );
+    for name in [
+        "end_to_end_time",
+        "buffer_sets",
+        "disturbed_samples",
+        "launches_per_sample",
+    ] {
+        if let Some(metric) = measurement.metric(name) {
+            print!("  {name} {:.1}", metric.value);
+        }
+    }
+    println!();
+}
