@@ -8,8 +8,14 @@ fn main() {
     println!("cargo:rerun-if-env-changed=EVO_COMMIT");
     let given = std::env::var("EVO_COMMIT").ok();
     let commit = given.or_else(|| {
-        let output = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output().ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        let output = Command::new("git")
+            .args(["rev-parse", "--short=12", "HEAD"])
+            .output()
+            .ok()?;
+        output
+            .status
+            .success()
+            .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     });
     if let Some(commit) = commit.filter(|commit| !commit.is_empty()) {
         println!("cargo:rustc-env=EVO_COMMIT={commit}");

@@ -7,10 +7,6 @@ use serde::{Deserialize, Serialize};
 /// them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "records are few and live one at a time"
-)]
 pub enum Record {
     /// The first record.
     Header(Header),
@@ -150,7 +146,6 @@ pub struct PlannedPlugin {
 /// What is evaluated: candidates of a problem, or an objective.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "work", rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "there is one per plan")]
 pub enum Work {
     /// Kernels that solve a problem.
     Problem {

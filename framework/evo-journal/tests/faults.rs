@@ -1,5 +1,8 @@
 //! Damage to a journal: torn tails are repaired, everything else is an error with its place.
 
+// A test says what is wrong by failing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::fs;
 
 use evo_journal::{Header, JournalError, Record, SCHEMA, Writer, read};

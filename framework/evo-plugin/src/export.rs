@@ -234,15 +234,18 @@ impl RawInstance for InstanceShim {
     }
 
     fn bind(&mut self, io: &RawIo) -> RawResult<()> {
-        // SAFETY: the host lends the buffers to this instance until the next bind.
-        raw(guard(|| self.0.bind(&mut unsafe { Io::from_raw(io) })))
+        raw(guard(|| {
+            // SAFETY: the host lends the buffers to this instance until the next bind.
+            let mut io = unsafe { Io::from_raw(io) };
+            self.0.bind(&mut io)
+        }))
     }
 
     fn launch(&mut self, io: &RawIo, stream: u64) -> RawResult<()> {
-        // SAFETY: as in `bind`.
         raw(guard(|| {
-            self.0
-                .launch(&mut unsafe { Io::from_raw(io) }, Stream(stream))
+            // SAFETY: as in `bind`.
+            let mut io = unsafe { Io::from_raw(io) };
+            self.0.launch(&mut io, Stream(stream))
         }))
     }
 }

@@ -28,6 +28,10 @@ pub struct ComponentRef {
 /// What the host asks for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one request is under way at a time"
+)]
 pub enum Request {
     /// The first message: protocol version, where content-addressed files are, and the CPUs that
     /// the worker is confined to (all, if empty).

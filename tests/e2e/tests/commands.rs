@@ -1,5 +1,8 @@
 //! The commands beside `run`, and what `run` writes.
 
+// A test says what is wrong by failing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::fs;
 
 use evo_e2e::{Bench, root};

@@ -1,5 +1,8 @@
 //! A plugin that misbehaves is caught, named as what it is, and the search goes on.
 
+// A test says what is wrong by failing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::fs;
 
 use evo_e2e::Bench;
@@ -96,7 +99,12 @@ fn every_fault_is_caught_and_named_and_the_search_goes_on() {
 
     // Nothing wrong is ever best, and the summary names the faults.
     let summary = fs::read_to_string(bench.path().join("r/reports/summary.md")).unwrap();
-    for text in ["crashed in verification", "wrong result: all zeros", "timed out", "MODE=zeros"] {
+    for text in [
+        "crashed in verification",
+        "wrong result: all zeros",
+        "timed out",
+        "MODE=zeros",
+    ] {
         assert!(summary.contains(text), "`{text}` is missing in:\n{summary}");
     }
     let topk = fs::read_to_string(bench.path().join("r/topk.json")).unwrap();

@@ -1,5 +1,8 @@
 //! Bad input gets a clear error, a non-zero exit code, and nothing recorded is lost.
 
+// A test says what is wrong by failing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 

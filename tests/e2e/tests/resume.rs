@@ -1,6 +1,9 @@
 //! Interruptions of every kind: nothing recorded is lost, and a deterministic objective ends with
 //! the proposals of an uninterrupted run.
 
+// A test says what is wrong by failing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::fs;
 use std::io::Read;
 use std::time::{Duration, Instant};
@@ -219,9 +222,10 @@ fn extending_a_finished_run_gives_what_the_larger_budget_would_have_given() {
     bench
         .run(&["run", "--from", "short", "--budget", "20"])
         .fails(2, &["has used 30 trials already", "--budget is the total"]);
-    bench
-        .run(&["resume", "short"])
-        .fails(2, &["this run has finished", "evo run --from", "--budget N"]);
+    bench.run(&["resume", "short"]).fails(
+        2,
+        &["this run has finished", "evo run --from", "--budget N"],
+    );
 }
 
 #[test]

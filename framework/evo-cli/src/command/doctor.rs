@@ -15,11 +15,11 @@ use crate::failure::Failure;
 
 /// `evo doctor`.
 pub(crate) fn doctor(args: &Doctor) -> Result<ExitCode, Failure> {
-    let mut report = Report::default();
-    report.text = format!(
-        "evo {VERSION}{}\n\n",
-        option_env!("EVO_COMMIT").map_or_else(String::new, |commit| format!(" ({commit})"))
-    );
+    let commit = option_env!("EVO_COMMIT").map_or_else(String::new, |hash| format!(" ({hash})"));
+    let mut report = Report {
+        text: format!("evo {VERSION}{commit}\n\n"),
+        faults: 0,
+    };
     let mut host = default_worker(&program()?)?;
     report.good("plugin store", &shown(host.settings().store.folder()));
     match host.device(&Stop::default()) {
@@ -69,7 +69,6 @@ pub(crate) fn doctor(args: &Doctor) -> Result<ExitCode, Failure> {
     })
 }
 
-#[derive(Default)]
 struct Report {
     text: String,
     faults: usize,

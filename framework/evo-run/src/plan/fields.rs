@@ -84,9 +84,9 @@ mod tests {
     #[test]
     fn defaults_fill_in_and_given_values_are_checked() {
         let given = Params::from([("S".to_owned(), Value::Int(64))]);
-        let complete = super::complete("the problem `p`", &fields(), &given).unwrap();
-        assert_eq!(complete["S"], Value::Int(64));
-        assert_eq!(complete["mask"], Value::from("full"));
+        let all = complete("the problem `p`", &fields(), &given).unwrap();
+        assert_eq!(all["S"], Value::Int(64));
+        assert_eq!(all["mask"], Value::from("full"));
         for (name, value, expected) in [
             ("s", Value::Int(1), "has no field `s`; did you mean `S`?"),
             (
@@ -102,7 +102,7 @@ mod tests {
             ("mask", Value::from("ful"), "must be one of full, causal"),
         ] {
             let given = Params::from([(name.to_owned(), value)]);
-            let error = super::complete("the problem `p`", &fields(), &given).unwrap_err();
+            let error = complete("the problem `p`", &fields(), &given).unwrap_err();
             assert!(error.to_string().contains(expected), "{error}");
         }
     }
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn a_text_field_takes_what_looks_like_a_number() {
         let given = Params::from([("file".to_owned(), Value::Int(17))]);
-        let complete = super::complete("o", &fields(), &given).unwrap();
-        assert_eq!(complete["file"], Value::from("17"));
+        let all = complete("o", &fields(), &given).unwrap();
+        assert_eq!(all["file"], Value::from("17"));
     }
 }

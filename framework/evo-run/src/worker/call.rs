@@ -85,17 +85,26 @@ pub(super) enum Waited {
     },
 }
 
+/// How an answer is waited for.
+pub(super) struct Watch<'a> {
+    /// The step that the request begins with.
+    pub(super) first: Phase,
+    pub(super) deadlines: Deadlines,
+    pub(super) stop: &'a Stop,
+    pub(super) patience: Patience,
+    /// Told whenever the worker begins a step.
+    pub(super) progress: &'a mut dyn FnMut(Phase, Option<usize>),
+}
+
 /// Sends a request and waits for its answer.
-pub(super) fn call(
-    process: &mut Process,
-    id: u64,
-    request: Request,
-    first: Phase,
-    limits: &Deadlines,
-    stop: &Stop,
-    patience: Patience,
-    progress: &mut dyn FnMut(Phase, Option<usize>),
-) -> Waited {
+pub(super) fn call(process: &mut Process, id: u64, request: Request, watch: Watch<'_>) -> Waited {
+    let Watch {
+        first,
+        deadlines: limits,
+        stop,
+        patience,
+        progress,
+    } = watch;
     let mut standing = Standing {
         phase: first,
         item: None,

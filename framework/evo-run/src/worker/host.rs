@@ -7,7 +7,7 @@ use evo_journal::Limits;
 use evo_types::{DeviceFacts, Phase};
 use evo_wire::{PROTOCOL, Reply, Request};
 
-use super::call::{CallFailure, Deadlines, Patience, Waited, call};
+use super::call::{CallFailure, Deadlines, Patience, Waited, Watch, call};
 use super::process::Process;
 use super::sweep::adopt_orphans;
 use crate::{RunError, Stop, Store};
@@ -152,18 +152,14 @@ impl Host {
         };
         let id = self.next_id;
         self.next_id += 1;
-        let deadlines = Deadlines::new(&self.settings.limits, measuring_s);
-        let first = first_phase(&request);
-        match call(
-            &mut process,
-            id,
-            request,
-            first,
-            &deadlines,
+        let watch = Watch {
+            first: first_phase(&request),
+            deadlines: Deadlines::new(&self.settings.limits, measuring_s),
             stop,
             patience,
             progress,
-        ) {
+        };
+        match call(&mut process, id, request, watch) {
             Waited::Reply(reply) => {
                 self.worker = Some(process);
                 Ok(*reply)
