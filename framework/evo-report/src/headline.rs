@@ -58,11 +58,13 @@ fn confirmed(model: &RunModel, table: &Table, winner: &Row) -> String {
         "; it is the default configuration: the search found nothing better".to_owned()
     } else {
         match table.winner_against_default() {
-            Some(rival) if rival.distinguishable => {
-                let shown = ratio_with_interval(rival.estimate, Some(rival.interval));
+            Some(rival) if rival.distinguishable == Some(false) => {
+                "; it is not distinguishable from the default configuration".to_owned()
+            }
+            Some(rival) => {
+                let shown = ratio_with_interval(rival.estimate, rival.interval);
                 format!("; {shown} over the default configuration")
             }
-            Some(_) => "; it is not distinguishable from the default configuration".to_owned(),
             None => String::new(),
         }
     };

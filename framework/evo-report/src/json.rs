@@ -76,8 +76,8 @@ pub fn summary_json(model: &RunModel) -> Value {
         "winner": table.and_then(Table::winner).map(candidate),
         "winner_over_default": table.and_then(Table::winner_against_default).map(|rival| json!({
             "estimate": rival.estimate,
-            "ci_low": rival.interval.0,
-            "ci_high": rival.interval.1,
+            "ci_low": rival.interval.map(|interval| interval.0),
+            "ci_high": rival.interval.map(|interval| interval.1),
             "distinguishable": rival.distinguishable,
         })),
         "default": default,

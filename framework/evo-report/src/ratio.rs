@@ -73,25 +73,29 @@ pub struct Rival {
     /// How many times better the winner is.
     pub estimate: f64,
     /// The interval, widened so that all intervals of the family hold together with 95 %
-    /// confidence (Bonferroni).
-    pub interval: (f64, f64),
+    /// confidence (Bonferroni). Absent where there are too few rounds.
+    pub interval: Option<(f64, f64)>,
     /// Whether the winner is told apart from it by that interval and by more than the smallest
-    /// effect of interest.
-    pub distinguishable: bool,
+    /// effect of interest. Absent where there are too few rounds to say.
+    pub distinguishable: Option<bool>,
 }
 
 impl Rival {
     /// Compares the winner with every other candidate that the search found and that passed.
     pub(crate) fn all(rows: &[Row], winner: usize, metric: &RankedMetric) -> Vec<Self> {
-        let contender = |row: &&Row| row.baseline.is_none() && row.figures.is_some();
-        let others = rows.iter().filter(contender).count().saturating_sub(1);
+        let others: Vec<(usize, &Figures)> = rows
+            .iter()
+            .enumerate()
+            .filter(|(place, row)| *place != winner && row.baseline.is_none())
+            .filter_map(|(place, row)| Some((place, row.figures.as_ref()?)))
+            .collect();
         let Some(best) = rows.get(winner).and_then(|row| row.figures.as_ref()) else {
             return Vec::new();
         };
-        rows.iter()
-            .enumerate()
-            .filter(|(place, row)| *place != winner && contender(row))
-            .filter_map(|(place, row)| Self::of(place, best, row.figures.as_ref()?, metric, others))
+        let family = others.len();
+        others
+            .into_iter()
+            .filter_map(|(row, other)| Self::of(row, best, other, metric, family))
             .collect()
     }
 
@@ -109,27 +113,32 @@ impl Rival {
             (ours, theirs)
         };
         let options = ComparisonOptions::default();
-        let compared = Comparison::of(
+        let Ok(compared) = Comparison::of(
             &[Rounds {
                 candidate,
                 baseline,
             }],
             &options,
-        )
-        .ok()?;
+        ) else {
+            let estimate = without_interval(winner, other, metric)?;
+            return Some(Self {
+                row,
+                estimate,
+                interval: None,
+                distinguishable: None,
+            });
+        };
         let speedup = compared.speedup();
         let widening = bonferroni_widening(options.process_df, family);
         let half_width = (speedup.high / speedup.low).ln() / 2.0 * widening;
-        let interval = (
-            speedup.estimate * (-half_width).exp(),
-            speedup.estimate * half_width.exp(),
-        );
-        let outside = interval.0 > 1.0 || interval.1 < 1.0;
+        let low = speedup.estimate * (-half_width).exp();
+        let high = speedup.estimate * half_width.exp();
+        let outside = low > 1.0 || high < 1.0;
         Some(Self {
             row,
             estimate: speedup.estimate,
-            interval,
-            distinguishable: compared.verdict != Verdict::NotDistinguishable && outside,
+            interval: Some((low, high)),
+            distinguishable: Some(outside && compared.verdict != Verdict::NotDistinguishable),
         })
     }
 }

@@ -174,6 +174,7 @@ fn beliefs(model: &RunModel) -> Vec<Belief> {
             operators: snapshot
                 .operators
                 .iter()
+                .filter(|operator| operator.proposals > 0)
                 .map(|operator| OperatorRow {
                     name: operator.name.clone(),
                     proposals: operator.proposals,

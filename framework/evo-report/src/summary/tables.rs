@@ -107,11 +107,12 @@ fn rivals(model: &RunModel, table: &Table) -> Vec<String> {
                 ""
             };
             let verdict = match (rival.distinguishable, rival.estimate > 1.0) {
-                (false, _) => "not distinguishable",
-                (true, true) => "the winner is better",
-                (true, false) => "the winner is worse",
+                (None, _) => "too few rounds to tell",
+                (Some(false), _) => "not distinguishable",
+                (Some(true), true) => "the winner is better",
+                (Some(true), false) => "the winner is worse",
             };
-            let shown = ratio_with_interval(rival.estimate, Some(rival.interval));
+            let shown = ratio_with_interval(rival.estimate, rival.interval);
             Some(format!(
                 "{}{default} — {shown}, {verdict}",
                 row.name(&model.plan)

@@ -87,7 +87,11 @@ pub(crate) fn objective() -> Journal {
             },
         )
         .trial(96, evaluated(2.5))
-        .confirmation(vec![(3, 96, evaluated(2.5)), (1, 32, evaluated(2.75))])
+        .confirmation(vec![
+            (3, 96, evaluated(2.5)),
+            (1, 32, evaluated(2.75)),
+            (0, 64, evaluated(3.5)),
+        ])
         .finished("every valid configuration was proposed");
     journal
 }
