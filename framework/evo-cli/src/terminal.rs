@@ -3,9 +3,9 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use evo_journal::{Comparison, Evaluated, Plan, Stage, Work};
+use evo_journal::{Comparison, Evaluated, Plan, Proposed, Stage, Work};
 use evo_run::{Event, Observer, Progress, SilentObserver};
-use evo_types::{OutcomeKind, format_params};
+use evo_types::{OutcomeKind, Params, format_params};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::args::Output;
@@ -26,6 +26,7 @@ pub(crate) fn observer(output: Output) -> Box<dyn Observer> {
 struct Bar {
     bar: ProgressBar,
     standing: String,
+    best: Best,
 }
 
 impl Bar {
@@ -41,6 +42,7 @@ impl Bar {
         Self {
             bar,
             standing: String::new(),
+            best: Best::default(),
         }
     }
 }
@@ -71,9 +73,8 @@ impl Observer for Bar {
                 self.bar.set_position(progress.counts.trials);
                 self.standing = standing(progress);
                 self.bar.set_message(self.standing.clone());
-                if let Some(line) = notable(proposed.operator.as_str(), evaluated, progress) {
-                    self.bar
-                        .println(format!("{line}  {}", format_params(&proposed.params)));
+                if let Some(line) = self.best.notable(proposed, evaluated, progress) {
+                    self.bar.println(line);
                 }
             }
             Event::Finished { .. } => self.bar.finish_and_clear(),
@@ -96,12 +97,14 @@ impl Drop for Bar {
 /// and then.
 struct Lines {
     last: Instant,
+    best: Best,
 }
 
 impl Default for Lines {
     fn default() -> Self {
         Self {
             last: Instant::now(),
+            best: Best::default(),
         }
     }
 }
@@ -121,8 +124,8 @@ impl Observer for Lines {
                 evaluated,
                 progress,
             } => {
-                if let Some(line) = notable(proposed.operator.as_str(), evaluated, progress) {
-                    eprintln!("{line}  {}", format_params(&proposed.params));
+                if let Some(line) = self.best.notable(proposed, evaluated, progress) {
+                    eprintln!("{line}");
                     self.last = Instant::now();
                 } else if self.last.elapsed() > Duration::from_secs(10) {
                     eprintln!("{} trials, {}", progress.counts.trials, standing(progress));
@@ -189,18 +192,48 @@ fn standing(progress: &Progress) -> String {
     text
 }
 
-/// A line for a trial that is worth one: a new best, or a failure.
-fn notable(operator: &str, evaluated: &Evaluated, progress: &Progress) -> Option<String> {
-    let trial = evaluated.trial;
-    match evaluated.outcome.kind() {
-        OutcomeKind::Measured if progress.counts.since_best == 0 => {
-            Some(format!("#{trial} {operator}: {}", standing(progress)))
+/// The parameters of the best trial so far, for showing only what another one changes.
+#[derive(Default)]
+struct Best(Option<Params>);
+
+impl Best {
+    /// A line for a trial that is worth one: a new best, or a failure.
+    fn notable(
+        &mut self,
+        proposed: &Proposed,
+        evaluated: &Evaluated,
+        progress: &Progress,
+    ) -> Option<String> {
+        let (trial, operator) = (evaluated.trial, &proposed.operator);
+        match evaluated.outcome.kind() {
+            OutcomeKind::Measured if progress.counts.since_best == 0 => {
+                let changes = self.changes(&proposed.params);
+                self.0 = Some(proposed.params.clone());
+                Some(format!(
+                    "#{trial} {operator}: {}  {changes}",
+                    standing(progress)
+                ))
+            }
+            OutcomeKind::Measured | OutcomeKind::DuplicateOf | OutcomeKind::Rejected => None,
+            _ => Some(format!(
+                "#{trial} {operator}: {}  {}",
+                evaluated.outcome.summary(),
+                self.changes(&proposed.params)
+            )),
         }
-        OutcomeKind::Measured | OutcomeKind::DuplicateOf | OutcomeKind::Rejected => None,
-        _ => Some(format!(
-            "#{trial} {operator}: {}",
-            evaluated.outcome.summary()
-        )),
+    }
+
+    /// What differs from the best so far; everything, where there is none.
+    fn changes(&self, params: &Params) -> String {
+        let Some(best) = &self.0 else {
+            return format_params(params);
+        };
+        let changed: Params = params
+            .iter()
+            .filter(|(name, value)| best.get(*name) != Some(value))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        format!("with {}", format_params(&changed))
     }
 }
 
