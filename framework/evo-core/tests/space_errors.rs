@@ -377,6 +377,9 @@ fn all_errors_are_reported_in_the_order_of_the_file() {
             ],
         ))
     );
+    // A parameter with a misspelt field is still a parameter to the expressions that use it.
+    let misspelt = file(&["(name: \"A\", valeus: [1, 2])"], &["(expr: \"A > 1\")"]);
+    assert_eq!(errors(&misspelt).matches("error:").count(), 1);
     let many: Vec<String> = (0..30)
         .map(|i| format!("(name: \"A{i}\", values: [])"))
         .collect();

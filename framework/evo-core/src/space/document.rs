@@ -216,6 +216,14 @@ pub(super) struct ParamFields<'a> {
     pub(super) role: Option<&'a RawValue>,
 }
 
+/// Just the name, of a parameter whose other fields cannot be read.
+#[derive(Deserialize)]
+#[serde(rename = "Param")]
+pub(super) struct NameField<'a> {
+    #[serde(borrow)]
+    pub(super) name: &'a RawValue,
+}
+
 /// The fields of a range.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename = "Range")]
@@ -246,6 +254,12 @@ pub(super) enum RoleField {
     Problem,
 }
 
+fn parse<'a, T: Deserialize<'a>>(piece: Piece<'a>) -> Result<T, SpannedError> {
+    // `when: "X"` instead of `when: Some("X")`.
+    let options = ron::Options::default().with_default_extension(Extensions::IMPLICIT_SOME);
+    options.from_str(piece.text)
+}
+
 /// Reads pieces and collects what is wrong with them.
 #[derive(Default)]
 pub(super) struct Reader {
@@ -259,15 +273,18 @@ impl Reader {
 
     /// Reads a piece as a type; `None` after reporting why not.
     pub(super) fn read<'a, T: Deserialize<'a>>(&mut self, piece: Piece<'a>) -> Option<T> {
-        // `when: "X"` instead of `when: Some("X")`.
-        let options = ron::Options::default().with_default_extension(Extensions::IMPLICIT_SOME);
-        match options.from_str(piece.text) {
+        match parse(piece) {
             Ok(value) => Some(value),
             Err(error) => {
                 self.fault(translate(piece, error));
                 None
             }
         }
+    }
+
+    /// Reads a piece as a type; `None` where it is not, which is no error.
+    pub(super) fn try_read<'a, T: Deserialize<'a>>(&self, piece: Piece<'a>) -> Option<T> {
+        parse(piece).ok()
     }
 
     pub(super) fn list<'a>(&mut self, piece: Piece<'a>) -> Option<Vec<Piece<'a>>> {

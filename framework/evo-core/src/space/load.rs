@@ -4,7 +4,9 @@ use evo_types::{Params, Value};
 
 use super::constraint::Constraint;
 use super::diagnostic::{Fault, SpaceErrors, Span};
-use super::document::{ConstraintFields, ParamFields, Piece, Reader, RoleField, SpaceFields, Text};
+use super::document::{
+    ConstraintFields, NameField, ParamFields, Piece, Reader, RoleField, SpaceFields, Text,
+};
 use super::empty;
 use super::expr::code::Code;
 use super::expr::lower::lower_condition;
@@ -168,7 +170,20 @@ fn read_name(reader: &mut Reader, piece: Piece<'_>, what: &str) -> Option<Text> 
 }
 
 fn read_param(reader: &mut Reader, piece: Piece<'_>) -> Option<Draft> {
-    let fields: ParamFields<'_> = reader.read(piece)?;
+    let Some(fields) = reader.read::<ParamFields<'_>>(piece) else {
+        // Expressions that use the parameter are not to blame.
+        let fields: NameField<'_> = reader.try_read(piece)?;
+        let name = read_name(reader, piece.of(fields.name), "a parameter")?;
+        return Some(Draft {
+            name,
+            doc: String::new(),
+            values: None,
+            default: 0,
+            role: Role::Search,
+            fixed: None,
+            when: None,
+        });
+    };
     let name = read_name(reader, piece.of(fields.name), "a parameter");
     let doc = read_words(reader, fields.doc.map(|raw| piece.of(raw)));
     let values = read_values(reader, piece, &fields);
