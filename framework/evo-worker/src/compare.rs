@@ -17,9 +17,10 @@ use crate::component::{Built, Kernel, Problem};
 use crate::fault::Fault;
 use crate::lane::{self, Lane};
 use crate::measure::{self, thoroughness};
+use crate::seeds::derive_seed;
 use crate::serve::{Reporter, Worker};
 use crate::timing::{self, Timing};
-use crate::verify::{Candidate, Verified, derive_seed, verify};
+use crate::verify::{Candidate, Verified, verify};
 
 /// A candidate that passed verification.
 struct Runner<'a> {

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use evo_plugin::Error;
 use evo_types::{CachePolicy, Phase};
 
+use crate::check::{Content, Slot};
 use crate::device;
 use crate::element::Poison;
 use crate::fault::{Fault, LaunchPlace, outcome_of, outcome_of_launch};
-use crate::verify::{Candidate, Content, Slot};
+use crate::verify::Candidate;
 
 /// Most buffer sets that launches rotate over.
 const MOST_SETS: usize = 16;

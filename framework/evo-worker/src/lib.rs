@@ -15,13 +15,17 @@
 //! | `loader` | plugin files: checked, opened, asked who they are |
 //! | `component` | safe calls to kernels, problems and instances |
 //! | `memory`, `element` | guarded buffers; element types, poison patterns |
-//! | `judge`, `verify` | one output against its reference; all checks of a candidate |
+//! | `judge`, `check`, `verify` | an output against its reference; one check; all of a candidate |
+//! | `seeds` | what a kernel cannot foresee |
 //! | `clock`, `lane`, `timing` | clock and disturbances; buffer sets to rotate over; samples |
 //! | `recheck`, `peaks` | verification after the timing; what the device can do at most |
+//! | `build` | static check and build, with a small cache |
+//! | `fault` | why a request ended early, and which outcome that is |
 //! | `measure`, `compare` | one candidate from build to outcome; several, interleaved |
 //! | `objective`, `profile` | what is no kernel; profiling passes |
 
 mod build;
+mod check;
 mod clock;
 mod compare;
 mod component;
@@ -37,6 +41,7 @@ mod objective;
 mod peaks;
 mod profile;
 mod recheck;
+mod seeds;
 mod serve;
 mod start;
 mod timing;

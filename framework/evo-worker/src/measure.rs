@@ -11,9 +11,10 @@ use crate::judge;
 use crate::lane::Lane;
 use crate::peaks;
 use crate::recheck::recheck;
+use crate::seeds::fresh_seed;
 use crate::serve::{Reporter, Worker};
 use crate::timing::{self, Timing};
-use crate::verify::{Candidate, Thoroughness, Verified, fresh_seed, verify};
+use crate::verify::{Candidate, Thoroughness, Verified, verify};
 
 /// Verifies, measures and verifies again.
 ///

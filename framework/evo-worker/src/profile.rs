@@ -7,10 +7,10 @@ use evo_plugin::abi::{BoxedRunnable, RawArtifact, RawResult, RawRunnable, RawRun
 use evo_types::{Metric, Outcome, Phase};
 use evo_wire::ProfileJob;
 
+use crate::check::Slot;
 use crate::component::Built;
 use crate::fault::{Fault, outcome_of};
 use crate::serve::{Reporter, Worker};
-use crate::verify::Slot;
 
 /// The candidate as the profiler sees it.
 struct Runnable<'a> {

@@ -11,11 +11,13 @@ use std::time::Instant;
 use evo_plugin::Error;
 use evo_types::{ErrorFigures, Phase, WrongKind};
 
+use crate::check::{Check, Checker, Content, Slot};
 use crate::element::Poison;
 use crate::fault::{Fault, LaunchPlace, outcome_of_launch};
 use crate::judge::Finding;
 use crate::lane::Lane;
-use crate::verify::{Candidate, Check, Checker, Content, Slot, derive_seed};
+use crate::seeds::derive_seed;
+use crate::verify::Candidate;
 
 /// Pairs of launches on old and new content that all have to say the same before a kernel is
 /// accused. An honest kernel is acquitted by the first pair, hardly ever the second.
@@ -46,6 +48,7 @@ pub(crate) fn recheck(
         seed,
         all_rows,
         bind: false,
+        repeat: false,
         prepare: false,
     };
     for slot in lane.slots() {
@@ -55,6 +58,7 @@ pub(crate) fn recheck(
         return Err(Fault::internal("the timed lane is empty"));
     };
     let check = Check {
+        repeat: true,
         prepare: true,
         ..check
     };

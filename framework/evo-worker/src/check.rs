@@ -1,0 +1,433 @@
+//! One check: fresh inputs, poisoned and guarded buffers, launches, and the reference.
+//!
+//! An output cannot share memory with an input here, since the framework owns both; what is
+//! checked in its place is that the kernel left the description of its buffers alone.
+
+use std::time::{Duration, Instant};
+
+use evo_plugin::Error;
+use evo_types::{
+    BuildRequest, ErrorFigures, KernelInfo, Outcome, Phase, ProblemSpec, WrongKind, WrongResult,
+};
+use rand::SeedableRng;
+use rand::seq::index;
+use rand_chacha::ChaCha8Rng;
+
+use crate::component::{Built, Instance, Kernel, Problem};
+use crate::element::Poison;
+use crate::fault::{Fault, LaunchPlace, outcome_of_launch};
+use crate::judge::{self, Finding, Output};
+use crate::memory::{BufferSet, Stray};
+use crate::seeds::derive_seed;
+
+/// Rows drawn where not all are compared.
+const DRAWN_ROWS: usize = 256;
+/// How long a wrong output is watched for writes that come after the launch has returned.
+const LATE_WRITES: Duration = Duration::from_millis(120);
+/// Outputs of earlier checks that a wrong one is compared with.
+const REMEMBERED: usize = 2;
+
+/// Buffers and the instance that is bound to them.
+pub(crate) struct Slot {
+    pub(crate) set: BufferSet,
+    pub(crate) instance: Instance,
+}
+
+impl Slot {
+    /// Loads an instance and gives it buffers.
+    pub(crate) fn new(
+        kernel: &Kernel,
+        built: &Built,
+        request: &BuildRequest,
+        odd: bool,
+    ) -> Result<Self, Error> {
+        let instance = kernel.load(built, request)?;
+        let workspace = instance.workspace_size()?;
+        let set = BufferSet::new(&request.problem, workspace, odd)?;
+        Ok(Self { set, instance })
+    }
+}
+
+/// One check to make.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Check<'a> {
+    pub(crate) phase: Phase,
+    /// The shape in words, for messages.
+    pub(crate) shape: &'a str,
+    pub(crate) distribution: &'a str,
+    pub(crate) seed: u64,
+    /// Whether every row is compared, however many there are.
+    pub(crate) all_rows: bool,
+    /// Whether `bind` is called again. It is not after the inputs were refilled in place: what
+    /// was computed there, against the rules, then shows.
+    pub(crate) bind: bool,
+    /// Whether a second launch on the same inputs must agree with the first.
+    pub(crate) repeat: bool,
+    /// Whether a kernel that prepares is told to do so for these inputs.
+    pub(crate) prepare: bool,
+}
+
+/// The inputs of a check and what is right for them.
+#[derive(Clone)]
+pub(crate) struct Content {
+    pub(crate) inputs: Vec<Vec<u8>>,
+    pub(crate) expected: Vec<Vec<f64>>,
+    pub(crate) rows: Option<Vec<u64>>,
+}
+
+/// Why a check did not pass.
+pub(crate) enum Failed {
+    Wrong(Finding),
+    Fault(Fault),
+}
+
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<Finding> for Failed {
+    fn from(finding: Finding) -> Self {
+        Self::Wrong(finding)
+    }
+}
+
+/// Checks one kernel on one shape.
+pub(crate) struct Checker<'a> {
+    problem: &'a Problem,
+    spec: &'a ProblemSpec,
+    info: &'a KernelInfo,
+    /// Outputs of earlier checks, newest last: what a kernel that caches may hand back.
+    seen: Vec<Vec<Vec<u8>>>,
+}
+
+impl<'a> Checker<'a> {
+    /// # Errors
+    /// Where an output has no gate, or one that is no number.
+    pub(crate) fn new(
+        problem: &'a Problem,
+        spec: &'a ProblemSpec,
+        info: &'a KernelInfo,
+    ) -> Result<Self, Fault> {
+        if spec.outputs().next().is_none() {
+            return Err(Fault::refused(format!(
+                "the problem `{}` has no output: there is nothing to verify",
+                problem.name
+            )));
+        }
+        for output in spec.outputs() {
+            if output.elements() == Some(0) {
+                return Err(Fault::refused(format!(
+                    "the output `{}` of the problem `{}` has the shape {:?}, so no element: there \
+                     is nothing to verify",
+                    output.name, problem.name, output.shape
+                )));
+            }
+            let gate = spec.gate(&output.name).map(|gate| gate.relative_error);
+            if !gate.is_some_and(|gate| gate.is_finite() && gate >= 0.0) {
+                return Err(Fault::refused(format!(
+                    "the problem `{}` has no gate for its output `{}`: add one, so that a wrong \
+                     result can be told from a right one",
+                    problem.name, output.name
+                )));
+            }
+        }
+        Ok(Self {
+            problem,
+            spec,
+            info,
+            seen: Vec::new(),
+        })
+    }
+
+    /// Fills, launches, and judges.
+    ///
+    /// # Errors
+    /// The outcome of a candidate that failed, or what broke.
+    pub(crate) fn run(
+        &mut self,
+        slot: &mut Slot,
+        check: Check<'_>,
+    ) -> Result<(ErrorFigures, Content), Fault> {
+        let problem = self.problem;
+        problem
+            .fill(self.spec, check.seed, check.distribution, &mut slot.set)
+            .map_err(|error| {
+                let doing = format!("filling the inputs with `{}`", check.distribution);
+                Fault::of_problem(&problem.name, &doing, error)
+            })?;
+        let mut content = Content {
+            inputs: slot.set.inputs(),
+            expected: Vec::new(),
+            rows: None,
+        };
+        let figures = self.run_filled(slot, check, &mut content)?;
+        Ok((figures, content))
+    }
+
+    /// As [`run`](Self::run), on inputs that are in the buffers already. A content without a
+    /// reference gets one.
+    ///
+    /// # Errors
+    /// As for [`run`](Self::run).
+    pub(crate) fn run_filled(
+        &mut self,
+        slot: &mut Slot,
+        check: Check<'_>,
+        content: &mut Content,
+    ) -> Result<ErrorFigures, Fault> {
+        match self.launch_and_judge(slot, check, content) {
+            Ok(figures) => Ok(figures),
+            Err(Failed::Fault(fault)) => Err(fault),
+            Err(Failed::Wrong(finding)) => Err(self.wrong(check, finding).into()),
+        }
+    }
+
+    fn launch_and_judge(
+        &mut self,
+        slot: &mut Slot,
+        check: Check<'_>,
+        content: &mut Content,
+    ) -> Result<ErrorFigures, Failed> {
+        let first = self.launch(slot, check, Poison::First, true, &content.inputs)?;
+        if content.expected.is_empty() {
+            self.add_reference(slot, check, content)?;
+        }
+        // The reference took a while: what changed since the launch returned came too late. What
+        // is missing is waited for here, since it could arrive during the second launch.
+        let complete = self.is_complete(&first);
+        if !slot.set.outputs_equal(&first) || (!complete && changes_late(&slot.set, &first)) {
+            return Err(late().into());
+        }
+        let second = if check.repeat {
+            Some(self.launch(slot, check, Poison::Second, false, &content.inputs)?)
+        } else {
+            None
+        };
+        let judged = self.judge(content, &first, second.as_deref());
+        let finding = match judged {
+            Ok(figures) => {
+                self.remember(first);
+                return Ok(figures);
+            }
+            Err(finding) => finding,
+        };
+        if changes_late(&slot.set, second.as_ref().unwrap_or(&first)) {
+            return Err(late().into());
+        }
+        if check.phase == Phase::Recheck && finding.untouched {
+            let message = "the timed launches wrote nothing: outputs that were poisoned after the \
+                           timing stayed so";
+            return Err(Finding::new(WrongKind::Cached, message).into());
+        }
+        if self.seen.contains(&first) && finding.wrong != WrongKind::Zeros {
+            return Err(Finding::new(
+                WrongKind::Cached,
+                "the output is byte for byte that of earlier inputs: the kernel did not compute \
+                 it anew",
+            )
+            .into());
+        }
+        Err(finding.into())
+    }
+
+    fn remember(&mut self, outputs: Vec<Vec<u8>>) {
+        if self.seen.len() == REMEMBERED {
+            self.seen.remove(0);
+        }
+        self.seen.push(outputs);
+    }
+
+    /// Launches onto poisoned outputs, and looks at everything but the values.
+    fn launch(
+        &self,
+        slot: &mut Slot,
+        check: Check<'_>,
+        poison: Poison,
+        fresh: bool,
+        inputs: &[Vec<u8>],
+    ) -> Result<Vec<Vec<u8>>, Failed> {
+        slot.set.poison(poison);
+        let prepare = check.prepare && fresh && self.info.prepares;
+        // A kernel that prepares may have moved what it made there.
+        let bind = prepare || (check.bind && fresh);
+        let launched = call(slot, prepare, bind);
+        let outputs = slot.set.outputs();
+        let place = LaunchPlace {
+            phase: check.phase,
+            seed: check.seed,
+        };
+        if let Some(found) = slot.set.stray() {
+            return Err(stray_write(&found.buffer, found.stray).into());
+        }
+        launched.map_err(|error| Fault::from(outcome_of_launch(error, place)))?;
+        if let Some((tensor, position)) = slot.set.changed_input(inputs) {
+            let message = format!("the input `{tensor}` was changed, first at byte {position}");
+            return Err(Finding::new(WrongKind::InputMutated, message).into());
+        }
+        if !slot.set.description_intact() {
+            let message = "the kernel changed the description of its buffers";
+            return Err(Finding::new(WrongKind::Aliased, message).into());
+        }
+        Ok(outputs)
+    }
+
+    fn add_reference(
+        &self,
+        slot: &Slot,
+        check: Check<'_>,
+        content: &mut Content,
+    ) -> Result<(), Fault> {
+        // Drawn now, after the launch.
+        let rows = self.draw_rows(check);
+        let expected = self
+            .problem
+            .reference(self.spec, &slot.set, rows.as_deref())
+            .map_err(|error| {
+                Fault::of_problem(&self.problem.name, "computing the reference", error)
+            })?;
+        for (output, values) in self.spec.outputs().zip(&expected) {
+            let columns = output.shape.last().copied().unwrap_or(1);
+            let finite = |start: usize| {
+                let row = start
+                    .checked_mul(columns)
+                    .and_then(|start| values.get(start..start.checked_add(columns)?));
+                row.is_some_and(|row| row.iter().all(|value| value.is_finite()))
+            };
+            let complete = match &rows {
+                None => values.iter().all(|value| value.is_finite()),
+                Some(rows) => rows.iter().all(|row| finite(*row as usize)),
+            };
+            if !complete {
+                return Err(Fault::refused(format!(
+                    "the reference of the problem `{}` for `{}` is not finite, or not complete \
+                     (inputs `{}`, seed {}): this is a fault in the problem",
+                    self.problem.name, output.name, check.distribution, check.seed
+                )));
+            }
+        }
+        content.expected = expected;
+        content.rows = rows;
+        Ok(())
+    }
+
+    /// The rows to compare, or `None` for all of them.
+    fn draw_rows(&self, check: Check<'_>) -> Option<Vec<u64>> {
+        let mut counts = self.spec.outputs().map(|output| {
+            let elements = output.elements().unwrap_or(0);
+            let columns = output.shape.last().copied().unwrap_or(1);
+            elements.checked_div(columns).unwrap_or(0)
+        });
+        let rows = counts.next().unwrap_or(0);
+        let unlike = counts.any(|other| other != rows);
+        if check.all_rows || unlike || rows <= DRAWN_ROWS {
+            return None;
+        }
+        let seed = derive_seed(check.seed, "rows", rand::random());
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let drawn = index::sample(&mut rng, rows, DRAWN_ROWS);
+        let mut drawn: Vec<u64> = drawn.into_iter().map(|row| row as u64).collect();
+        drawn.sort_unstable();
+        Some(drawn)
+    }
+
+    fn is_complete(&self, first: &[Vec<u8>]) -> bool {
+        self.spec
+            .outputs()
+            .zip(first)
+            .all(|(tensor, bytes)| judge::is_complete(bytes, tensor.dtype))
+    }
+
+    fn judge(
+        &self,
+        content: &Content,
+        first: &[Vec<u8>],
+        second: Option<&[Vec<u8>]>,
+    ) -> Result<ErrorFigures, Finding> {
+        let outputs: Vec<Output<'_>> = self
+            .spec
+            .outputs()
+            .zip(&content.expected)
+            .zip(first)
+            .enumerate()
+            .map(|(index, ((tensor, expected), first))| Output {
+                tensor,
+                // `new` saw to it that there is one.
+                gate: self
+                    .spec
+                    .gate(&tensor.name)
+                    .map_or(0.0, |gate| gate.relative_error),
+                first,
+                second: second
+                    .and_then(|second| second.get(index))
+                    .map(Vec::as_slice),
+                expected,
+                rows: content.rows.as_deref(),
+            })
+            .collect();
+        judge::judge(&outputs, self.info.deterministic)
+    }
+
+    /// The outcome of a finding, with where it was made.
+    pub(crate) fn wrong(&self, check: Check<'_>, finding: Finding) -> Outcome {
+        let after_timing = check.phase == Phase::Recheck;
+        let when = if after_timing {
+            ", after the timing"
+        } else {
+            ""
+        };
+        Outcome::WrongResult(WrongResult {
+            wrong: finding.wrong,
+            message: format!(
+                "{} (shape {}, inputs `{}`, seed {}{when})",
+                finding.message, check.shape, check.distribution, check.seed
+            ),
+            error: finding.figures,
+            seed: check.seed,
+            after_timing,
+        })
+    }
+}
+
+fn call(slot: &mut Slot, prepare: bool, bind: bool) -> Result<(), Error> {
+    let Slot { set, instance } = slot;
+    if prepare {
+        instance.prepare(set)?;
+    }
+    if bind {
+        instance.bind(set)?;
+    }
+    instance.launch(set)
+}
+
+fn late() -> Finding {
+    Finding::new(
+        WrongKind::LateWrite,
+        "an output changed after the launch had returned: work goes on in another thread",
+    )
+}
+
+fn stray_write(buffer: &str, stray: Stray) -> Finding {
+    let (distance, side) = match stray {
+        Stray::Before(distance) => (distance, "before the start"),
+        Stray::After(distance) => (distance, "after the end"),
+    };
+    let unit = if distance == 1 { "byte" } else { "bytes" };
+    Finding::new(
+        WrongKind::OutOfBounds,
+        format!("memory outside `{buffer}` was written: {distance} {unit} {side}"),
+    )
+}
+
+/// Watches wrong outputs for a while: were they only not there yet?
+fn changes_late(set: &BufferSet, outputs: &[Vec<u8>]) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < LATE_WRITES {
+        std::thread::sleep(LATE_WRITES / 12);
+        if !set.outputs_equal(outputs) {
+            return true;
+        }
+    }
+    false
+}
