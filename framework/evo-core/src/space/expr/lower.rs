@@ -150,7 +150,9 @@ impl Lowering<'_> {
             .note(format!("parameters: {}", self.known(true)))
             .note(format!("constants: {}", self.known(false)))
             .note("a problem gives constants such as S and D, a device such as SMEM_BYTES")
-            .note("to name them by hand: `evo space show FILE --device PROFILE --set S=512`")
+            .note(format!(
+                "to look without them: `evo space show FILE --device PROFILE --set {name}=VALUE`"
+            ))
     }
 
     /// The names of all parameters, or of all constants, for people.
