@@ -24,16 +24,21 @@ fn main() -> Result<(), Failure> {
         ["time", shape, dtype, mask, candidates @ ..] => {
             time(read_shape(shape, dtype, mask)?, candidates)
         }
-        ["search", shape, dtype, mask, trials, seed] => {
-            search(read_shape(shape, dtype, mask)?, trials.parse()?, seed.parse()?)
-        }
+        ["search", shape, dtype, mask, trials, seed] => search(
+            read_shape(shape, dtype, mask)?,
+            trials.parse()?,
+            seed.parse()?,
+        ),
         ["serve"] => serve(),
         _ => Err("usage: bench time|search B,H,S,D DTYPE MASK ... | bench serve".into()),
     }
 }
 
 fn read_shape(extents: &str, dtype: &str, mask: &str) -> Result<Shape, Failure> {
-    let extents: Vec<usize> = extents.split(',').map(str::parse).collect::<Result<_, _>>()?;
+    let extents: Vec<usize> = extents
+        .split(',')
+        .map(str::parse)
+        .collect::<Result<_, _>>()?;
     let extents: [usize; 4] = extents.try_into().map_err(|_| "a shape is B,H,S,D")?;
     let storage = match dtype {
         "f32" => Storage::F32,
@@ -46,10 +51,15 @@ fn read_shape(extents: &str, dtype: &str, mask: &str) -> Result<Shape, Failure> 
 
 fn read_candidate(text: &str) -> (String, Params) {
     let (kernel, rest) = text.split_once(':').unwrap_or((text, ""));
-    let params = rest.split(',').filter_map(|pair| pair.split_once('=')).map(|(name, value)| {
-        let value = value.parse::<i64>().map_or_else(|_| Value::from(value), Value::from);
-        (name.to_owned(), value)
-    });
+    let params = rest
+        .split(',')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(name, value)| {
+            let value = value
+                .parse::<i64>()
+                .map_or_else(|_| Value::from(value), Value::from);
+            (name.to_owned(), value)
+        });
     (kernel.to_owned(), params.collect())
 }
 
@@ -63,14 +73,20 @@ enum Bench {
 fn tensors<T: Copy>(shape: &Shape, convert: impl Fn(f32) -> T) -> Vec<Vec<T>> {
     let mut state = 17u64;
     let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         ((state >> 40) as f32 / (1u64 << 24) as f32 - 0.5) * 3.4
     };
-    (0..4).map(|_| (0..shape.elements()).map(|_| convert(next())).collect()).collect()
+    (0..4)
+        .map(|_| (0..shape.elements()).map(|_| convert(next())).collect())
+        .collect()
 }
 
 fn seconds<T: Stored>(loaded: &mut Loaded, tensors: &mut [Vec<T>]) -> Result<f64, Failure> {
-    let [q, k, v, o] = tensors else { return Err("four tensors".into()) };
+    let [q, k, v, o] = tensors else {
+        return Err("four tensors".into());
+    };
     let start = Instant::now();
     loaded.launch([q, k, v], o)?;
     Ok(start.elapsed().as_secs_f64())
@@ -114,8 +130,10 @@ fn gflops(shape: &Shape, seconds: f64) -> f64 {
 }
 
 fn time(shape: Shape, candidates: &[&str]) -> Result<(), Failure> {
-    let mut benches =
-        candidates.iter().map(|text| Bench::new(text, shape)).collect::<Result<Vec<_>, _>>()?;
+    let mut benches = candidates
+        .iter()
+        .map(|text| Bench::new(text, shape))
+        .collect::<Result<Vec<_>, _>>()?;
     let mut samples = vec![Vec::new(); benches.len()];
     for round in 0..18 {
         for (bench, samples) in benches.iter_mut().zip(&mut samples) {
@@ -146,13 +164,24 @@ fn time(shape: Shape, candidates: &[&str]) -> Result<(), Failure> {
 
 /// The values that the search tries; the search space's file says more.
 const SPACE: [(&str, &[&str]); 15] = [
-    ("BLOCK_M", &["16", "32", "48", "64", "96", "128", "192", "256", "512"]),
-    ("BLOCK_N", &["16", "32", "48", "64", "96", "128", "192", "256", "512", "1024", "2048"]),
+    (
+        "BLOCK_M",
+        &["16", "32", "48", "64", "96", "128", "192", "256", "512"],
+    ),
+    (
+        "BLOCK_N",
+        &[
+            "16", "32", "48", "64", "96", "128", "192", "256", "512", "1024", "2048",
+        ],
+    ),
     ("VECS", &["1", "2", "3", "4"]),
     ("QK_ROWS", &["4", "6", "8", "12", "16", "24"]),
     ("PV_ROWS", &["4", "6", "8", "12", "16", "24"]),
     ("THREADS", &["2"]),
-    ("SPLIT", &["heads", "contiguous", "strided", "dynamic", "heavy_first"]),
+    (
+        "SPLIT",
+        &["heads", "contiguous", "strided", "dynamic", "heavy_first"],
+    ),
     ("PACK_K", &["none", "block", "head", "shared"]),
     ("PACK_V", &["none", "block", "head", "shared"]),
     ("EXP", &["exact", "poly5", "poly4", "poly3"]),
@@ -172,8 +201,11 @@ fn search(shape: Shape, trials: usize, seed: u64) -> Result<(), Failure> {
         (state >> 20) as usize % below
     };
     let text = |choice: &[usize]| {
-        let pairs: Vec<String> =
-            SPACE.iter().zip(choice).map(|((name, values), at)| format!("{name}={}", values[*at])).collect();
+        let pairs: Vec<String> = SPACE
+            .iter()
+            .zip(choice)
+            .map(|((name, values), at)| format!("{name}={}", values[*at]))
+            .collect();
         format!("tiled:{}", pairs.join(","))
     };
     let mut best: Option<(f64, Vec<usize>)> = None;
@@ -192,14 +224,19 @@ fn search(shape: Shape, trials: usize, seed: u64) -> Result<(), Failure> {
                 }
                 choice
             }
-            _ => SPACE.iter().map(|(_, values)| random(values.len())).collect(),
+            _ => SPACE
+                .iter()
+                .map(|(_, values)| random(values.len()))
+                .collect(),
         };
         let exp_fits = shape.storage != Storage::F32 || SPACE[9].1[choice[9]] != "poly3";
         if !exp_fits || !tried.insert(choice.clone()) {
             continue;
         }
         let candidate = text(&choice);
-        let Ok(mut bench) = Bench::new(&candidate, shape) else { continue };
+        let Ok(mut bench) = Bench::new(&candidate, shape) else {
+            continue;
+        };
         bench.run()?;
         let mut samples = Vec::new();
         for _ in 0..5 {
@@ -208,7 +245,11 @@ fn search(shape: Shape, trials: usize, seed: u64) -> Result<(), Failure> {
         done += 1;
         let least = samples.iter().copied().fold(f64::INFINITY, f64::min);
         if best.as_ref().is_none_or(|(seconds, _)| least < *seconds) {
-            println!("{done:5} {:8.3} ms {:7.1} GFLOP/s {candidate}", least * 1e3, gflops(&shape, least));
+            println!(
+                "{done:5} {:8.3} ms {:7.1} GFLOP/s {candidate}",
+                least * 1e3,
+                gflops(&shape, least)
+            );
             best = Some((least, choice));
         }
     }

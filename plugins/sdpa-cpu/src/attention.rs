@@ -43,7 +43,10 @@ pub(crate) fn launch<T: Elem>(
     o: &mut [T],
 ) -> Result<(), Error> {
     let elements = shape.elements();
-    if [q.len(), k.len(), v.len(), o.len()].iter().any(|length| *length != elements) {
+    if [q.len(), k.len(), v.len(), o.len()]
+        .iter()
+        .any(|length| *length != elements)
+    {
         return Err(Error::Failed(format!(
             "every tensor must have {elements} elements, not q {} k {} v {} o {}",
             q.len(),
@@ -52,7 +55,12 @@ pub(crate) fn launch<T: Elem>(
             o.len()
         )));
     }
-    let io = Pointers { q: q.as_ptr(), k: k.as_ptr(), v: v.as_ptr(), o: o.as_mut_ptr() };
+    let io = Pointers {
+        q: q.as_ptr(),
+        k: k.as_ptr(),
+        v: v.as_ptr(),
+        o: o.as_mut_ptr(),
+    };
     // SAFETY: the slices have the shape's number of elements, and `o` is borrowed exclusively.
     unsafe { attention.launch(io) };
     Ok(())

@@ -19,7 +19,10 @@ impl Scratch {
         let count = floats / 16 + 2;
         let mut lines = Vec::new();
         lines.try_reserve_exact(count).map_err(|_| {
-            Error::OutOfMemory(format!("{} bytes of scratch memory", count.saturating_mul(64)))
+            Error::OutOfMemory(format!(
+                "{} bytes of scratch memory",
+                count.saturating_mul(64)
+            ))
         })?;
         lines.resize(count, Line([0.0; 16]));
         Ok(Self { lines })

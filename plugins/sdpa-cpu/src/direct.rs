@@ -30,9 +30,21 @@ impl AnyPlan {
         machine: &Machine,
     ) -> Result<Self, Error> {
         match kernel {
-            "math" => Ok(Self::Math(MathPlan::resolve(shape, baseline_threads(config, machine)?, machine)?)),
-            "flash" => Ok(Self::Flash(FlashPlan::resolve(shape, baseline_threads(config, machine)?, machine)?)),
-            "tiled" => Ok(Self::Tiled(Plan::resolve(&Config::read(config)?, shape, machine)?)),
+            "math" => Ok(Self::Math(MathPlan::resolve(
+                shape,
+                baseline_threads(config, machine)?,
+                machine,
+            )?)),
+            "flash" => Ok(Self::Flash(FlashPlan::resolve(
+                shape,
+                baseline_threads(config, machine)?,
+                machine,
+            )?)),
+            "tiled" => Ok(Self::Tiled(Plan::resolve(
+                &Config::read(config)?,
+                shape,
+                machine,
+            )?)),
             _ => Err(Error::Rejected(format!("no kernel is called `{kernel}`"))),
         }
     }
@@ -48,9 +60,14 @@ impl AnyPlan {
     /// The plan's canonical bytes without what acts at launch only, and that part by itself.
     pub(crate) fn to_parts(&self) -> Result<(Vec<u8>, Params), Error> {
         let mut document = serde_json::to_value(self).map_err(unreadable)?;
-        let schedule = document.as_object_mut().and_then(|fields| fields.remove(SCHEDULE));
+        let schedule = document
+            .as_object_mut()
+            .and_then(|fields| fields.remove(SCHEDULE));
         let bytes = serde_json::to_vec(&document).map_err(unreadable)?;
-        let launch = schedule.map(serde_json::from_value).transpose().map_err(unreadable)?;
+        let launch = schedule
+            .map(serde_json::from_value)
+            .transpose()
+            .map_err(unreadable)?;
         Ok((bytes, launch.unwrap_or_default()))
     }
 
@@ -87,19 +104,29 @@ impl AnyPlan {
 const SCHEDULE: &str = "schedule";
 
 fn unreadable(error: serde_json::Error) -> Error {
-    Error::Failed(format!("the artifact is not a plan of this plugin: {error}"))
+    Error::Failed(format!(
+        "the artifact is not a plan of this plugin: {error}"
+    ))
 }
 
 /// The threads of a baseline: as many as there are cores, unless `THREADS` says otherwise.
 fn baseline_threads(config: &Params, machine: &Machine) -> Result<usize, Error> {
     if let Some(name) = config.keys().find(|name| *name != "THREADS") {
-        return Err(Error::Rejected(format!("a baseline has no parameter `{name}`, only `THREADS`")));
+        return Err(Error::Rejected(format!(
+            "a baseline has no parameter `{name}`, only `THREADS`"
+        )));
     }
-    let threads = if config.is_empty() { 0 } else { evo_plugin::size(config, "THREADS")? };
+    let threads = if config.is_empty() {
+        0
+    } else {
+        evo_plugin::size(config, "THREADS")?
+    };
     match threads {
         0 => Ok(machine.cores),
         1..=1024 => Ok(threads),
-        _ => Err(Error::Rejected(format!("`THREADS` is {threads}, but must be from 0 to 1024"))),
+        _ => Err(Error::Rejected(format!(
+            "`THREADS` is {threads}, but must be from 0 to 1024"
+        ))),
     }
 }
 
@@ -156,9 +183,15 @@ pub trait Stored: evo_plugin::Element + Sized {
 macro_rules! stored {
     ($ty:ty, $variant:ident) => {
         impl Stored for $ty {
-            fn launch(loaded: &mut Loaded, inputs: [&[Self]; 3], o: &mut [Self]) -> Result<(), Error> {
+            fn launch(
+                loaded: &mut Loaded,
+                inputs: [&[Self]; 3],
+                o: &mut [Self],
+            ) -> Result<(), Error> {
                 match &mut loaded.inner {
-                    Inner::$variant(inner) => attention::launch(inner.as_mut(), &loaded.shape, inputs, o),
+                    Inner::$variant(inner) => {
+                        attention::launch(inner.as_mut(), &loaded.shape, inputs, o)
+                    }
                     _ => Err(Error::Failed(format!(
                         "loaded for {:?}, launched on {}",
                         loaded.shape.storage,

@@ -38,7 +38,11 @@ impl FlashPlan {
     /// `Rejected` where memory would not suffice.
     pub(crate) fn resolve(shape: Shape, threads: usize, machine: &Machine) -> Result<Self, Error> {
         let threads = threads.min(shape.heads * shape.s.div_ceil(BLOCK_M));
-        let plan = Self { shape, isa: machine.best(), threads };
+        let plan = Self {
+            shape,
+            isa: machine.best(),
+            threads,
+        };
         machine.check_scratch(plan.scratch_bytes(), "flash")?;
         Ok(plan)
     }
@@ -105,7 +109,9 @@ impl<T: Elem> Flash<T> {
             pack_transposed: table::pack_transposed(plan.isa),
             pack_rows: table::pack_rows(plan.isa),
             store: table::store_rows(plan.isa),
-            workers: (0..plan.threads).map(|_| worker()).collect::<Result<_, _>>()?,
+            workers: (0..plan.threads)
+                .map(|_| worker())
+                .collect::<Result<_, _>>()?,
             plan,
         })
     }
@@ -172,12 +178,23 @@ impl<T: Elem> Flash<T> {
             } else {
                 let to = worker.q.as_mut_ptr();
                 let job = PackRows {
-                    from, from_stride: d, rows, columns: d, to, to_stride: d, scale: 1.0,
+                    from,
+                    from_stride: d,
+                    rows,
+                    columns: d,
+                    to,
+                    to_stride: d,
+                    scale: 1.0,
                 };
                 (self.pack_rows)(&job);
                 to.cast_const()
             };
-            (statistics, statistics.add(BLOCK_M), statistics.add(2 * BLOCK_M), q)
+            (
+                statistics,
+                statistics.add(BLOCK_M),
+                statistics.add(2 * BLOCK_M),
+                q,
+            )
         };
         let keys = if shape.causal { first + rows } else { shape.s };
         for start in (0..keys).step_by(BLOCK_N) {
@@ -202,7 +219,11 @@ impl<T: Elem> Flash<T> {
                     rows,
                     stride: BLOCK_N,
                     keys: count,
-                    seen: if shape.causal { first as i64 + 1 - start as i64 } else { i64::MAX },
+                    seen: if shape.causal {
+                        first as i64 + 1 - start as i64
+                    } else {
+                        i64::MAX
+                    },
                     max,
                     sum,
                     shrink,
@@ -211,7 +232,11 @@ impl<T: Elem> Flash<T> {
                 let o = worker.o.as_mut_ptr();
                 if start > 0 {
                     (self.scale_rows)(&ScaleRows {
-                        data: o, rows, stride: o_stride, width: o_stride, factors: shrink,
+                        data: o,
+                        rows,
+                        stride: o_stride,
+                        width: o_stride,
+                        factors: shrink,
                     });
                 }
                 let b = if self.values_in_place() {
@@ -253,7 +278,9 @@ impl<T: Elem> Attention<T> for Flash<T> {
         let tiles = shape.s.div_ceil(BLOCK_M);
         let this = &*self;
         this.team.run(|thread| {
-            let Some(worker) = this.workers.get(thread) else { return };
+            let Some(worker) = this.workers.get(thread) else {
+                return;
+            };
             let mut worker = worker.lock().unwrap_or_else(PoisonError::into_inner);
             let mut packed = None;
             for index in share(shape.heads * tiles, thread, threads) {

@@ -31,7 +31,8 @@ enum Input {
 }
 
 /// An element type that can be rounded to.
-trait Round: evo_plugin::Element {
+pub(crate) trait Round: evo_plugin::Element {
+    /// Rounds to nearest even.
     fn round(value: f32) -> Self;
 }
 
@@ -70,39 +71,135 @@ pub(crate) fn fill(
         )));
     }
     let [q, k, v] = inputs else {
-        return Err(Error::Failed(format!("{} inputs instead of 3", inputs.len())));
+        return Err(Error::Failed(format!(
+            "{} inputs instead of 3",
+            inputs.len()
+        )));
     };
-    for (input, tensor) in [(Input::Q, q), (Input::K, k), (Input::V, v)] {
-        match shape.storage {
-            Storage::F32 => fill_one(shape, seed, distribution, input, tensor.as_mut_slice::<f32>()?),
-            Storage::F16 => fill_one(shape, seed, distribution, input, tensor.as_mut_slice::<f16>()?),
-            Storage::Bf16 => fill_one(shape, seed, distribution, input, tensor.as_mut_slice::<bf16>()?),
+    match shape.storage {
+        Storage::F32 => {
+            let slices = [
+                q.as_mut_slice::<f32>()?,
+                k.as_mut_slice()?,
+                v.as_mut_slice()?,
+            ];
+            fill_slices(shape, seed, distribution, slices);
+        }
+        Storage::F16 => {
+            let slices = [
+                q.as_mut_slice::<f16>()?,
+                k.as_mut_slice()?,
+                v.as_mut_slice()?,
+            ];
+            fill_slices(shape, seed, distribution, slices);
+        }
+        Storage::Bf16 => {
+            let slices = [
+                q.as_mut_slice::<bf16>()?,
+                k.as_mut_slice()?,
+                v.as_mut_slice()?,
+            ];
+            fill_slices(shape, seed, distribution, slices);
         }
     }
     Ok(())
 }
 
+/// As [`fill`], on slices and for a distribution that exists.
+pub(crate) fn fill_slices<T: Round>(
+    shape: &Shape,
+    seed: u64,
+    distribution: &str,
+    inputs: [&mut [T]; 3],
+) {
+    for (input, to) in [Input::Q, Input::K, Input::V].into_iter().zip(inputs) {
+        fill_one(shape, seed, distribution, input, to);
+    }
+}
+
 fn fill_one<T: Round>(shape: &Shape, seed: u64, distribution: &str, input: Input, to: &mut [T]) {
     let outliers = distribution == "outliers";
-    to.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, to)| {
-        let mut generator = ChaCha8Rng::seed_from_u64(seed);
-        // Three streams to a chunk, one for each tensor.
-        generator.set_stream(3 * chunk as u64 + input as u64);
-        for element in to {
-            let mut value: f32 = generator.sample(StandardNormal);
-            if outliers {
-                let scale = if input == Input::Q { SHARPEN } else { 1.0 };
-                let rare = generator.next_u32() % 100 == 0;
-                value *= if rare { OUTLIER * scale } else { scale };
+    to.par_chunks_mut(CHUNK)
+        .enumerate()
+        .for_each(|(chunk, to)| {
+            let mut generator = ChaCha8Rng::seed_from_u64(seed);
+            // Three streams to a chunk, one for each tensor.
+            generator.set_stream(3 * chunk as u64 + input as u64);
+            for element in to {
+                let mut value: f32 = generator.sample(StandardNormal);
+                if outliers {
+                    let scale = if input == Input::Q { SHARPEN } else { 1.0 };
+                    let rare = generator.next_u32() % 100 == 0;
+                    value *= if rare { OUTLIER * scale } else { scale };
+                }
+                *element = T::round(value);
             }
-            *element = T::round(value);
-        }
-    });
+        });
     if distribution == "equal_rows" && input != Input::Q {
         // Equal keys, equal values: the output is the value, whatever the weights.
         to.par_chunks_mut(shape.head_elements()).for_each(|head| {
             let (first, rest) = head.split_at_mut(shape.d);
-            rest.chunks_exact_mut(shape.d).for_each(|row| row.copy_from_slice(first));
+            rest.chunks_exact_mut(shape.d)
+                .for_each(|row| row.copy_from_slice(first));
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Inputs, shape};
+
+    #[test]
+    fn the_seed_alone_decides() {
+        let shape = shape::<f32>([1, 2, 300, 40], false);
+        let one = Inputs::<f32>::new(shape, 1, "normal");
+        assert_eq!(
+            one.slices(),
+            Inputs::<f32>::new(shape, 1, "normal").slices()
+        );
+        assert_ne!(
+            one.slices(),
+            Inputs::<f32>::new(shape, 2, "normal").slices()
+        );
+        let [q, k, v] = one.slices();
+        assert!(q != k && k != v && q != v);
+        // Chunks have streams of their own.
+        assert_ne!(q[..100], q[CHUNK..CHUNK + 100]);
+    }
+
+    #[test]
+    fn normal_is_normal_and_outliers_lie_out() {
+        let shape = shape::<f32>([1, 1, 1000, 100], false);
+        let moments = |values: &[f32]| {
+            let power = |n: i32| values.iter().map(|x| f64::from(*x).powi(n)).sum::<f64>() / 1e5;
+            (power(1), power(2), power(4))
+        };
+        let normal = Inputs::<f32>::new(shape, 4, "normal");
+        for values in normal.slices() {
+            let (mean, variance, fourth) = moments(values);
+            assert!(
+                mean.abs() < 0.02 && (variance - 1.0).abs() < 0.03,
+                "{mean} {variance}"
+            );
+            assert!((fourth - 3.0).abs() < 0.2, "{fourth}");
+        }
+        let outliers = Inputs::<f32>::new(shape, 4, "outliers");
+        let (_, variance, fourth) = moments(outliers.slices()[1]);
+        assert!(fourth / variance.powi(2) > 10.0);
+    }
+
+    #[test]
+    fn equal_rows_are_equal() {
+        let shape = shape::<bf16>([1, 2, 9, 5], false);
+        let inputs = Inputs::<bf16>::new(shape, 4, "equal_rows");
+        let [q, k, v] = inputs.slices();
+        for tensor in [k, v] {
+            for head in tensor.chunks(45) {
+                assert!(head.chunks(5).all(|row| row == &head[..5]));
+            }
+            assert_ne!(tensor[..5], tensor[45..50]);
+        }
+        assert_ne!(q[..5], q[5..10]);
     }
 }

@@ -19,6 +19,11 @@ mod simd;
 mod team;
 mod tiled;
 
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
 pub use shape::{Shape, Storage};
 
 evo_plugin::export!(plugin::plugin);

@@ -28,16 +28,27 @@ impl Machine {
         }
         let here = Self::here();
         let flag = |name: &str, or: bool| {
-            device.facts.get(name).and_then(Value::as_bool).unwrap_or(or)
+            device
+                .facts
+                .get(name)
+                .and_then(Value::as_bool)
+                .unwrap_or(or)
         };
         let number = |name: &str| {
-            device.facts.get(name).and_then(Value::as_int).and_then(|x| u64::try_from(x).ok())
+            device
+                .facts
+                .get(name)
+                .and_then(Value::as_int)
+                .and_then(|x| u64::try_from(x).ok())
         };
         Ok(Self {
             avx2: flag("HAS_AVX2", here.avx2),
             avx512: flag("HAS_AVX512", here.avx512),
             avx512_bf16: flag("HAS_AVX512_BF16", here.avx512_bf16),
-            cores: number("CORES").and_then(|x| usize::try_from(x).ok()).unwrap_or(here.cores).max(1),
+            cores: number("CORES")
+                .and_then(|x| usize::try_from(x).ok())
+                .unwrap_or(here.cores)
+                .max(1),
             memory: number("MEM_BYTES").unwrap_or(here.memory),
         })
     }
@@ -65,7 +76,10 @@ impl Machine {
 
     /// The widest instruction set for `f32` that the device has.
     pub(crate) fn best(&self) -> Isa {
-        [Isa::Avx512, Isa::Avx2].into_iter().find(|isa| self.has(*isa)).unwrap_or(Isa::Portable)
+        [Isa::Avx512, Isa::Avx2]
+            .into_iter()
+            .find(|isa| self.has(*isa))
+            .unwrap_or(Isa::Portable)
     }
 
     /// Rejects scratch memory of more than half of what the device has.
@@ -85,5 +99,7 @@ pub(crate) fn require(isa: Isa) -> Result<(), Error> {
     if isa.is_available() {
         return Ok(());
     }
-    Err(Error::Failed(format!("built for {isa}, which this CPU does not have")))
+    Err(Error::Failed(format!(
+        "built for {isa}, which this CPU does not have"
+    )))
 }

@@ -46,10 +46,20 @@ impl MathPlan {
     /// # Errors
     /// `Rejected` where memory would not suffice.
     pub(crate) fn resolve(shape: Shape, threads: usize, machine: &Machine) -> Result<Self, Error> {
-        let mut plan = Self { shape, isa: machine.best(), threads, batch: 1 };
-        plan.batch = shape.heads.min((BATCH_FLOATS / plan.floats_per_head()).max(1));
+        let mut plan = Self {
+            shape,
+            isa: machine.best(),
+            threads,
+            batch: 1,
+        };
+        plan.batch = shape
+            .heads
+            .min((BATCH_FLOATS / plan.floats_per_head()).max(1));
         plan.threads = threads.min(plan.batch * shape.s.div_ceil(STRIPE));
-        machine.check_scratch(plan.scratch_bytes(), "math, which stores all scores of a head,")?;
+        machine.check_scratch(
+            plan.scratch_bytes(),
+            "math, which stores all scores of a head,",
+        )?;
         Ok(plan)
     }
 
@@ -130,7 +140,9 @@ impl<T: Elem> Math<T> {
             pack_transposed: table::pack_transposed(plan.isa),
             pack_rows: table::pack_rows(plan.isa),
             store: table::store_rows(plan.isa),
-            workers: (0..plan.threads).map(|_| worker()).collect::<Result<_, _>>()?,
+            workers: (0..plan.threads)
+                .map(|_| worker())
+                .collect::<Result<_, _>>()?,
             scores: Scratch::new(plan.batch * plan.scores_per_head())?,
             k: Scratch::new(plan.batch * plan.padded_s() * plan.shape.d)?,
             v: Scratch::new(plan.batch * plan.padded_s() * plan.padded_d())?,
@@ -189,19 +201,30 @@ impl<T: Elem> Math<T> {
         let stride = self.plan.padded_s();
         // SAFETY: the stripe is inside the tensors, and its scores are this thread's alone.
         unsafe {
-            let from =
-                batch.io.q.add((batch.first_head + head) * shape.head_elements() + first * d);
+            let from = batch
+                .io
+                .q
+                .add((batch.first_head + head) * shape.head_elements() + first * d);
             let q = if is_f32::<T>() {
                 from.cast()
             } else {
                 let to = worker.q.as_mut_ptr();
                 let job = PackRows {
-                    from, from_stride: d, rows, columns: d, to, to_stride: d, scale: 1.0,
+                    from,
+                    from_stride: d,
+                    rows,
+                    columns: d,
+                    to,
+                    to_stride: d,
+                    scale: 1.0,
                 };
                 (self.pack_rows)(&job);
                 to.cast_const()
             };
-            let c = batch.scores.get().add(head * self.plan.scores_per_head() + first * stride);
+            let c = batch
+                .scores
+                .get()
+                .add(head * self.plan.scores_per_head() + first * stride);
             for start in (0..shape.s).step_by(BLOCK_N) {
                 self.product.run(&RowGemm {
                     rows,
@@ -223,7 +246,13 @@ impl<T: Elem> Math<T> {
     ///
     /// # Safety
     /// `head` and `stripe` exist, and their scores are computed.
-    unsafe fn probabilities(&self, batch: &Batch<T>, worker: &mut Worker, head: usize, stripe: usize) {
+    unsafe fn probabilities(
+        &self,
+        batch: &Batch<T>,
+        worker: &mut Worker,
+        head: usize,
+        stripe: usize,
+    ) {
         let shape = &self.plan.shape;
         let first = stripe * STRIPE;
         let rows = STRIPE.min(shape.s - first);
@@ -236,13 +265,20 @@ impl<T: Elem> Math<T> {
                 *max.add(row) = MASKED;
                 *sum.add(row) = 0.0;
             }
-            let data = batch.scores.get().add(head * self.plan.scores_per_head() + first * stride);
+            let data = batch
+                .scores
+                .get()
+                .add(head * self.plan.scores_per_head() + first * stride);
             (self.softmax)(&RowSoftmax {
                 scores: data,
                 rows,
                 stride,
                 keys: shape.s,
-                seen: if shape.causal { first as i64 + 1 } else { i64::MAX },
+                seen: if shape.causal {
+                    first as i64 + 1
+                } else {
+                    i64::MAX
+                },
                 max,
                 sum,
                 shrink: factors,
@@ -251,7 +287,13 @@ impl<T: Elem> Math<T> {
             for row in 0..rows {
                 *factors.add(row) = 1.0 / *sum.add(row);
             }
-            (self.scale_rows)(&ScaleRows { data, rows, stride, width: stride, factors });
+            (self.scale_rows)(&ScaleRows {
+                data,
+                rows,
+                stride,
+                width: stride,
+                factors,
+            });
         }
     }
 
@@ -267,7 +309,10 @@ impl<T: Elem> Math<T> {
         let offset = (batch.first_head + head) * shape.head_elements();
         // SAFETY: the stripe is inside the tensors, and its outputs are this thread's alone.
         unsafe {
-            let a = batch.scores.get().add(head * self.plan.scores_per_head() + first * stride);
+            let a = batch
+                .scores
+                .get()
+                .add(head * self.plan.scores_per_head() + first * stride);
             let b = if self.values_in_place() {
                 batch.io.v.add(offset).cast()
             } else {
@@ -313,10 +358,18 @@ impl<T: Elem> Attention<T> for Math<T> {
         for first_head in (0..shape.heads).step_by(this.plan.batch) {
             let heads = this.plan.batch.min(shape.heads - first_head);
             let [scores, k, v] = shared;
-            let batch = Batch { io, first_head, scores, k, v };
+            let batch = Batch {
+                io,
+                first_head,
+                scores,
+                k,
+                v,
+            };
             let each = |count: usize, stage: &(dyn Fn(&mut Worker, usize, usize) + Sync)| {
                 this.team.run(|thread| {
-                    let Some(worker) = this.workers.get(thread) else { return };
+                    let Some(worker) = this.workers.get(thread) else {
+                        return;
+                    };
                     let mut worker = worker.lock().unwrap_or_else(PoisonError::into_inner);
                     for index in share(heads * count, thread, threads) {
                         stage(&mut worker, index / count, index % count);

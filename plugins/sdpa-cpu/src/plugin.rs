@@ -32,8 +32,14 @@ pub(crate) fn plugin() -> Plugin {
         name: "math",
         doc: "Unfused: all scores of a head, then their softmax, then the product with V",
     })
-    .kernel(Attention { name: "flash", doc: "Fused, with fixed, sensible choices" })
-    .kernel(Attention { name: "tiled", doc: "Fused, with queries along the vector lanes; tunable" })
+    .kernel(Attention {
+        name: "flash",
+        doc: "Fused, with fixed, sensible choices",
+    })
+    .kernel(Attention {
+        name: "tiled",
+        doc: "Fused, with queries along the vector lanes; tunable",
+    })
 }
 
 /// One of the kernels.
@@ -53,7 +59,12 @@ impl Attention {
             )));
         }
         let shape = problem::shape_of(&request.problem.fields)?;
-        AnyPlan::resolve(self.name, &request.config, shape, &Machine::of(&request.device)?)
+        AnyPlan::resolve(
+            self.name,
+            &request.config,
+            shape,
+            &Machine::of(&request.device)?,
+        )
     }
 }
 
@@ -72,7 +83,11 @@ impl Kernel for Attention {
             doc: self.doc.to_owned(),
             problems: vec![problem::NAME.to_owned()],
             devices: vec!["cpu".to_owned()],
-            params: if tunable { Config::params() } else { vec![threads] },
+            params: if tunable {
+                Config::params()
+            } else {
+                vec![threads]
+            },
             space: tunable.then(|| SPACE.to_owned()),
             deterministic: true,
             prepares: false,
@@ -102,7 +117,10 @@ impl Kernel for Attention {
     fn load(&self, artifact: &Artifact, _: &BuildRequest) -> Result<Box<dyn Instance>, Error> {
         let plan = AnyPlan::from_parts(&artifact.bytes, &artifact.launch)?;
         let storage = plan.shape().storage;
-        Ok(Box::new(Loadable { storage, loaded: Loaded::from_plan(plan)? }))
+        Ok(Box::new(Loadable {
+            storage,
+            loaded: Loaded::from_plan(plan)?,
+        }))
     }
 }
 
@@ -119,7 +137,8 @@ impl Loadable {
             io.input(1)?.as_slice::<T>()?,
             io.input(2)?.as_slice::<T>()?,
         ];
-        self.loaded.launch(inputs, io.output(0)?.as_mut_slice::<T>()?)
+        self.loaded
+            .launch(inputs, io.output(0)?.as_mut_slice::<T>()?)
     }
 }
 

@@ -25,12 +25,20 @@ pub(crate) fn shape_of(fields: &Params) -> Result<Shape, Error> {
         "f32" => Storage::F32,
         "f16" => Storage::F16,
         "bf16" => Storage::Bf16,
-        other => return Err(Error::Rejected(format!("`dtype` is {other}, but must be f32, bf16 or f16"))),
+        other => {
+            return Err(Error::Rejected(format!(
+                "`dtype` is {other}, but must be f32, bf16 or f16"
+            )));
+        }
     };
     let causal = match evo_plugin::choice(fields, "mask")? {
         "causal" => true,
         "full" => false,
-        other => return Err(Error::Rejected(format!("`mask` is {other}, but must be full or causal"))),
+        other => {
+            return Err(Error::Rejected(format!(
+                "`mask` is {other}, but must be full or causal"
+            )));
+        }
     };
     let extents = [extent("B")?, extent("H")?, extent("S")?, extent("D")?];
     Shape::new(extents, causal, storage).map_err(Error::Rejected)
@@ -53,7 +61,7 @@ fn extra_shapes() -> Vec<Params> {
         shape(1, 1, 129, 64, Some("causal")),
         shape(2, 1, 1, 16, None),
         shape(1, 1, 33, 7, None),
-        shape(1, 2, 18, 1, None),
+        shape(1, 2, 18, 3, None),
     ]
 }
 
@@ -79,8 +87,16 @@ impl Problem for Sdpa {
                 int("H", "Heads", 65_536, 8),
                 int("S", "Sequence length of queries and keys", 1 << 20, 512),
                 int("D", "Elements of a query, key or value", 4_096, 64),
-                choice("dtype", "Storage type of the tensors", &["f32", "bf16", "f16"]),
-                choice("mask", "Whether a query sees all keys or those up to its own", &["full", "causal"]),
+                choice(
+                    "dtype",
+                    "Storage type of the tensors",
+                    &["f32", "bf16", "f16"],
+                ),
+                choice(
+                    "mask",
+                    "Whether a query sees all keys or those up to its own",
+                    &["full", "causal"],
+                ),
             ],
         }
     }
@@ -102,11 +118,20 @@ impl Problem for Sdpa {
             dtype,
             shape: extents.clone(),
         };
-        let mut constants: Params =
-            fields.iter().filter(|(_, value)| value.as_int().is_some()).map(|(n, v)| (n.clone(), v.clone())).collect();
-        constants.insert("BYTES_PER_ELEMENT".to_owned(), Value::from(shape.storage.bytes() as i64));
+        let mut constants: Params = fields
+            .iter()
+            .filter(|(_, value)| value.as_int().is_some())
+            .map(|(n, v)| (n.clone(), v.clone()))
+            .collect();
+        constants.insert(
+            "BYTES_PER_ELEMENT".to_owned(),
+            Value::from(shape.storage.bytes() as i64),
+        );
         constants.insert("CAUSAL".to_owned(), Value::from(shape.causal));
-        constants.insert("BF16_STORAGE".to_owned(), Value::from(shape.storage == Storage::Bf16));
+        constants.insert(
+            "BF16_STORAGE".to_owned(),
+            Value::from(shape.storage == Storage::Bf16),
+        );
         Ok(ProblemSpec {
             problem: NAME.to_owned(),
             fields: fields.clone(),
@@ -117,7 +142,10 @@ impl Problem for Sdpa {
                 tensor("o", Role::Output),
             ],
             constants,
-            gates: vec![Gate { tensor: "o".to_owned(), relative_error: gate }],
+            gates: vec![Gate {
+                tensor: "o".to_owned(),
+                relative_error: gate,
+            }],
             flops: 4.0 * shape.heads as f64 * shape.pairs() * shape.d as f64,
             bytes: 4.0 * shape.elements() as f64 * shape.storage.bytes() as f64,
             cache: CachePolicy::Rotate,

@@ -27,13 +27,30 @@ pub(crate) fn compute(
     outputs: &mut [TensorMut<'_>],
 ) -> Result<(), Error> {
     let ([q, k, v], [o]) = (inputs, outputs) else {
-        return Err(Error::Failed("attention has three inputs and one output".to_owned()));
+        return Err(Error::Failed(
+            "attention has three inputs and one output".to_owned(),
+        ));
     };
     let o = o.as_mut_slice::<f64>()?;
     match shape.storage {
-        Storage::F32 => rows_of::<f32>(shape, [q.as_slice()?, k.as_slice()?, v.as_slice()?], rows, o),
-        Storage::F16 => rows_of::<half::f16>(shape, [q.as_slice()?, k.as_slice()?, v.as_slice()?], rows, o),
-        Storage::Bf16 => rows_of::<half::bf16>(shape, [q.as_slice()?, k.as_slice()?, v.as_slice()?], rows, o),
+        Storage::F32 => rows_of::<f32>(
+            shape,
+            [q.as_slice()?, k.as_slice()?, v.as_slice()?],
+            rows,
+            o,
+        ),
+        Storage::F16 => rows_of::<half::f16>(
+            shape,
+            [q.as_slice()?, k.as_slice()?, v.as_slice()?],
+            rows,
+            o,
+        ),
+        Storage::Bf16 => rows_of::<half::bf16>(
+            shape,
+            [q.as_slice()?, k.as_slice()?, v.as_slice()?],
+            rows,
+            o,
+        ),
     }
 }
 
@@ -46,7 +63,9 @@ pub(crate) fn rows_of<T: Elem>(
 ) -> Result<(), Error> {
     let elements = shape.elements();
     if inputs.iter().any(|input| input.len() != elements) || o.len() != elements {
-        return Err(Error::Failed(format!("every tensor must have {elements} elements")));
+        return Err(Error::Failed(format!(
+            "every tensor must have {elements} elements"
+        )));
     }
     let all_rows = shape.heads * shape.s;
     let isa = Isa::best();
@@ -138,20 +157,40 @@ impl Head {
                     *to = f64::from(from.to_f32()) * scale;
                 }
             }
-            let seen = |row: usize| if shape.causal { row % shape.s + 1 } else { shape.s };
+            let seen = |row: usize| {
+                if shape.causal {
+                    row % shape.s + 1
+                } else {
+                    shape.s
+                }
+            };
             let keys = tile.iter().map(|row| seen(*row)).max().unwrap_or(0);
             // What the last columns of a tile hold beyond `keys` is never used.
             let columns = keys.next_multiple_of(TILE_COLUMNS);
-            product(isa, &queries, d, &self.k, self.padded_s, columns, &mut scores);
+            product(
+                isa,
+                &queries,
+                d,
+                &self.k,
+                self.padded_s,
+                columns,
+                &mut scores,
+            );
             let mut sums = [1.0; TILE_ROWS];
-            for ((row, scores), sum) in
-                tile.iter().zip(scores.chunks_exact_mut(self.padded_s)).zip(&mut sums)
+            for ((row, scores), sum) in tile
+                .iter()
+                .zip(scores.chunks_exact_mut(self.padded_s))
+                .zip(&mut sums)
             {
                 *sum = exponentials(&mut scores[..keys], seen(*row));
             }
             let depth = [self.padded_s, keys];
             product_rows(isa, &scores, depth, &self.v, self.padded_d, &mut results);
-            for ((_, result), sum) in tile.iter().zip(results.chunks_exact(self.padded_d)).zip(sums) {
+            for ((_, result), sum) in tile
+                .iter()
+                .zip(results.chunks_exact(self.padded_d))
+                .zip(sums)
+            {
                 outputs.extend(result[..d].iter().map(|value| value / sum));
             }
         }
@@ -174,21 +213,53 @@ fn exponentials(scores: &mut [f64], seen: usize) -> f64 {
 
 /// `c[row][..columns] = a[row][..depth] b`, `a` and `c` with [`TILE_ROWS`] rows, `b` and `c` with
 /// rows of `stride`.
-fn product(isa: Isa, a: &[f64], depth: usize, b: &[f64], stride: usize, columns: usize, c: &mut [f64]) {
+fn product(
+    isa: Isa,
+    a: &[f64],
+    depth: usize,
+    b: &[f64],
+    stride: usize,
+    columns: usize,
+    c: &mut [f64],
+) {
     for column in (0..columns).step_by(TILE_COLUMNS) {
-        tile(isa, a, [depth, depth], &b[column..], stride, &mut c[column..], stride);
+        tile(
+            isa,
+            a,
+            [depth, depth],
+            &b[column..],
+            stride,
+            &mut c[column..],
+            stride,
+        );
     }
 }
 
 /// As [`product`] over all columns, with rows of `a` that are `depth[0]` apart and `depth[1]` long.
 fn product_rows(isa: Isa, a: &[f64], depth: [usize; 2], b: &[f64], stride: usize, c: &mut [f64]) {
     for column in (0..stride).step_by(TILE_COLUMNS) {
-        tile(isa, a, depth, &b[column..], stride, &mut c[column..], stride);
+        tile(
+            isa,
+            a,
+            depth,
+            &b[column..],
+            stride,
+            &mut c[column..],
+            stride,
+        );
     }
 }
 
 /// One register tile, with the widest vectors that the CPU has.
-fn tile(isa: Isa, a: &[f64], depth: [usize; 2], b: &[f64], b_stride: usize, c: &mut [f64], c_stride: usize) {
+fn tile(
+    isa: Isa,
+    a: &[f64],
+    depth: [usize; 2],
+    b: &[f64],
+    b_stride: usize,
+    c: &mut [f64],
+    c_stride: usize,
+) {
     #[cfg(target_arch = "x86_64")]
     match isa {
         // SAFETY: `isa` is one that this CPU has.
@@ -203,13 +274,27 @@ fn tile(isa: Isa, a: &[f64], depth: [usize; 2], b: &[f64], b_stride: usize, c: &
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,fma")]
-fn tile_avx512(a: &[f64], depth: [usize; 2], b: &[f64], b_stride: usize, c: &mut [f64], c_stride: usize) {
+fn tile_avx512(
+    a: &[f64],
+    depth: [usize; 2],
+    b: &[f64],
+    b_stride: usize,
+    c: &mut [f64],
+    c_stride: usize,
+) {
     tile_with(f64::mul_add, a, depth, b, b_stride, c, c_stride);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn tile_avx2(a: &[f64], depth: [usize; 2], b: &[f64], b_stride: usize, c: &mut [f64], c_stride: usize) {
+fn tile_avx2(
+    a: &[f64],
+    depth: [usize; 2],
+    b: &[f64],
+    b_stride: usize,
+    c: &mut [f64],
+    c_stride: usize,
+) {
     tile_with(f64::mul_add, a, depth, b, b_stride, c, c_stride);
 }
 
@@ -236,5 +321,93 @@ fn tile_with(
     }
     for (sums, c) in acc.iter().zip(c.chunks_mut(c_stride)) {
         c[..TILE_COLUMNS].copy_from_slice(sums);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Inputs, shape};
+
+    /// Attention as its definition reads.
+    fn naive(shape: &Shape, [q, k, v]: [&[f32]; 3]) -> Vec<f64> {
+        let (s, d) = (shape.s, shape.d);
+        let at = |x: &[f32], head: usize, row: usize, column: usize| {
+            f64::from(x[(head * s + row) * d + column])
+        };
+        let mut o = Vec::new();
+        for head in 0..shape.heads {
+            for i in 0..s {
+                let seen = if shape.causal { i + 1 } else { s };
+                let score = |j: usize| -> f64 {
+                    let dot: f64 = (0..d).map(|c| at(q, head, i, c) * at(k, head, j, c)).sum();
+                    dot / (d as f64).sqrt()
+                };
+                let weights: Vec<f64> = (0..seen).map(|j| score(j).exp()).collect();
+                let sum: f64 = weights.iter().sum();
+                o.extend((0..d).map(|c| {
+                    weights
+                        .iter()
+                        .enumerate()
+                        .map(|(j, w)| w * at(v, head, j, c))
+                        .sum::<f64>()
+                        / sum
+                }));
+            }
+        }
+        o
+    }
+
+    #[test]
+    fn it_is_attention() {
+        for (extents, causal) in [
+            ([1, 2, 37, 5], true),
+            ([2, 1, 64, 33], false),
+            ([1, 1, 1, 1], true),
+            ([1, 1, 41, 32], false),
+        ] {
+            let inputs = Inputs::<f32>::new(shape::<f32>(extents, causal), 5, "normal");
+            let wanted = naive(&inputs.shape, inputs.slices());
+            for (x, y) in inputs.reference().iter().zip(&wanted) {
+                assert!((x - y).abs() <= 1e-12 * y.abs().max(1.0), "{x} {y}");
+            }
+        }
+    }
+
+    #[test]
+    fn chosen_rows_are_those_of_the_whole() {
+        let inputs = Inputs::<f32>::new(shape::<f32>([2, 2, 45, 6], true), 5, "normal");
+        let whole = inputs.reference();
+        let rows = [0, 3, 44, 45, 130, 179];
+        let mut some = vec![-7.0; whole.len()];
+        rows_of(&inputs.shape, inputs.slices(), Rows::Some(&rows), &mut some).unwrap();
+        for (row, (some, whole)) in some.chunks(6).zip(whole.chunks(6)).enumerate() {
+            if rows.contains(&(row as u64)) {
+                assert_eq!(some, whole);
+            } else {
+                assert_eq!(some, [-7.0; 6]);
+            }
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_agrees() {
+        let a: Vec<f64> = (0..TILE_ROWS * 9)
+            .map(|x| f64::from(x as u32) - 17.0)
+            .collect();
+        let b: Vec<f64> = (0..9 * TILE_COLUMNS)
+            .map(|x| f64::from(x as u32 % 13) - 6.0)
+            .collect();
+        let results = [Isa::Portable, Isa::Avx2, Isa::Avx512]
+            .into_iter()
+            .filter(|isa| isa.is_available())
+            .map(|isa| {
+                let mut c = vec![0.0; TILE_ROWS * TILE_COLUMNS];
+                tile(isa, &a, [9, 9], &b, TILE_COLUMNS, &mut c, TILE_COLUMNS);
+                c
+            });
+        let results: Vec<_> = results.collect();
+        // Small whole numbers: every order of summing is exact.
+        assert!(results.iter().all(|result| *result == results[0]) && results[0][0] != 0.0);
     }
 }

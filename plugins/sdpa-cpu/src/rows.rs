@@ -30,14 +30,20 @@ pub(crate) struct RowGemm {
 impl RowProduct {
     /// Register tiles that fill the registers of the instruction set.
     pub(crate) fn new(isa: Isa) -> Result<Self, Error> {
-        let shapes: &[(usize, usize)] =
-            if isa.registers() == 32 { &[(4, 6), (2, 12), (1, 24)] } else { &[(2, 6), (1, 12)] };
+        let shapes: &[(usize, usize)] = if isa.registers() == 32 {
+            &[(4, 6), (2, 12), (1, 24)]
+        } else {
+            &[(2, 6), (1, 12)]
+        };
         let strips = shapes
             .iter()
             .map(|&(vecs, rows)| Some((vecs, rows, table::gemm(isa, rows, vecs, true)?)))
             .collect::<Option<_>>()
             .ok_or_else(|| Error::Failed("a register tile is not compiled".to_owned()))?;
-        Ok(Self { lanes: isa.lanes(), strips })
+        Ok(Self {
+            lanes: isa.lanes(),
+            strips,
+        })
     }
 
     /// Computes a product strip by strip, each as wide as what is left allows.

@@ -48,19 +48,24 @@ impl Shape {
     ///
     /// # Errors
     /// In words for people, where an extent is 0 or the tensors are too large.
-    pub fn new(
-        [b, h, s, d]: [usize; 4],
-        causal: bool,
-        storage: Storage,
-    ) -> Result<Self, String> {
+    pub fn new([b, h, s, d]: [usize; 4], causal: bool, storage: Storage) -> Result<Self, String> {
         if [b, h, s, d].contains(&0) {
-            return Err(format!("B={b} H={h} S={s} D={d}: every extent must be at least 1"));
+            return Err(format!(
+                "B={b} H={h} S={s} D={d}: every extent must be at least 1"
+            ));
         }
-        let product = b.checked_mul(h).and_then(|x| x.checked_mul(s)).and_then(|x| x.checked_mul(d));
+        let product = b
+            .checked_mul(h)
+            .and_then(|x| x.checked_mul(s))
+            .and_then(|x| x.checked_mul(d));
         match product {
-            Some(elements) if elements <= MAX_ELEMENTS => {
-                Ok(Self { heads: b * h, s, d, causal, storage })
-            }
+            Some(elements) if elements <= MAX_ELEMENTS => Ok(Self {
+                heads: b * h,
+                s,
+                d,
+                causal,
+                storage,
+            }),
             _ => Err(format!(
                 "B={b} H={h} S={s} D={d}: a tensor may have at most {MAX_ELEMENTS} elements"
             )),
@@ -85,6 +90,10 @@ impl Shape {
     /// Pairs of a query and a key that it sees, per head.
     pub fn pairs(&self) -> f64 {
         let s = self.s as f64;
-        if self.causal { s * (s + 1.0) / 2.0 } else { s * s }
+        if self.causal {
+            s * (s + 1.0) / 2.0
+        } else {
+            s * s
+        }
     }
 }

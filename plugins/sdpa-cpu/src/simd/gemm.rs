@@ -79,7 +79,11 @@ impl Gemm {
     pub(super) unsafe fn run<S: Simd, const MR: usize, const NV: usize, const DEPTH_UNIT: bool>(
         &self,
     ) {
-        let whole = if self.padded { self.rows.div_ceil(MR) } else { self.rows / MR };
+        let whole = if self.padded {
+            self.rows.div_ceil(MR)
+        } else {
+            self.rows / MR
+        };
         let lines_per_tile = self.prefetch.bytes.div_ceil(LINE).div_ceil(whole.max(1));
         let mut ahead = self.prefetch.from;
         // SAFETY: panel `p` and rows `p * MR ..` of `C` are inside the caller's matrices;
@@ -132,7 +136,11 @@ impl Gemm {
                     *column = S::load(b.add(j * S::LANES));
                 }
                 for (i, sums) in acc.iter_mut().enumerate() {
-                    let at = if DEPTH_UNIT { a.add(i * stride) } else { a.add(i) };
+                    let at = if DEPTH_UNIT {
+                        a.add(i * stride)
+                    } else {
+                        a.add(i)
+                    };
                     let factor = S::splat(at.read_unaligned());
                     for (sum, column) in sums.iter_mut().zip(columns) {
                         *sum = S::mul_add(factor, column, *sum);

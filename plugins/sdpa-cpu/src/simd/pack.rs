@@ -82,7 +82,11 @@ pub(crate) struct StoreRows<T> {
 unsafe fn load<S: Simd, T: Elem>(from: *const T, count: usize) -> S::V {
     // SAFETY: the caller promises `count` elements.
     unsafe {
-        if count >= S::LANES { T::load::<S>(from) } else { T::load_part::<S>(from, count) }
+        if count >= S::LANES {
+            T::load::<S>(from)
+        } else {
+            T::load_part::<S>(from, count)
+        }
     }
 }
 
@@ -111,7 +115,11 @@ impl<T: Elem> PackRows<T> {
                 let to = self.to.add(row * self.to_stride);
                 for at in (0..self.to_stride).step_by(S::LANES) {
                     let count = self.columns.saturating_sub(at);
-                    let value = if count == 0 { S::zero() } else { load::<S, T>(from.add(at), count) };
+                    let value = if count == 0 {
+                        S::zero()
+                    } else {
+                        load::<S, T>(from.add(at), count)
+                    };
                     let value = S::mul(value, S::splat(self.scale));
                     store::<S, f32>(to.add(at), value, self.to_stride - at);
                 }
@@ -201,7 +209,11 @@ impl<T: Elem> PackColumns<T> {
     /// As [`Simd`]; the pointers must be valid for the extents.
     #[inline(always)]
     pub(super) unsafe fn run<S: Simd, const PAIRS: bool>(&self) {
-        let rows = if PAIRS { self.rows.div_ceil(2) } else { self.rows };
+        let rows = if PAIRS {
+            self.rows.div_ceil(2)
+        } else {
+            self.rows
+        };
         let panel_size = self.panel * rows;
         for (index, first) in (0..self.columns).step_by(self.panel).enumerate() {
             // SAFETY: the panel is inside `to`.
@@ -235,7 +247,11 @@ impl<T: Elem> PackColumns<T> {
             let from = from.add(2 * row * self.from_stride);
             let low = load::<S, T>(from, count);
             let has_high = 2 * row + 1 < self.rows;
-            let high = if has_high { load::<S, T>(from.add(self.from_stride), count) } else { S::zero() };
+            let high = if has_high {
+                load::<S, T>(from.add(self.from_stride), count)
+            } else {
+                S::zero()
+            };
             S::bf16_pairs(low, high)
         }
     }

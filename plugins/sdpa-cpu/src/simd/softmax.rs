@@ -57,7 +57,11 @@ impl TileSoftmax {
                 S::store(self.max.add(lane), new);
                 let shrink = exp::<S, KIND>(S::sub(old, new));
                 S::store(self.shrink.add(lane), shrink);
-                let total = self.exponentials::<S, KIND, PAIRS>(column, width, factor, new);
+                // A query that has seen no key yet: subtracting its maximum from masked scores would
+                // leave the rounding error of a huge number instead of something hugely negative.
+                let unset = S::splat(0.5 * MASKED * self.factor);
+                let base = S::select_gt(new, unset, new, S::zero());
+                let total = self.exponentials::<S, KIND, PAIRS>(column, width, factor, base);
                 let sum = S::mul_add(S::load(self.sum.add(lane)), shrink, total);
                 S::store(self.sum.add(lane), sum);
             }
@@ -109,7 +113,10 @@ impl TileSoftmax {
                 let last = exponential::<S, KIND>(from, factor, negated);
                 even = S::add(even, last);
                 if PAIRS {
-                    S::store(column.add(self.keys / 2 * width), S::bf16_pairs(last, S::zero()));
+                    S::store(
+                        column.add(self.keys / 2 * width),
+                        S::bf16_pairs(last, S::zero()),
+                    );
                 } else {
                     S::store(from, last);
                 }

@@ -68,7 +68,11 @@ compile!(portable, crate::simd::portable::Portable);
 #[cfg(target_arch = "x86_64")]
 compile!(avx2, crate::simd::avx2::Avx2, "avx2,fma,f16c");
 #[cfg(target_arch = "x86_64")]
-compile!(avx512, crate::simd::avx512::Avx512, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c");
+compile!(
+    avx512,
+    crate::simd::avx512::Avx512,
+    "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"
+);
 
 /// The dot-product instruction set shares everything but the product.
 #[cfg(target_arch = "x86_64")]
@@ -102,9 +106,7 @@ macro_rules! pick {
 /// the accumulators, the vectors of `B` and one broadcast in registers.
 pub(crate) fn micro_shape_exists(isa: Isa, rows: usize, vecs: usize) -> bool {
     use super::gemm::{MICRO_ROWS, MICRO_VECS};
-    MICRO_ROWS.contains(&rows)
-        && MICRO_VECS.contains(&vecs)
-        && rows * vecs + vecs < isa.registers()
+    MICRO_ROWS.contains(&rows) && MICRO_VECS.contains(&vecs) && rows * vecs + vecs < isa.registers()
 }
 
 /// Lists the register tiles of an instruction set.
@@ -119,17 +121,42 @@ macro_rules! shapes {
 
 macro_rules! small_shapes {
     ($module:ident, $unit:literal, $rows:expr, $vecs:expr) => {
-        shapes!($module, $unit, $rows, $vecs, [(4, 1), (6, 1), (8, 1), (12, 1), (4, 2), (6, 2), (4, 3)])
+        shapes!(
+            $module,
+            $unit,
+            $rows,
+            $vecs,
+            [(4, 1), (6, 1), (8, 1), (12, 1), (4, 2), (6, 2), (4, 3)]
+        )
     };
 }
 
 #[cfg(target_arch = "x86_64")]
 macro_rules! large_shapes {
     ($module:ident, $unit:literal, $rows:expr, $vecs:expr) => {
-        shapes!($module, $unit, $rows, $vecs, [
-            (4, 1), (6, 1), (8, 1), (12, 1), (16, 1), (24, 1), (4, 2), (6, 2), (8, 2), (12, 2),
-            (4, 3), (6, 3), (8, 3), (4, 4), (6, 4),
-        ])
+        shapes!(
+            $module,
+            $unit,
+            $rows,
+            $vecs,
+            [
+                (4, 1),
+                (6, 1),
+                (8, 1),
+                (12, 1),
+                (16, 1),
+                (24, 1),
+                (4, 2),
+                (6, 2),
+                (8, 2),
+                (12, 2),
+                (4, 3),
+                (6, 3),
+                (8, 3),
+                (4, 4),
+                (6, 4),
+            ]
+        )
     };
 }
 
@@ -192,7 +219,11 @@ pub(crate) fn pack_panels<T: Elem>(isa: Isa) -> unsafe fn(&PackPanels<T>) {
 }
 
 pub(crate) fn pack_columns<T: Elem>(isa: Isa, pairs: bool) -> unsafe fn(&PackColumns<T>) {
-    if pairs { pick!(isa, pack_columns::<T, true>) } else { pick!(isa, pack_columns::<T, false>) }
+    if pairs {
+        pick!(isa, pack_columns::<T, true>)
+    } else {
+        pick!(isa, pack_columns::<T, false>)
+    }
 }
 
 pub(crate) fn store_transposed<T: Elem>(isa: Isa) -> unsafe fn(&StoreTransposed<T>) {

@@ -139,19 +139,84 @@ pub(crate) struct Config {
 
 /// Name, text, default, and whether it acts at launch only.
 const PARAMS: [(&str, &str, Preset, bool); 15] = [
-    ("BLOCK_M", "Queries per tile, rounded up to whole groups of VECS vectors", Int(32), false),
-    ("BLOCK_N", "Keys per block of the online softmax", Int(64), false),
-    ("VECS", "Vectors of queries side by side in a register tile", Int(1), false),
-    ("QK_ROWS", "Keys in a register tile of the scores", Int(4), false),
-    ("PV_ROWS", "Output columns in a register tile of the output", Int(4), false),
-    ("THREADS", "Threads: a number, or a share of the cores", Name("all"), true),
-    ("SPLIT", "How tiles are given to threads", Name("contiguous"), true),
-    ("PACK_K", "Where keys are packed into panels", Name("block"), false),
-    ("PACK_V", "Where values are packed into panels", Name("none"), false),
-    ("EXP", "The exponential: exact, or a polynomial by its degree", Name("exact"), false),
-    ("RESCALE", "When older sums and outputs are rescaled", Name("always"), false),
-    ("PREFETCH", "Blocks of K and V fetched ahead; 0 for none", Int(0), false),
-    ("KV_ORDER", "In which order tiles go through the keys", Name("forward"), true),
+    (
+        "BLOCK_M",
+        "Queries per tile, rounded up to whole groups of VECS vectors",
+        Int(32),
+        false,
+    ),
+    (
+        "BLOCK_N",
+        "Keys per block of the online softmax",
+        Int(64),
+        false,
+    ),
+    (
+        "VECS",
+        "Vectors of queries side by side in a register tile",
+        Int(1),
+        false,
+    ),
+    (
+        "QK_ROWS",
+        "Keys in a register tile of the scores",
+        Int(4),
+        false,
+    ),
+    (
+        "PV_ROWS",
+        "Output columns in a register tile of the output",
+        Int(4),
+        false,
+    ),
+    (
+        "THREADS",
+        "Threads: a number, or a share of the cores",
+        Name("all"),
+        true,
+    ),
+    (
+        "SPLIT",
+        "How tiles are given to threads",
+        Name("contiguous"),
+        true,
+    ),
+    (
+        "PACK_K",
+        "Where keys are packed into panels",
+        Name("block"),
+        false,
+    ),
+    (
+        "PACK_V",
+        "Where values are packed into panels",
+        Name("none"),
+        false,
+    ),
+    (
+        "EXP",
+        "The exponential: exact, or a polynomial by its degree",
+        Name("exact"),
+        false,
+    ),
+    (
+        "RESCALE",
+        "When older sums and outputs are rescaled",
+        Name("always"),
+        false,
+    ),
+    (
+        "PREFETCH",
+        "Blocks of K and V fetched ahead; 0 for none",
+        Int(0),
+        false,
+    ),
+    (
+        "KV_ORDER",
+        "In which order tiles go through the keys",
+        Name("forward"),
+        true,
+    ),
     ("ISA", "The instruction set", Name("auto"), false),
     ("BF16", "How bf16 is computed with", Name("convert"), false),
 ];
@@ -190,8 +255,10 @@ impl Config {
     /// # Errors
     /// `Rejected`, naming the parameter.
     pub(crate) fn read(given: &Params) -> Result<Self, Error> {
-        let mut params: Params =
-            PARAMS.iter().map(|row| (row.0.to_owned(), row.2.into())).collect();
+        let mut params: Params = PARAMS
+            .iter()
+            .map(|row| (row.0.to_owned(), row.2.into()))
+            .collect();
         for (name, value) in given {
             if !params.contains_key(name) {
                 return Err(Error::Rejected(format!(
@@ -226,7 +293,9 @@ fn within(params: &Params, name: &str, min: usize, max: usize) -> Result<usize, 
     if (min..=max).contains(&value) {
         return Ok(value);
     }
-    Err(Error::Rejected(format!("`{name}` is {value}, but must be from {min} to {max}")))
+    Err(Error::Rejected(format!(
+        "`{name}` is {value}, but must be from {min} to {max}"
+    )))
 }
 
 fn one_of(params: &Params, name: &str, allowed: &[usize]) -> Result<usize, Error> {
@@ -234,7 +303,9 @@ fn one_of(params: &Params, name: &str, allowed: &[usize]) -> Result<usize, Error
     if allowed.contains(&value) {
         return Ok(value);
     }
-    Err(Error::Rejected(format!("`{name}` is {value}, but must be one of {allowed:?}")))
+    Err(Error::Rejected(format!(
+        "`{name}` is {value}, but must be one of {allowed:?}"
+    )))
 }
 
 /// Reads one of the enums above by the names that serde gives its variants.
@@ -246,8 +317,15 @@ fn name<T: serde::de::DeserializeOwned>(params: &Params, key: &str) -> Result<T,
 
 fn exp(params: &Params) -> Result<ExpKind, Error> {
     let text = evo_plugin::choice(params, "EXP")?;
-    ExpKind::ALL.iter().find(|(name, _)| *name == text).map(|(_, kind)| *kind).ok_or_else(|| {
-        let names: Vec<_> = ExpKind::ALL.iter().map(|(name, _)| *name).collect();
-        Error::Rejected(format!("`EXP` is {text}, but must be one of {}", names.join(", ")))
-    })
+    ExpKind::ALL
+        .iter()
+        .find(|(name, _)| *name == text)
+        .map(|(_, kind)| *kind)
+        .ok_or_else(|| {
+            let names: Vec<_> = ExpKind::ALL.iter().map(|(name, _)| *name).collect();
+            Error::Rejected(format!(
+                "`EXP` is {text}, but must be one of {}",
+                names.join(", ")
+            ))
+        })
 }

@@ -98,7 +98,8 @@ impl<T: Elem> Tiled<T> {
     /// Where memory or the instruction set is missing.
     pub(crate) fn new(plan: Plan) -> Result<Self, Error> {
         require(plan.isa)?;
-        let missing = || Error::Failed("the plan names a register tile that is not compiled".to_owned());
+        let missing =
+            || Error::Failed("the plan names a register tile that is not compiled".to_owned());
         let k = Source::new(Which::K, &plan);
         let v = Source::new(Which::V, &plan);
         let functions = Functions {
@@ -114,13 +115,21 @@ impl<T: Elem> Tiled<T> {
             .map(|_| Worker::new(&plan, &k, &v).map(Mutex::new))
             .collect::<Result<_, _>>()?;
         let all_blocks = plan.shape.heads * plan.blocks();
-        let unit = if plan.exp == ExpKind::Exact { std::f32::consts::LN_2 } else { 1.0 };
+        let unit = if plan.exp == ExpKind::Exact {
+            std::f32::consts::LN_2
+        } else {
+            1.0
+        };
         Ok(Self {
             team: Team::new(plan.schedule.threads)?,
             queue: Queue::new(&plan),
             functions,
             factor: plan.shape.scale() * plan.exp.prescale(),
-            threshold: if plan.rescale == Rescale::Lazy { 8.0 * unit } else { 0.0 },
+            threshold: if plan.rescale == Rescale::Lazy {
+                8.0 * unit
+            } else {
+                0.0
+            },
             workers,
             shared_k: Scratch::new(k.shared_floats(all_blocks))?,
             shared_v: Scratch::new(v.shared_floats(all_blocks))?,
@@ -135,7 +144,11 @@ impl<T: Elem> Tiled<T> {
         let blocks = self.plan.blocks();
         let head_elements = self.plan.shape.head_elements();
         let tensors = [(&self.k, io.k, shared[0]), (&self.v, io.v, shared[1])];
-        for index in share(self.plan.shape.heads * blocks, thread, self.plan.schedule.threads) {
+        for index in share(
+            self.plan.shape.heads * blocks,
+            thread,
+            self.plan.schedule.threads,
+        ) {
             for (source, tensor, to) in tensors {
                 if source.packing() == Packing::Shared {
                     // SAFETY: every block has its own place in the shared memory and is packed by
@@ -175,7 +188,15 @@ impl<T: Elem> Tiled<T> {
                 self.pack_head(&self.v, v, packed_v);
             }
             let queries = plan.block_m.min(plan.shape.s - first);
-            let mut tile = Tile { worker, k, v, packed_k, packed_v, first, queries };
+            let mut tile = Tile {
+                worker,
+                k,
+                v,
+                packed_k,
+                packed_v,
+                first,
+                queries,
+            };
             self.begin(&mut tile, io.q.add(offset));
             self.all_blocks(&mut tile, item.tile);
             self.finish(&mut tile, io.o.add(offset));
@@ -209,11 +230,23 @@ impl<T: Elem> Tiled<T> {
                 let (columns, width, scale) = (plan.depth(), group, 1.0);
                 if plan.dot {
                     (self.functions.pack_q_bits)(&PackTransposed {
-                        from: from.cast(), from_stride: plan.depth(), rows, columns, to, width, scale,
+                        from: from.cast(),
+                        from_stride: plan.depth(),
+                        rows,
+                        columns,
+                        to,
+                        width,
+                        scale,
                     });
                 } else {
                     (self.functions.pack_q)(&PackTransposed {
-                        from, from_stride: plan.shape.d, rows, columns, to, width, scale,
+                        from,
+                        from_stride: plan.shape.d,
+                        rows,
+                        columns,
+                        to,
+                        width,
+                        scale,
                     });
                 }
                 for lane in start..start + group {
@@ -231,7 +264,11 @@ impl<T: Elem> Tiled<T> {
     unsafe fn all_blocks(&self, tile: &mut Tile<'_, T>, number: usize) {
         let plan = &self.plan;
         let last_query = tile.first + tile.queries - 1;
-        let keys = if plan.shape.causal { last_query + 1 } else { plan.shape.s };
+        let keys = if plan.shape.causal {
+            last_query + 1
+        } else {
+            plan.shape.s
+        };
         let blocks = keys.div_ceil(plan.block_n);
         let backwards = plan.schedule.kv_order == KvOrder::Serpentine && number % 2 == 1;
         let at = |step: usize| if backwards { blocks - 1 - step } else { step };
@@ -245,17 +282,19 @@ impl<T: Elem> Tiled<T> {
             let near = plan.prefetch == 1;
             // SAFETY: the block is inside the head, and prefetching reads nothing.
             unsafe {
-                for (source, head, packed) in
-                    [(&self.k, tile.k, tile.packed_k), (&self.v, tile.v, tile.packed_v)]
-                {
+                for (source, head, packed) in [
+                    (&self.k, tile.k, tile.packed_k),
+                    (&self.v, tile.v, tile.packed_v),
+                ] {
                     let held = matches!(source.packing(), Packing::Head | Packing::Shared);
                     if !held && source.thread_floats(1) > 0 {
                         source.pack(head, block, packed);
                     }
                 }
-                let fetch_v = ahead(plan.prefetch.saturating_sub(1)).map_or(Prefetch::NONE, |later| {
-                    self.v.prefetch(tile.v, later, tile.packed_v, near)
-                });
+                let fetch_v = ahead(plan.prefetch.saturating_sub(1))
+                    .map_or(Prefetch::NONE, |later| {
+                        self.v.prefetch(tile.v, later, tile.packed_v, near)
+                    });
                 let fetch_k = ahead(plan.prefetch).map_or(Prefetch::NONE, |later| {
                     self.k.prefetch(tile.k, later, tile.packed_k, near)
                 });
@@ -290,14 +329,24 @@ impl<T: Elem> Tiled<T> {
         };
         for start in (0..tile.queries).step_by(group) {
             let first = tile.first + start;
-            let seen = |query: usize| if plan.shape.causal { query + 1 } else { plan.shape.s };
+            let seen = |query: usize| {
+                if plan.shape.causal {
+                    query + 1
+                } else {
+                    plan.shape.s
+                }
+            };
             let last = first + group.min(tile.queries - start) - 1;
             let end = seen(last).min(start_key + plan.block_n).min(plan.shape.s);
             if end <= start_key {
                 continue;
             }
             let keys = end - start_key;
-            let opening = if backwards { seen(last).div_ceil(plan.block_n) - 1 } else { 0 };
+            let opening = if backwards {
+                seen(last).div_ceil(plan.block_n) - 1
+            } else {
+                0
+            };
             let worker = &mut *tile.worker;
             // SAFETY: the group's part of each scratch buffer is inside it.
             unsafe {
@@ -380,17 +429,23 @@ impl<T: Elem> Attention<T> for Tiled<T> {
             Shared::new(self.shared_v.as_mut_ptr()),
         ];
         let this = &*self;
-        let packs = [&this.k, &this.v].iter().any(|source| source.packing() == Packing::Shared);
+        let packs = [&this.k, &this.v]
+            .iter()
+            .any(|source| source.packing() == Packing::Shared);
         if packs {
-            this.team.run(|thread| this.pack_shared(&io, shared, thread));
+            this.team
+                .run(|thread| this.pack_shared(&io, shared, thread));
         }
         this.queue.refill();
         this.team.run(|thread| {
-            let Some(worker) = this.workers.get(thread) else { return };
+            let Some(worker) = this.workers.get(thread) else {
+                return;
+            };
             let mut worker = worker.lock().unwrap_or_else(PoisonError::into_inner);
             // What an earlier launch packed belongs to other inputs.
             worker.head = None;
-            this.queue.for_thread(thread, |item| this.tile(&io, shared, &mut worker, item));
+            this.queue
+                .for_thread(thread, |item| this.tile(&io, shared, &mut worker, item));
         });
     }
 }

@@ -45,7 +45,9 @@ impl Plan {
             IsaChoice::Portable => Isa::Portable,
         };
         if !machine.has(isa) {
-            return Err(Error::Rejected(format!("ISA is {isa}, which the device does not have")));
+            return Err(Error::Rejected(format!(
+                "ISA is {isa}, which the device does not have"
+            )));
         }
         let isa = dot_isa(config, shape, isa, machine)?;
         for (name, rows) in [("QK_ROWS", config.qk_rows), ("PV_ROWS", config.pv_rows)] {
@@ -101,7 +103,11 @@ impl Plan {
 
     /// Depth of the product of Q and K in 32-bit elements.
     pub(crate) fn depth(&self) -> usize {
-        if self.dot { self.shape.d / 2 } else { self.shape.d }
+        if self.dot {
+            self.shape.d / 2
+        } else {
+            self.shape.d
+        }
     }
 
     /// Floats of a block of keys in panels (or rows).
@@ -140,7 +146,11 @@ impl Plan {
             + held(self.pack_v, self.v_block_floats());
         let shared = |packing: Packing, floats: usize| {
             let floats = blocks * floats as u128 * self.shape.heads as u128;
-            if packing == Packing::Shared { floats } else { 0 }
+            if packing == Packing::Shared {
+                floats
+            } else {
+                0
+            }
         };
         4 * (per_thread * self.schedule.threads as u128
             + shared(self.pack_k, self.k_block_floats())
@@ -180,5 +190,9 @@ fn dot_isa(config: &Config, shape: Shape, isa: Isa, machine: &Machine) -> Result
         ));
     }
     // Pairs of elements of an odd row would reach into the next row.
-    Ok(if shape.d % 2 == 0 { Isa::Avx512Bf16 } else { isa })
+    Ok(if shape.d % 2 == 0 {
+        Isa::Avx512Bf16
+    } else {
+        isa
+    })
 }

@@ -28,7 +28,11 @@ impl Schedule {
     /// Resolves the part of a configuration that acts at launch.
     pub(super) fn resolve(config: &Config, plan: &Plan, cores: usize) -> Self {
         let (heads, tiles) = (plan.shape.heads, plan.tiles());
-        let parts = if config.split == Split::Heads { heads } else { heads * tiles };
+        let parts = if config.split == Split::Heads {
+            heads
+        } else {
+            heads * tiles
+        };
         let threads = config.threads.on(cores).min(parts);
         let split = match config.split {
             // Whole heads are runs of tiles where they divide evenly.
@@ -42,7 +46,11 @@ impl Schedule {
             Split::HeavyFirst if tiles == 1 => Split::Dynamic,
             other => other,
         };
-        Self { threads, split, kv_order: config.kv_order }
+        Self {
+            threads,
+            split,
+            kv_order: config.kv_order,
+        }
     }
 }
 
@@ -76,12 +84,16 @@ impl Queue {
     pub(crate) fn for_thread(&self, thread: usize, mut work: impl FnMut(Item)) {
         let items = self.heads * self.tiles;
         match self.split {
-            Split::Contiguous => share(items, thread, self.threads).for_each(|i| work(self.item(i))),
+            Split::Contiguous => {
+                share(items, thread, self.threads).for_each(|i| work(self.item(i)))
+            }
             Split::Heads => {
                 let heads = share(self.heads, thread, self.threads);
                 (heads.start * self.tiles..heads.end * self.tiles).for_each(|i| work(self.item(i)));
             }
-            Split::Strided => (thread..items).step_by(self.threads).for_each(|i| work(self.item(i))),
+            Split::Strided => (thread..items)
+                .step_by(self.threads)
+                .for_each(|i| work(self.item(i))),
             Split::Dynamic | Split::HeavyFirst => loop {
                 let index = self.next.fetch_add(1, Ordering::Relaxed);
                 if index >= items {
@@ -95,9 +107,15 @@ impl Queue {
     fn item(&self, index: usize) -> Item {
         if self.split == Split::HeavyFirst {
             // The last tiles of all heads see the most keys.
-            return Item { head: index % self.heads, tile: self.tiles - 1 - index / self.heads };
+            return Item {
+                head: index % self.heads,
+                tile: self.tiles - 1 - index / self.heads,
+            };
         }
-        Item { head: index / self.tiles, tile: index % self.tiles }
+        Item {
+            head: index / self.tiles,
+            tile: index % self.tiles,
+        }
     }
 }
 

@@ -45,7 +45,11 @@ pub(super) struct Source<T> {
 
 impl<T: Elem> Source<T> {
     pub(super) fn new(which: Which, plan: &Plan) -> Self {
-        let packing = if which == Which::K { plan.pack_k } else { plan.pack_v };
+        let packing = if which == Which::K {
+            plan.pack_k
+        } else {
+            plan.pack_v
+        };
         let is_f32 = crate::attention::is_f32::<T>();
         Self {
             which,
@@ -54,7 +58,11 @@ impl<T: Elem> Source<T> {
             dot: plan.dot,
             d: plan.shape.d,
             depth: plan.depth(),
-            rows_per_panel: if which == Which::K { plan.qk_rows } else { plan.pv_rows },
+            rows_per_panel: if which == Which::K {
+                plan.qk_rows
+            } else {
+                plan.pv_rows
+            },
             s: plan.shape.s,
             block_n: plan.block_n,
             block_floats: if which == Which::K {
@@ -91,7 +99,11 @@ impl<T: Elem> Source<T> {
 
     /// Floats that all threads share, for `blocks` blocks over all heads.
     pub(super) fn shared_floats(&self, blocks: usize) -> usize {
-        if self.packing == Packing::Shared { blocks * self.block_floats } else { 0 }
+        if self.packing == Packing::Shared {
+            blocks * self.block_floats
+        } else {
+            0
+        }
     }
 
     pub(super) fn packing(&self) -> Packing {
@@ -115,7 +127,13 @@ impl<T: Elem> Source<T> {
             let (from_stride, columns) = (self.d, self.d);
             match (self.which, self.padded()) {
                 (Which::K, false) => (self.pack_rows)(&PackRows {
-                    from, from_stride, rows, columns, to, to_stride: self.d, scale: 1.0,
+                    from,
+                    from_stride,
+                    rows,
+                    columns,
+                    to,
+                    to_stride: self.d,
+                    scale: 1.0,
                 }),
                 // A pair of bf16 moves like one float.
                 (Which::K, true) if self.dot => (self.pack_panels_bits)(&PackPanels {
@@ -127,7 +145,12 @@ impl<T: Elem> Source<T> {
                     panel: self.rows_per_panel,
                 }),
                 (Which::K, true) => (self.pack_panels)(&PackPanels {
-                    from, from_stride, rows, columns, to, panel: self.rows_per_panel,
+                    from,
+                    from_stride,
+                    rows,
+                    columns,
+                    to,
+                    panel: self.rows_per_panel,
                 }),
                 (Which::V, padded) => (self.pack_columns)(&PackColumns {
                     from,
@@ -146,7 +169,12 @@ impl<T: Elem> Source<T> {
     ///
     /// # Safety
     /// As [`pack`](Self::pack).
-    pub(super) unsafe fn operand(&self, head: *const T, block: usize, packed: *const f32) -> Operand {
+    pub(super) unsafe fn operand(
+        &self,
+        head: *const T,
+        block: usize,
+        packed: *const f32,
+    ) -> Operand {
         let a = if self.in_place {
             // SAFETY: the block is inside the head.
             unsafe { head.add(block * self.block_n * self.d).cast() }
@@ -175,9 +203,17 @@ impl<T: Elem> Source<T> {
     ) -> Prefetch {
         if matches!(self.packing, Packing::Head | Packing::Shared) {
             let from = packed.wrapping_add(block * self.block_floats).cast();
-            return Prefetch { from, bytes: self.block_floats * size_of::<f32>(), near };
+            return Prefetch {
+                from,
+                bytes: self.block_floats * size_of::<f32>(),
+                near,
+            };
         }
         let from = head.wrapping_add(block * self.block_n * self.d).cast();
-        Prefetch { from, bytes: self.keys(block) * self.d * size_of::<T>(), near }
+        Prefetch {
+            from,
+            bytes: self.keys(block) * self.d * size_of::<T>(),
+            near,
+        }
     }
 }

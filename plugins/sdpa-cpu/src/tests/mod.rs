@@ -1,0 +1,5 @@
+//! Tests of the kernels as a whole.
+
+mod correct;
+mod plans;
+mod space;
