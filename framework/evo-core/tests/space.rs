@@ -296,6 +296,30 @@ fn the_hash_depends_on_active_values_only() {
 }
 
 #[test]
+fn a_space_can_be_shared_between_threads() {
+    fn shared<T: Send + Sync>(_: &T) {}
+    shared(&conditional());
+}
+
+#[test]
+fn parameters_with_many_values_are_no_trouble() {
+    let wide = space(
+        &[
+            "(name: \"A\", range: (from: 1, to: 4000))",
+            "(name: \"B\", range: (from: 1, to: 4000))",
+        ],
+        &["A * B == 36000"],
+    );
+    // 36,000 = 2^5 * 3^2 * 5^3 has 72 divisors; 7 of them exceed 4,000, and their complements go too.
+    assert_eq!(wide.count(20_000_000), Count::Exact(58));
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    let somewhere = wide.canonical(&[2_000, 3_000]);
+    let repaired = wide.repair(&somewhere, &mut rng).unwrap();
+    assert!(wide.is_valid(&repaired));
+    assert_eq!(wide.neighbours(&repaired, Radius::Any), []);
+}
+
+#[test]
 fn indices_from_outside_never_panic() {
     let space = conditional();
     let config = space.canonical(&[7, u32::MAX, 9, 9, 9]);

@@ -1,5 +1,7 @@
 //! Steps from one configuration to others: setting a value, neighbours, repair.
 
+use std::collections::BTreeSet;
+
 use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt};
 
@@ -13,6 +15,9 @@ const WALK: usize = 64;
 
 /// How often the walk takes a random step instead of the best one, to leave local minima.
 const NOISE: f64 = 0.1;
+
+/// Values of one parameter that a step of the walk considers: of more, as many at random.
+const MOST_VALUES: usize = 64;
 
 /// Options tried for each group of parameters once the walk has failed.
 const REPAIR_EFFORT: u64 = 50_000;
@@ -37,7 +42,8 @@ impl Space {
     /// The order is fixed: by parameter, then by value. `config` itself is not among them, and
     /// it need not be valid.
     pub fn neighbours(&self, config: &Config, radius: Radius) -> Vec<Config> {
-        let mut found: Vec<Config> = Vec::new();
+        let mut found = Vec::new();
+        let mut seen = BTreeSet::new();
         for &param in &self.searched {
             let Some(own) = config.get(param) else {
                 continue;
@@ -50,7 +56,7 @@ impl Space {
                 let moved = self.with_value(config, param, value);
                 let variants = self.variants_of_activated(config, &moved);
                 for candidate in std::iter::once(moved).chain(variants) {
-                    if self.is_valid(&candidate) && !found.contains(&candidate) {
+                    if self.is_valid(&candidate) && seen.insert(candidate.clone()) {
                         found.push(candidate);
                     }
                 }
@@ -116,8 +122,8 @@ impl Space {
         let changes: Vec<Config> = mentioned
             .filter(|param| config.get(*param).is_some())
             .flat_map(|param| {
-                let values = self.model.domains[param].iter().copied();
-                values.map(move |value| (param, value))
+                let values = self.model.domains[param].sample(rng, MOST_VALUES);
+                values.map(move |value| (param, *value)).collect::<Vec<_>>()
             })
             .filter(|(param, value)| config.get(*param) != Some(*value))
             .map(|(param, value)| self.with_value(config, param, value))

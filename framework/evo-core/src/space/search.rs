@@ -11,7 +11,7 @@ use super::plan::{Plan, Step};
 const NEAREST_EFFORT: u64 = 200_000;
 
 /// Options tried in the search for any valid configuration.
-const ANY_EFFORT: u64 = 3_000_000;
+const ANY_EFFORT: u64 = 1_000_000;
 
 /// How a bounded search ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

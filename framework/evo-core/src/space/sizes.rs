@@ -30,7 +30,7 @@ pub struct Sizes {
 
 impl Space {
     /// The number of valid, distinct configurations: exact where that takes no more than `effort`
-    /// partial assignments (some ten million a second), else estimated with about as many.
+    /// partial assignments, else estimated with about as many.
     pub fn count(&self, effort: u64) -> Count {
         count(&self.model, &self.all_constraints(), effort)
     }

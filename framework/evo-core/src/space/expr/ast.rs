@@ -136,6 +136,8 @@ impl Expr {
             Kind::Int(value) => write!(out, "{value}"),
             Kind::Float(value) => write!(out, "{value:?}"),
             Kind::Bool(value) => write!(out, "{value}"),
+            // A name cannot hold both kinds of quotes.
+            Kind::Name(name) if name.contains('\'') => write!(out, "\"{name}\""),
             Kind::Name(name) => write!(out, "'{name}'"),
             Kind::Ref(name) => out.write_str(name),
             Kind::Neg(inner) => {

@@ -308,7 +308,8 @@ fn integers(function: BinaryFn, a: i64, b: i64) -> Result<Scalar, Trouble> {
         BinaryFn::Sub => a.checked_sub(b),
         BinaryFn::Mul => a.checked_mul(b),
         BinaryFn::Div => a.checked_div(b),
-        BinaryFn::Rem => a.checked_rem(b),
+        // The remainder by -1 is 0 even where the quotient overflows.
+        BinaryFn::Rem => Some(a.wrapping_rem(b)),
         BinaryFn::Min => Some(a.min(b)),
         BinaryFn::Max => Some(a.max(b)),
         BinaryFn::CeilDiv => a.checked_div(b).and_then(|quotient| {
