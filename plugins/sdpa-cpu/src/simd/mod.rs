@@ -16,6 +16,8 @@ mod pack;
 mod portable;
 mod softmax;
 pub(crate) mod table;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use elem::Elem;
 pub(crate) use exp::ExpKind;

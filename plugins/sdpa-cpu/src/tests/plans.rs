@@ -131,7 +131,7 @@ fn refusals_say_why() {
         "BF16 is dot, and the device has no bf16 dot product (AVX512_BF16)",
         "this configuration needs 2246144 bytes of scratch memory, more than half of the device's \
          1048576",
-        "math, which stores all scores of a head, needs 21220032 bytes of scratch memory, more than \
+        "math, which stores all scores of a head, needs 21072128 bytes of scratch memory, more than \
          half of the device's 1048576",
         "a baseline has no parameter `BLOCK_M`, only `THREADS`",
         "`tiled` has no parameter `BLOCK`; it has BLOCK_M, BLOCK_N, VECS, QK_ROWS, PV_ROWS, THREADS, \

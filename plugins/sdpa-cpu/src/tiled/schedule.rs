@@ -124,3 +124,58 @@ pub(crate) fn share(count: usize, thread: usize, threads: usize) -> Range<usize>
     let bound = |t: usize| (count as u128 * t as u128 / threads as u128) as usize;
     bound(thread)..bound(thread + 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tile_is_computed_once_and_heavy_ones_first() {
+        for split in [
+            Split::Heads,
+            Split::Contiguous,
+            Split::Strided,
+            Split::Dynamic,
+            Split::HeavyFirst,
+        ] {
+            for (threads, heads, tiles) in [(1, 1, 1), (2, 3, 4), (5, 2, 7), (4, 9, 1)] {
+                let next = AtomicUsize::new(0);
+                let queue = Queue {
+                    split,
+                    threads,
+                    heads,
+                    tiles,
+                    next,
+                };
+                // Twice: a queue can be filled again.
+                for _ in 0..2 {
+                    queue.refill();
+                    let mut items = Vec::new();
+                    for thread in 0..threads {
+                        queue.for_thread(thread, |item| items.push((item.head, item.tile)));
+                    }
+                    if split == Split::HeavyFirst {
+                        assert!(items.is_sorted_by_key(|(_, tile)| tiles - tile));
+                    }
+                    items.sort_unstable();
+                    let all: Vec<_> = (0..heads)
+                        .flat_map(|head| (0..tiles).map(move |tile| (head, tile)))
+                        .collect();
+                    assert_eq!(items, all, "{split:?} {threads} {heads} {tiles}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn shares_cover_everything_evenly() {
+        for (count, threads) in [(0, 3), (7, 3), (12, 4), (2, 5)] {
+            let shares: Vec<_> = (0..threads)
+                .map(|thread| share(count, thread, threads))
+                .collect();
+            assert!(shares.iter().flat_map(Clone::clone).eq(0..count));
+            let longest = shares.iter().map(ExactSizeIterator::len).max();
+            assert!(longest <= Some(count.div_ceil(threads)));
+        }
+    }
+}
