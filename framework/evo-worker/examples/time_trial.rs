@@ -1,13 +1,15 @@
-//! How long the worker takes for one trial of an honest kernel, by phase.
+//! How long the worker takes for a trial of one kernel, by phase.
 //!
-//! `cargo run --release -p evo-worker --example time_trial -- LIBRARY [R C TAPS]`, where LIBRARY
-//! is the built test plugin `libevo_test_misbehave.so`.
+//! `cargo run --release -p evo-worker --example time_trial -- LIBRARY KERNEL [NAME=VALUE ...]`
+//!
+//! LIBRARY is a built plugin. Problem fields and parameters have their defaults, and the values
+//! that are given.
 
 use std::error::Error;
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
-use evo_types::{BuildRequest, ContentHash, DeviceFacts, Params, Phase, Value};
+use evo_types::{BuildRequest, ContentHash, Params, Phase, Value};
 use evo_wire::{
     ComponentRef, Envelope, MeasureJob, MeasureSettings, PROTOCOL, Reply, Request, read_frame,
     write_frame,
@@ -41,8 +43,13 @@ impl Host {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
-    let library = args.next().ok_or("name the plugin library")?;
-    let bytes = std::fs::read(library)?;
+    let (Some(library), Some(kernel)) = (args.next(), args.next()) else {
+        return Err("name a plugin library and one of its kernels".into());
+    };
+    let changes = args
+        .map(|arg| change(&arg))
+        .collect::<Result<Params, _>>()?;
+    let bytes = std::fs::read(&library)?;
     let plugin = ContentHash::of_bytes(&bytes);
     let store = std::env::temp_dir().join("evo-time-trial");
     std::fs::create_dir_all(&store)?;
@@ -59,27 +66,57 @@ fn main() -> Result<(), Box<dyn Error>> {
         (_, _, Reply::Hello { device, .. }) => device,
         (_, _, other) => return Err(format!("{other:?}").into()),
     };
+    let load = Request::LoadPlugin {
+        plugin: plugin.clone(),
+        origin: library,
+    };
+    let info = match host.ask(load)? {
+        (_, _, Reply::Plugin { info }) => *info,
+        (_, _, other) => return Err(format!("{other:?}").into()),
+    };
     let component = |name: &str| ComponentRef {
         plugin: plugin.clone(),
         name: name.to_owned(),
     };
-    let mut fields = Params::new();
-    for (name, default) in [("R", 64), ("C", 256), ("TAPS", 32)] {
-        let value = args.next().map_or(Ok(default), |text| text.parse())?;
-        fields.insert(name.to_owned(), Value::Int(value));
-    }
+    let kernel = info.kernels.iter().find(|info| info.name == kernel);
+    let kernel = kernel.ok_or("the plugin has no such kernel")?;
+    let problem = kernel
+        .problems
+        .first()
+        .ok_or("the kernel solves no problem")?;
+    let problem = info.problems.iter().find(|info| info.name == *problem);
+    let problem = problem.ok_or("the plugin has no such problem")?;
+    let pick = |name: &str, default: &Value| {
+        (
+            name.to_owned(),
+            changes.get(name).unwrap_or(default).clone(),
+        )
+    };
+    let fields = problem
+        .fields
+        .iter()
+        .map(|field| pick(&field.name, &field.default));
     let spec = match host.ask(Request::ResolveProblem {
-        problem: component("filter"),
-        fields,
+        problem: component(&problem.name),
+        fields: fields.collect(),
     })? {
         (_, _, Reply::Problem { spec }) => *spec,
         (_, _, other) => return Err(format!("{other:?}").into()),
     };
+    let config = kernel
+        .params
+        .iter()
+        .map(|param| pick(&param.name, &param.default));
+    let request = BuildRequest {
+        problem: spec,
+        config: config.collect(),
+        device,
+    };
     for trial in 0..5 {
         let job = MeasureJob {
-            problem: component("filter"),
-            kernel: component("misbehave"),
-            request: request(&spec, &device),
+            problem: component(&problem.name),
+            kernel: component(&kernel.name),
+            request: request.clone(),
             seed: trial,
             settings: settings(),
             incumbent: None,
@@ -90,16 +127,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn request(spec: &evo_types::ProblemSpec, device: &DeviceFacts) -> BuildRequest {
-    BuildRequest {
-        problem: spec.clone(),
-        config: [
-            ("MODE".to_owned(), Value::from("good")),
-            ("SPEED".to_owned(), Value::Int(8)),
-        ]
-        .into(),
-        device: device.clone(),
-    }
+/// Reads `NAME=VALUE`.
+fn change(text: &str) -> Result<(String, Value), Box<dyn Error>> {
+    let (name, value) = text.split_once('=').ok_or("write changes as NAME=VALUE")?;
+    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+    Ok((name.to_owned(), value))
 }
 
 fn settings() -> MeasureSettings {

@@ -24,6 +24,8 @@ use crate::seeds::derive_seed;
 const DRAWN_ROWS: usize = 256;
 /// How long a wrong output is watched for writes that come after the launch has returned.
 const LATE_WRITES: Duration = Duration::from_millis(120);
+/// A launch that takes no longer than this is repeated in every check.
+const SHORT_LAUNCH: Duration = Duration::from_millis(20);
 /// Outputs of earlier checks that a wrong one is compared with.
 const REMEMBERED: usize = 2;
 
@@ -61,7 +63,8 @@ pub(crate) struct Check<'a> {
     /// Whether `bind` is called again. It is not after the inputs were refilled in place: what
     /// was computed there, against the rules, then shows.
     pub(crate) bind: bool,
-    /// Whether a second launch on the same inputs must agree with the first.
+    /// Whether a second launch on the same inputs must agree with the first, however long a launch
+    /// takes. Short ones are always repeated.
     pub(crate) repeat: bool,
     /// Whether a kernel that prepares is told to do so for these inputs.
     pub(crate) prepare: bool,
@@ -190,7 +193,9 @@ impl<'a> Checker<'a> {
         check: Check<'_>,
         content: &mut Content,
     ) -> Result<ErrorFigures, Failed> {
+        let start = Instant::now();
         let first = self.launch(slot, check, Poison::First, true, &content.inputs)?;
+        let repeat = check.repeat || start.elapsed() < SHORT_LAUNCH;
         if content.expected.is_empty() {
             self.add_reference(slot, check, content)?;
         }
@@ -200,7 +205,7 @@ impl<'a> Checker<'a> {
         if !slot.set.outputs_equal(&first) || (!complete && changes_late(&slot.set, &first)) {
             return Err(late().into());
         }
-        let second = if check.repeat {
+        let second = if repeat {
             Some(self.launch(slot, check, Poison::Second, false, &content.inputs)?)
         } else {
             None

@@ -194,7 +194,7 @@ impl<'a> Verification<'a> {
             seed,
             all_rows: self.how.all_rows || affordable,
             bind: fresh,
-            repeat: true,
+            repeat: fresh,
             prepare: true,
         };
         let Some(slot) = self.slots.get_mut(place) else {
