@@ -53,7 +53,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let plugin = ContentHash::of_bytes(&bytes);
     let store = std::env::temp_dir().join("evo-time-trial");
     std::fs::create_dir_all(&store)?;
-    std::fs::write(store.join(format!("{plugin}.so")), bytes)?;
+    let path = store.join(format!("{plugin}.so"));
+    // A file that is there may be mapped by another process.
+    if !path.exists() {
+        std::fs::write(path, bytes)?;
+    }
 
     let (channel, theirs) = UnixStream::pair()?;
     std::thread::spawn(move || evo_worker::run(theirs));
