@@ -245,12 +245,19 @@ fn line(event: &Event<'_>) -> Option<String> {
         Event::Comparing {
             stage: Stage::Baselines,
             items,
+            ..
         } => Some(format!("measuring {items} baselines, interleaved ...")),
         Event::Comparing {
             stage: Stage::Confirmation,
             items,
+            processes,
         } => Some(format!(
-            "confirming: {items} candidates, interleaved, in a fresh process with fresh seeds ..."
+            "confirming {items} candidates with fresh seeds, in {}",
+            if *processes == 1 {
+                "a fresh process ...".to_owned()
+            } else {
+                format!("{processes} fresh processes, one after the other ...")
+            }
         )),
         Event::Compared(comparison) => Some(compared(comparison)),
         Event::Warning(message) => Some(format!("warning: {message}")),

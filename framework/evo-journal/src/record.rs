@@ -120,7 +120,8 @@ pub struct Plan {
     pub engine: serde_json::Value,
     /// How many proposals are under way at once.
     pub ahead: usize,
-    /// How candidates are verified and measured, as the worker reads it.
+    /// How candidates are verified and measured, as the worker reads it: `search` and
+    /// `confirmation`.
     pub measure: serde_json::Value,
     /// Deadlines and other limits.
     pub limits: Limits,
@@ -240,6 +241,10 @@ pub struct Comparison {
     pub seed: u64,
     /// The candidates.
     pub items: Vec<ComparedItem>,
+    /// How many rounds were taken in each worker process, in order: samples of one process have
+    /// more in common than the clock shows. Empty where nothing was timed in rounds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub processes: Vec<usize>,
     /// Seconds of run time so far, over all resumptions.
     pub elapsed_s: f64,
 }
@@ -254,7 +259,8 @@ pub enum Stage {
     Confirmation,
 }
 
-/// One candidate of a comparison. Sample `i` of each measured item was taken in round `i`.
+/// One candidate of a comparison. Sample `i` of each measured item was taken in round `i`; rounds
+/// are numbered on over the processes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ComparedItem {
     /// What reports call it.

@@ -59,6 +59,8 @@ pub struct Figures {
     pub summary: Option<Summary>,
     /// The samples, one a round.
     pub samples: Vec<f64>,
+    /// How many of them were taken in each process.
+    pub processes: Vec<usize>,
 }
 
 impl Table {
@@ -73,7 +75,7 @@ impl Table {
         let mut rows: Vec<Row> = comparison
             .items
             .iter()
-            .map(|item| Row::of(item, plan, metric, defaults))
+            .map(|item| Row::of(item, &comparison.processes, plan, metric, defaults))
             .collect();
         let baselines: Vec<Option<Figures>> = (0..plan.baselines.len())
             .map(|position| {
@@ -148,6 +150,7 @@ impl Table {
 impl Row {
     fn of(
         item: &ComparedItem,
+        processes: &[usize],
         plan: &Plan,
         metric: &RankedMetric,
         defaults: &BTreeSet<u64>,
@@ -165,7 +168,7 @@ impl Row {
             kernel: item.kernel.clone(),
             params: item.params.clone(),
             outcome: item.outcome.clone(),
-            figures: Figures::of(&item.outcome, metric),
+            figures: Figures::of(&item.outcome, processes, metric),
             over: Vec::new(),
         }
     }
@@ -192,7 +195,7 @@ impl Row {
 }
 
 impl Figures {
-    fn of(outcome: &Outcome, metric: &RankedMetric) -> Option<Self> {
+    fn of(outcome: &Outcome, processes: &[usize], metric: &RankedMetric) -> Option<Self> {
         let figure = metric.of(outcome.measurement()?)?;
         let summary = Summary::of(&figure.samples).ok();
         let stored = figure.ci_low.zip(figure.ci_high);
@@ -207,6 +210,7 @@ impl Figures {
             interval: stored.or_else(computed),
             summary,
             samples: figure.samples.clone(),
+            processes: processes.to_vec(),
         })
     }
 }

@@ -1,9 +1,6 @@
 //! Ratios of candidates that were measured in the same rounds.
 
-use evo_stats::{
-    CONFIDENCE, Comparison, ComparisonOptions, Rounds, StatsError, Verdict, median,
-    ratio_of_medians,
-};
+use evo_stats::{CONFIDENCE, Comparison, ComparisonOptions, Rounds, Verdict, median};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use crate::confirmed::{Figures, Row};
@@ -12,13 +9,16 @@ use crate::model::RankedMetric;
 /// How many times better one candidate is than another: above 1 is better.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ratio {
-    /// The ratio of the medians.
+    /// The median ratio of a round, averaged over the processes ([`Comparison::ratio`]); the ratio
+    /// of the medians where there are too few rounds.
     pub estimate: f64,
-    /// Its 95 % interval: percentile block bootstrap over the rounds. Absent where there are too
-    /// few rounds.
+    /// Its 95 % interval, over rounds and processes. Absent where there are too few rounds.
     pub interval: Option<(f64, f64)>,
     /// The number of rounds.
     pub rounds: usize,
+    /// Whether the processes differ by no more than processes of the same code are known to. Where
+    /// they do, the interval has been widened.
+    pub processes_agree: bool,
 }
 
 impl Ratio {
@@ -29,26 +29,52 @@ impl Ratio {
         baseline: &Figures,
         metric: &RankedMetric,
     ) -> Option<Self> {
-        let (ours, theirs) = shared_rounds(candidate, baseline);
-        let (above, below) = if metric.higher {
-            (ours, theirs)
-        } else {
-            (theirs, ours)
-        };
-        match ratio_of_medians(above, below) {
-            Ok(ratio) => Some(Self {
-                estimate: ratio.estimate,
-                interval: Some((ratio.low, ratio.high)),
-                rounds: ours.len(),
-            }),
-            Err(StatsError::TooFew { .. }) => Some(Self {
+        let rounds = shared_rounds(candidate, baseline).0.len();
+        let Some(compared) = compare(candidate, baseline, metric) else {
+            return Some(Self {
                 estimate: without_interval(candidate, baseline, metric)?,
                 interval: None,
-                rounds: ours.len(),
-            }),
-            Err(_) => None,
-        }
+                rounds,
+                processes_agree: true,
+            });
+        };
+        let speedup = compared.speedup();
+        Some(Self {
+            estimate: speedup.estimate,
+            interval: Some((speedup.low, speedup.high)),
+            rounds,
+            processes_agree: compared.groups_agree,
+        })
     }
+}
+
+/// Compares over the rounds of each process; `None` where there are too few, or a figure is not
+/// above zero.
+fn compare(ours: &Figures, theirs: &Figures, metric: &RankedMetric) -> Option<Comparison> {
+    let (left, right) = shared_rounds(ours, theirs);
+    let whole = [left.len()];
+    // A journal without the rounds of each process was measured in one.
+    let known = ours.processes.iter().sum::<usize>() == left.len() && left.len() == right.len();
+    let processes = if known {
+        ours.processes.as_slice()
+    } else {
+        &whole
+    };
+    let mut groups = Vec::with_capacity(processes.len());
+    let mut start = 0;
+    for rounds in processes {
+        let (a, b) = (
+            left.get(start..start + rounds)?,
+            right.get(start..start + rounds)?,
+        );
+        let (candidate, baseline) = if metric.higher { (b, a) } else { (a, b) };
+        groups.push(Rounds {
+            candidate,
+            baseline,
+        });
+        start += rounds;
+    }
+    Comparison::of(&groups, &ComparisonOptions::default()).ok()
 }
 
 /// The rounds that both candidates have: sample `i` of each was taken in round `i`.
@@ -106,20 +132,7 @@ impl Rival {
         metric: &RankedMetric,
         family: usize,
     ) -> Option<Self> {
-        let (ours, theirs) = shared_rounds(winner, other);
-        let (candidate, baseline) = if metric.higher {
-            (theirs, ours)
-        } else {
-            (ours, theirs)
-        };
-        let options = ComparisonOptions::default();
-        let Ok(compared) = Comparison::of(
-            &[Rounds {
-                candidate,
-                baseline,
-            }],
-            &options,
-        ) else {
+        let Some(compared) = compare(winner, other, metric) else {
             let estimate = without_interval(winner, other, metric)?;
             return Some(Self {
                 row,
@@ -129,7 +142,7 @@ impl Rival {
             });
         };
         let speedup = compared.speedup();
-        let widening = bonferroni_widening(options.process_df, family);
+        let widening = bonferroni_widening(freedom(&compared), family);
         let half_width = (speedup.high / speedup.low).ln() / 2.0 * widening;
         let low = speedup.estimate * (-half_width).exp();
         let high = speedup.estimate * half_width.exp();
@@ -143,9 +156,19 @@ impl Rival {
     }
 }
 
+/// The degrees of freedom of a comparison's interval: those of the belief about processes and of
+/// the processes seen, or of the latter alone where they refute the belief.
+fn freedom(compared: &Comparison) -> f64 {
+    let seen = compared.groups as f64 - 1.0;
+    if compared.groups_agree {
+        ComparisonOptions::default().process_df + seen
+    } else {
+        seen
+    }
+}
+
 /// By how much a Student interval is wider when it is one of a family: O. J. Dunn, "Multiple
-/// comparisons among means", JASA 56, 1961. The comparison of one process pair has as many degrees
-/// of freedom as the belief about processes ([`ComparisonOptions::process_df`]).
+/// comparisons among means", JASA 56, 1961.
 fn bonferroni_widening(freedom: f64, family: usize) -> f64 {
     let tail = (1.0 - CONFIDENCE) / 2.0;
     StudentsT::new(0.0, 1.0, freedom)
@@ -163,6 +186,7 @@ mod tests {
             interval: None,
             summary: None,
             samples: samples.to_vec(),
+            processes: Vec::new(),
         }
     }
 
@@ -178,15 +202,17 @@ mod tests {
     fn a_speedup_is_the_baseline_over_the_candidate() {
         let (fast, slow) = (figures(&[1.0; 12]), figures(&[2.0; 12]));
         let ratio = Ratio::of(&fast, &slow, &lower()).unwrap();
-        assert_eq!(
-            (ratio.estimate, ratio.interval, ratio.rounds),
-            (2.0, Some((2.0, 2.0)), 12)
-        );
+        assert!((ratio.estimate - 2.0).abs() < 1e-9);
+        // Twelve equal rounds of one process say nothing about other processes.
+        let (low, high) = ratio.interval.unwrap();
+        assert!(low < 2.0 && high > 2.0, "{low} {high}");
+        assert_eq!(ratio.rounds, 12);
         let higher = RankedMetric {
             higher: true,
             ..lower()
         };
-        assert_eq!(Ratio::of(&fast, &slow, &higher).unwrap().estimate, 0.5);
+        let inverse = Ratio::of(&fast, &slow, &higher).unwrap().estimate;
+        assert!((inverse - 0.5).abs() < 1e-9);
     }
 
     #[test]
@@ -197,7 +223,8 @@ mod tests {
             Some(Ratio {
                 estimate: 2.0,
                 interval: None,
-                rounds: 2
+                rounds: 2,
+                processes_agree: true,
             })
         );
         assert_eq!(
@@ -214,6 +241,33 @@ mod tests {
                 .estimate,
             2.0
         );
+    }
+
+    #[test]
+    fn processes_that_agree_narrow_the_interval_and_those_that_do_not_are_named() {
+        let width = |ratio: &Ratio| ratio.interval.map(|(low, high)| high - low).unwrap();
+        let slow = [2.0; 24];
+        let grouped = |samples: &[f64], processes: &[usize]| Figures {
+            processes: processes.to_vec(),
+            ..figures(samples)
+        };
+        let one = Ratio::of(
+            &grouped(&[1.0; 24], &[24]),
+            &grouped(&slow, &[24]),
+            &lower(),
+        );
+        let three = grouped(&[1.0; 24], &[8, 8, 8]);
+        let three = Ratio::of(&three, &grouped(&slow, &[8, 8, 8]), &lower()).unwrap();
+        assert!(three.processes_agree);
+        assert!(width(&three) < width(&one.unwrap()));
+        let mut apart = [1.0; 24];
+        apart[..8].fill(1.5);
+        let apart = Ratio::of(
+            &grouped(&apart, &[8, 8, 8]),
+            &grouped(&slow, &[8, 8, 8]),
+            &lower(),
+        );
+        assert!(!apart.unwrap().processes_agree);
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub enum Event<'a> {
         stage: Stage,
         /// How many candidates.
         items: usize,
+        /// In how many processes, one after the other.
+        processes: usize,
     },
     /// A comparison ended.
     Compared(&'a Comparison),

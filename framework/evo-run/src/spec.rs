@@ -167,10 +167,14 @@ pub struct MeasureSpec {
     /// The width of the confidence interval, as a fraction, at which a trial's sampling stops.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub precision: Option<f64>,
-    /// Most rounds of the confirmation.
+    /// Fresh processes in which the confirmation is made, one after the other; 3 if left out. Two
+    /// processes with the same code differ by more than the samples of one of them show.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confirm_processes: Option<usize>,
+    /// Most rounds of the confirmation, over all its processes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confirm_rounds: Option<usize>,
-    /// Most seconds of timed launches in the confirmation.
+    /// Most seconds of timed launches in the confirmation, over all its processes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confirm_seconds: Option<f64>,
 }

@@ -59,7 +59,8 @@ fn samples(model: &RunModel) -> Option<String> {
     let (least, most) = (numbers.iter().min()?, numbers.iter().max()?);
     let count =
         |flag: fn(&Measurement) -> bool| measured.iter().filter(|found| flag(found)).count();
-    let setting_of = |name: &str| model.plan.measure.get(name).and_then(Value::as_f64);
+    let search = model.plan.measure.get("search");
+    let setting_of = |name: &str| search?.get(name).and_then(Value::as_f64);
     let precision = setting_of("precision").map_or_else(String::new, |precision| {
         format!(
             " (a 95 % interval of the median narrower than {} % of it)",
@@ -82,27 +83,45 @@ fn confirmation(model: &RunModel, table: &Table) -> Vec<String> {
         .map(|figures| figures.samples.len())
         .max()
         .unwrap_or(0);
+    let processes = table
+        .rows
+        .iter()
+        .find_map(|row| Some(row.figures.as_ref()?.processes.len()))
+        .unwrap_or(0);
+    let place = match processes {
+        0 | 1 => "a fresh process".to_owned(),
+        several => format!("{several} fresh processes, one after the other"),
+    };
+    let options = ComparisonOptions::default();
+    let disagree = table
+        .rows
+        .iter()
+        .flat_map(|row| row.over.iter().flatten())
+        .any(|ratio| !ratio.processes_agree);
     let mut words = vec![format!(
-        "The {} finalists and the baselines were verified and measured again in a fresh process, \
-         interleaved in {rounds} rounds, with checks seeded by {}. Speedups are ratios of medians \
-         over these rounds, with 95 % intervals by a percentile block bootstrap ({RESAMPLES} \
-         resamples, seed {BOOTSTRAP_SEED}); they describe this process, and another process may \
-         differ by more. Figures of the search are never a headline: the best of many is \
-         flattered by chance.",
+        "The {} finalists and the baselines were verified and measured again in {place}, \
+         interleaved in {rounds} rounds, with checks seeded by {}. A speedup is the median ratio \
+         of a round, averaged over the processes; its 95 % interval is Student's t over rounds \
+         (block bootstrap, {RESAMPLES} resamples, seed {BOOTSTRAP_SEED}) and processes, believing \
+         that two processes of the same code differ by {} %.{} Figures of the search are never a \
+         headline: the best of many is flattered by chance.",
         table.finalists(&model.metric).len(),
-        table.seed
+        table.seed,
+        setting(100.0 * options.process_sd),
+        if disagree {
+            " Here the processes differed by more, and the intervals have been widened for it."
+        } else {
+            ""
+        }
     )];
     if !table.rivals.is_empty() {
-        let options = ComparisonOptions::default();
         words.push(format!(
             "The winner is the finalist with the best median of the confirmation. Whether it \
-             differs from the other finalists is judged on the logarithms of the ratios of each \
-             round with Student's t, believing that two processes of the same code differ by \
-             {} %, and calling differences under {} % none. The intervals are widened so that all \
+             differs from the other finalists is judged in the same way, calling differences \
+             under {} % none. The intervals are widened so that all \
              {} hold together with 95 % confidence (Bonferroni). The winner was chosen on the \
              same rounds, so among finalists that are not distinguishable the choice is partly \
              chance.",
-            setting(100.0 * options.process_sd),
             setting(100.0 * options.margin),
             table.rivals.len()
         ));

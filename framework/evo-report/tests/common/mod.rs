@@ -96,6 +96,7 @@ impl Journal {
             at: self.at,
             stage,
             seed,
+            processes: processes(stage, &items),
             items,
             elapsed_s,
         }))
@@ -234,5 +235,17 @@ fn baseline(plan: &Plan, position: usize, outcome: Outcome) -> ComparedItem {
         kernel: planned.kernel.clone(),
         params: planned.pinned.clone(),
         outcome,
+    }
+}
+
+/// The confirmation was made in two processes, half of the rounds in each.
+fn processes(stage: Stage, items: &[ComparedItem]) -> Vec<usize> {
+    let rounds = items
+        .iter()
+        .find_map(|item| Some(item.outcome.measurement()?.metrics.first()?.samples.len()))
+        .unwrap_or(0);
+    match stage {
+        Stage::Confirmation if rounds > 1 => vec![rounds / 2, rounds - rounds / 2],
+        _ => vec![rounds],
     }
 }

@@ -4,9 +4,12 @@ use evo_journal::{ComparedItem, Comparison, PlannedCandidate, Stage, Work};
 use evo_types::{BuildRequest, Outcome, Params, ProblemSpec};
 use evo_wire::{CompareItem, CompareJob, MeasureSettings, Reply, Request};
 
+use super::merge::Merged;
 use super::session::{Session, now};
 use super::trial::{Sorted, sort};
-use crate::plan::{NOBODY_RACES, confirmation_settings, measure_settings, unexpected};
+use crate::plan::{
+    NOBODY_RACES, confirmation_processes, confirmation_settings, measure_settings, unexpected,
+};
 use crate::worker::{CallFailure, Patience};
 use crate::{Event, Observer, RunError, lock};
 
@@ -62,7 +65,7 @@ impl Session {
             race_factor: NOBODY_RACES,
             ..measure_settings(&self.measure)
         };
-        let comparison = self.compare(Stage::Baselines, entrants, settings, observer)?;
+        let comparison = self.compare(Stage::Baselines, entrants, &settings, 1, observer)?;
         if let Some(comparison) = &comparison {
             for item in &comparison.items {
                 if item.outcome.measurement().is_none() {
@@ -79,7 +82,7 @@ impl Session {
         Ok(comparison)
     }
 
-    /// Measures the finalists and the baselines again, from scratch, in a fresh process with fresh
+    /// Measures the finalists and the baselines again, from scratch, in fresh processes with fresh
     /// seeds. `None`: there is nothing to confirm, or the user asked to stop.
     pub(super) fn confirm(
         &mut self,
@@ -102,7 +105,14 @@ impl Session {
             self.plan.baselines.iter().map(Entrant::baseline).collect();
         entrants.extend(finalists);
         let settings = confirmation_settings(&self.measure);
-        self.compare(Stage::Confirmation, entrants, settings, observer)
+        let processes = confirmation_processes(&self.measure);
+        self.compare(
+            Stage::Confirmation,
+            entrants,
+            &settings,
+            processes,
+            observer,
+        )
     }
 
     /// The best trials by the search's own measurement, the best first, and the default
@@ -168,32 +178,69 @@ impl Session {
         })
     }
 
-    /// Compares in one worker. A candidate that brings the worker down keeps that as its outcome,
-    /// and the others are compared again without it.
+    /// Compares in so many fresh worker processes, one after the other, with checks of their own
+    /// in each. A candidate that fails in one of them has failed.
     fn compare(
         &mut self,
         stage: Stage,
         entrants: Vec<Entrant>,
-        settings: MeasureSettings,
+        settings: &MeasureSettings,
+        processes: usize,
         observer: &mut dyn Observer,
     ) -> Result<Option<Comparison>, RunError> {
         observer.on(&Event::Comparing {
             stage,
             items: entrants.len(),
+            processes,
         });
         let Work::Problem { spec, .. } = self.plan.work.clone() else {
             return Err(RunError::internal("an objective has no kernels to compare"));
         };
         let seed = self.stage_seed(stage);
-        let mut outcomes: Vec<Option<Outcome>> = entrants.iter().map(|_| None).collect();
-        loop {
-            let present: Vec<usize> = (0..entrants.len())
-                .filter(|place| outcomes[*place].is_none())
-                .collect();
-            if present.is_empty() {
-                break;
+        let mut merged = Merged::new(entrants.len());
+        for process in 0..processes {
+            self.host.recycle();
+            let seed = seed.wrapping_add(process as u64);
+            let round = Round {
+                spec: &spec,
+                entrants: &entrants,
+                seed,
+                settings,
+            };
+            match self.compare_in_one_process(&round, merged.present(), observer)? {
+                Some(outcomes) => merged.add(outcomes),
+                None => return Ok(None),
             }
-            let job = self.compare_job(&spec, &entrants, &present, seed, &settings)?;
+        }
+        // What a candidate did to this worker's memory is not passed on.
+        self.host.recycle();
+        let (outcomes, processes) = merged.finish(spec.flops);
+        let items = entrants
+            .into_iter()
+            .zip(outcomes)
+            .filter_map(|(entrant, outcome)| Some(entrant.compared(outcome?)))
+            .collect();
+        Ok(Some(Comparison {
+            at: now(),
+            stage,
+            seed,
+            items,
+            processes,
+            elapsed_s: self.elapsed_s(),
+        }))
+    }
+
+    /// Compares the candidates that are present in one worker. One that brings the worker down
+    /// keeps that as its outcome, and the others are compared again without it.
+    fn compare_in_one_process(
+        &mut self,
+        round: &Round<'_>,
+        mut present: Vec<usize>,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Vec<(usize, Outcome)>>, RunError> {
+        let mut outcomes = Vec::new();
+        while !present.is_empty() {
+            let job = self.compare_job(round, &present)?;
             let held = lock::device(&self.plan.device.uuid, &self.stop, |holder| {
                 observer.on(&Event::WaitingForDevice { holder });
             })?;
@@ -201,10 +248,12 @@ impl Session {
                 return Ok(None);
             }
             let stop = self.stop.clone();
+            let settings = round.settings;
             let measuring_s = settings.max_seconds + settings.warmup_seconds * present.len() as f64;
-            let labels: Vec<String> = present
+            let labels: Vec<&str> = present
                 .iter()
-                .map(|place| entrants[*place].label.clone())
+                .filter_map(|place| round.entrants.get(*place))
+                .map(|entrant| entrant.label.as_str())
                 .collect();
             let reply = self.host.call(
                 Request::Compare(Box::new(job)),
@@ -212,24 +261,26 @@ impl Session {
                 &stop,
                 Patience::Short,
                 &mut |phase, item| {
-                    let subject = item.and_then(|item| labels.get(item).cloned());
+                    let subject = item.and_then(|item| labels.get(item).copied());
                     observer.on(&Event::Phase {
                         phase,
-                        subject: subject.unwrap_or_default(),
+                        subject: subject.unwrap_or_default().to_owned(),
                     });
                 },
             );
             match reply {
                 Ok(Reply::Compared { items }) if items.len() == present.len() => {
-                    for (place, item) in present.iter().zip(items) {
-                        outcomes[*place] = Some(item.outcome);
-                    }
+                    let compared = items.into_iter().map(|item| item.outcome);
+                    outcomes.extend(present.into_iter().zip(compared));
+                    break;
                 }
                 Ok(other) => return Err(unexpected("Compare", &other)),
                 Err(failure) => {
-                    let culprit = culprit(&failure).and_then(|item| present.get(item).copied());
+                    let culprit = culprit(&failure).filter(|item| *item < present.len());
                     match (sort(failure), culprit) {
-                        (Sorted::Outcome(outcome), Some(place)) => outcomes[place] = Some(outcome),
+                        (Sorted::Outcome(outcome), Some(item)) => {
+                            outcomes.push((present.remove(item), outcome));
+                        }
                         (Sorted::Outcome(outcome), None) => {
                             return Err(RunError::environment(format!(
                                 "a comparison ended before any candidate's turn: {}{}",
@@ -243,40 +294,22 @@ impl Session {
                 }
             }
         }
-        let items = entrants
-            .into_iter()
-            .zip(outcomes)
-            .filter_map(|(entrant, outcome)| Some(entrant.compared(outcome?)))
-            .collect();
-        Ok(Some(Comparison {
-            at: now(),
-            stage,
-            seed,
-            items,
-            elapsed_s: self.elapsed_s(),
-        }))
+        Ok(Some(outcomes))
     }
 
-    fn compare_job(
-        &self,
-        spec: &ProblemSpec,
-        entrants: &[Entrant],
-        present: &[usize],
-        seed: u64,
-        settings: &MeasureSettings,
-    ) -> Result<CompareJob, RunError> {
+    fn compare_job(&self, round: &Round<'_>, present: &[usize]) -> Result<CompareJob, RunError> {
         let problem = self
             .problem()?
             .ok_or_else(|| RunError::internal("kernels are compared without a problem"))?;
         let items = present
             .iter()
-            .filter_map(|place| entrants.get(*place))
+            .filter_map(|place| round.entrants.get(*place))
             .map(|entrant| {
                 Ok(CompareItem {
                     label: entrant.label.clone(),
                     kernel: self.component(&entrant.plugin, &entrant.kernel)?,
                     request: BuildRequest {
-                        problem: spec.clone(),
+                        problem: round.spec.clone(),
                         config: entrant.params.clone(),
                         device: self.plan.device.clone(),
                     },
@@ -286,8 +319,8 @@ impl Session {
         Ok(CompareJob {
             problem,
             items,
-            seed,
-            settings: settings.clone(),
+            seed: round.seed,
+            settings: round.settings.clone(),
         })
     }
 
@@ -304,6 +337,7 @@ impl Session {
         observer.on(&Event::Comparing {
             stage,
             items: finalists.len(),
+            processes: 1,
         });
         let objective = self.component(plugin, name)?;
         let mut items = Vec::new();
@@ -330,6 +364,7 @@ impl Session {
             stage,
             seed,
             items,
+            processes: Vec::new(),
             elapsed_s: self.elapsed_s(),
         }))
     }
@@ -341,6 +376,14 @@ impl Session {
         entrants.extend(self.finalists()?);
         Ok(entrants)
     }
+}
+
+/// What the candidates of one process are compared on, and how.
+struct Round<'a> {
+    spec: &'a ProblemSpec,
+    entrants: &'a [Entrant],
+    seed: u64,
+    settings: &'a MeasureSettings,
 }
 
 /// The operator that proposes the default configuration.

@@ -2,6 +2,7 @@
 
 mod compare;
 mod history;
+mod merge;
 mod profile;
 mod search;
 mod session;

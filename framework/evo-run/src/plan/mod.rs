@@ -17,7 +17,9 @@ use crate::spec::{Overrides, RunSpec, read_target};
 use crate::worker::{Host, HostSettings, Patience};
 use crate::{RunError, SearchPath, Stop, Store, parse_ron};
 
-pub(crate) use settings::{NOBODY_RACES, confirmation_settings, measure_settings};
+pub(crate) use settings::{
+    NOBODY_RACES, confirmation_processes, confirmation_settings, measure_settings,
+};
 
 /// A plan with what the driver needs beside it.
 #[derive(Debug)]
@@ -293,7 +295,11 @@ impl Resolver<'_> {
             seed: spec.seed.unwrap_or(17),
             engine: to_json(&engine)?,
             ahead: 1,
-            measure: to_json(&spec.measure)?,
+            measure: serde_json::json!({
+                "search": measure_settings(&spec.measure),
+                "confirmation": confirmation_settings(&spec.measure),
+                "confirmation_processes": confirmation_processes(&spec.measure),
+            }),
             limits: settings::limits(spec),
             top_k: spec.top_k.unwrap_or(3),
             profilers,

@@ -52,6 +52,10 @@ pub(super) fn check(spec: &RunSpec) -> Result<(), RunError> {
         spec.measure.max_samples.map(|n| n as u64),
     )?;
     at_least_one(
+        "measure.confirm_processes",
+        spec.measure.confirm_processes.map(|n| n as u64),
+    )?;
+    at_least_one(
         "measure.confirm_rounds",
         spec.measure.confirm_rounds.map(|n| n as u64),
     )?;
@@ -130,12 +134,20 @@ pub(crate) fn measure_settings(spec: &MeasureSpec) -> MeasureSettings {
     }
 }
 
-/// How finalists and baselines are measured: for longer, every row checked, nobody races.
+/// In how many fresh processes finalists and baselines are confirmed.
+pub(crate) fn confirmation_processes(spec: &MeasureSpec) -> usize {
+    spec.confirm_processes.unwrap_or(3)
+}
+
+/// How finalists and baselines are measured in each process of the confirmation: for longer than
+/// a trial, every row checked, nobody races.
 pub(crate) fn confirmation_settings(spec: &MeasureSpec) -> MeasureSettings {
+    let processes = confirmation_processes(spec);
+    let rounds = spec.confirm_rounds.unwrap_or(60).div_ceil(processes);
     MeasureSettings {
-        min_samples: 15,
-        max_samples: spec.confirm_rounds.unwrap_or(60),
-        max_seconds: spec.confirm_seconds.unwrap_or(20.0),
+        min_samples: rounds.min(15),
+        max_samples: rounds,
+        max_seconds: spec.confirm_seconds.unwrap_or(20.0) / processes as f64,
         precision: 0.004,
         race_factor: NOBODY_RACES,
         check_all_rows: true,
