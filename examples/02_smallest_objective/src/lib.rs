@@ -24,7 +24,12 @@ impl OpenObjective for Parabola {
     fn evaluate(&mut self, config: &Params) -> Result<Evaluation, Error> {
         let (x, y) = (int(config, "X")? as f64, int(config, "Y")? as f64);
         let cost = (x - 7.0).powi(2) + (y + 3.0).powi(2);
-        Ok(Evaluation::of(Metric::new("cost", "", Direction::Lower, cost)))
+        Ok(Evaluation::of(Metric::new(
+            "cost",
+            "",
+            Direction::Lower,
+            cost,
+        )))
     }
 }
 

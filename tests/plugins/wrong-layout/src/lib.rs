@@ -7,7 +7,7 @@ use abi_stable::library::RootModule;
 use abi_stable::prefix_type::PrefixTypeTrait;
 use abi_stable::sabi_types::VersionStrings;
 use abi_stable::std_types::RString;
-use abi_stable::{StableAbi, export_root_module, package_version_strings};
+use abi_stable::{export_root_module, package_version_strings, StableAbi};
 
 #[repr(C)]
 #[derive(StableAbi)]
