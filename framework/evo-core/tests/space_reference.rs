@@ -1,8 +1,6 @@
 //! The language reference shows what really happens: its spaces load, and those that do not are
 //! followed by exactly the text that a person would see.
 
-#![expect(clippy::panic, reason = "helpers of tests fail by panicking")]
-
 use evo_core::space::{Env, Space};
 use evo_types::Value;
 

@@ -122,8 +122,12 @@ impl Space {
         let changes: Vec<Config> = mentioned
             .filter(|param| config.get(*param).is_some())
             .flat_map(|param| {
-                let values = self.model.domains[param].sample(rng, MOST_VALUES);
-                values.map(move |value| (param, *value)).collect::<Vec<_>>()
+                let domain = &self.model.domains[param];
+                let some: Vec<u32> = match domain.len() > MOST_VALUES {
+                    true => domain.sample(rng, MOST_VALUES).copied().collect(),
+                    false => domain.clone(),
+                };
+                some.into_iter().map(move |value| (param, value))
             })
             .filter(|(param, value)| config.get(*param) != Some(*value))
             .map(|(param, value)| self.with_value(config, param, value))
