@@ -70,11 +70,10 @@ unsafe impl Simd for Portable {
             let low = low.to_bits().wrapping_add(0x8000) >> 16;
             f32::from_bits(low | (high.to_bits().wrapping_add(0x8000) & 0xffff_0000))
         });
-        fn transpose(block: &mut [Lanes; MAX_LANES]) -> () = for i in 0..8 {
-            for j in 0..i {
-                let upper = block[j][i];
-                block[j][i] = block[i][j];
-                block[i][j] = upper;
+        fn transpose(block: &mut [Lanes; MAX_LANES]) -> () = {
+            let rows = *block;
+            for (i, column) in block.iter_mut().take(8).enumerate() {
+                *column = std::array::from_fn(|j| rows[j][i]);
             }
         };
         fn prefetch(_address: *const u8, _near: bool) -> () = ();

@@ -190,7 +190,7 @@ fn dot_isa(config: &Config, shape: Shape, isa: Isa, machine: &Machine) -> Result
         ));
     }
     // Pairs of elements of an odd row would reach into the next row.
-    Ok(if shape.d % 2 == 0 {
+    Ok(if shape.d.is_multiple_of(2) {
         Isa::Avx512Bf16
     } else {
         isa

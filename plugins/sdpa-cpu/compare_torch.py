@@ -1,0 +1,142 @@
+"""Compares the kernels with PyTorch's CPU attention, in turns in one run.
+
+Needs `pip install torch numpy` and the built benchmark:
+
+    cargo build --release -p evo-plugin-sdpa-cpu --example bench
+    python plugins/sdpa-cpu/compare_torch.py [--rounds 21] [--threads 2] [--tuned FILE]
+
+The benchmark runs as a co-process that times one launch when asked. Each round asks PyTorch's
+math path, PyTorch's default path, `math`, `flash`, `tiled` with its defaults and `tiled` tuned,
+one after the other, so that drift of the machine meets all of them. Prints medians in ms, GFLOP/s
+and ratios as Markdown.
+
+Each turn launches twice and times the second, so that nobody pays for the caches and sleeping
+threads that the one before left behind. The tuned configurations are in tuned.json beside this script, one for each cell of the table.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+CELLS = [
+    (shape, dtype, mask)
+    for shape in [(2, 8, 512, 64), (1, 8, 2048, 64)]
+    for dtype in ["f32", "bf16"]
+    for mask in ["full", "causal"]
+]
+OURS = ["math", "flash", "tiled", "tuned"]
+NAMES = ["torch math", "torch default", *OURS]
+
+
+class Bench:
+    """The co-process: loads candidates and times single launches."""
+
+    def __init__(self, program):
+        self.process = subprocess.Popen(
+            [program, "serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def ask(self, line):
+        print(line, file=self.process.stdin, flush=True)
+        answer = self.process.stdout.readline().strip()
+        if not answer:
+            raise SystemExit(f"the benchmark ended at: {line}")
+        return answer
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def torch_calls(torch, shape, dtype, mask):
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    kind = {"f32": torch.float32, "bf16": torch.bfloat16}[dtype]
+    q, k, v = (torch.randn(*shape).to(kind) for _ in range(3))
+
+    def attention():
+        with torch.no_grad():
+            torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=mask == "causal")
+
+    def math():
+        with sdpa_kernel(SDPBackend.MATH):
+            attention()
+
+    return math, attention
+
+
+def timed(call):
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def measure(torch, bench, cell, tuned, rounds, threads):
+    shape, dtype, mask = cell
+    extents = ",".join(map(str, shape))
+    candidates = {
+        "math": f"math:THREADS={threads}",
+        "flash": f"flash:THREADS={threads}",
+        "tiled": f"tiled:THREADS={threads}",
+        "tuned": f"tiled:{tuned},THREADS={threads}",
+    }
+    bench.ask("clear")
+    for name, candidate in candidates.items():
+        bench.ask(f"load {name} {extents} {dtype} {mask} {candidate}")
+    math, default = torch_calls(torch, shape, dtype, mask)
+    calls = [lambda: timed(math), lambda: timed(default)]
+    calls += [lambda name=name: float(bench.ask(f"run {name}")) for name in OURS]
+    samples = {name: [] for name in NAMES}
+    for turn in range(rounds + 3):
+        for name, call in zip(NAMES, calls):
+            # Threads that spin after their work would disturb the next candidate.
+            time.sleep(0.02)
+            call()
+            seconds = call()
+            if turn >= 3:
+                samples[name].append(seconds)
+    return {name: statistics.median(values) for name, values in samples.items()}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=21)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--tuned", default=HERE / "tuned.json")
+    parser.add_argument(
+        "--bench", default=HERE.parent.parent / "target/release/examples/bench"
+    )
+    options = parser.parse_args()
+    import torch
+
+    torch.set_num_threads(options.threads)
+    tuned = json.loads(pathlib.Path(options.tuned).read_text())
+    bench = Bench(options.bench)
+    print(f"PyTorch {torch.__version__}, {options.threads} threads, {platform.machine()},")
+    print(f"{options.rounds} rounds, medians in ms (GFLOP/s), {time.strftime('%Y-%m-%d')}\n")
+    print("| B H S D | dtype | mask | " + " | ".join(NAMES) + " | tuned over torch default"
+          " | math over torch math | flash over torch default |")
+    print("|" + "---|" * (len(NAMES) + 6))
+    for cell in CELLS:
+        shape, dtype, mask = cell
+        key = f"{','.join(map(str, shape))} {dtype} {mask}"
+        medians = measure(torch, bench, cell, tuned[key], options.rounds, options.threads)
+        b, h, s, d = shape
+        pairs = s * (s + 1) / 2 if mask == "causal" else s * s
+        flops = 4 * b * h * pairs * d
+        row = [" ".join(map(str, shape)), dtype, mask]
+        row += [f"{t * 1e3:.2f} ({flops / t * 1e-9:.0f})" for t in medians.values()]
+        for one, other in [("torch default", "tuned"), ("torch math", "math"), ("torch default", "flash")]:
+            row.append(f"{medians[one] / medians[other]:.2f}x")
+        print("| " + " | ".join(row) + " |", flush=True)
+    bench.close()
+
+
+if __name__ == "__main__":
+    main()
