@@ -242,11 +242,6 @@ impl Engine {
             }
             fresh
         };
-        for operator in REGISTRY {
-            for draft in operator.all(context).unwrap_or_default() {
-                add(operator.name(), draft);
-            }
-        }
         let mut wanted = self.settings.tuning.pool;
         for _ in 0..4 * self.settings.tuning.pool {
             let operator = REGISTRY.get(self.selection.draw(rng))?;
@@ -260,6 +255,12 @@ impl Engine {
                 if wanted == 0 {
                     break;
                 }
+            }
+        }
+        // Complete neighbourhoods come last: a step that an insight led to is that insight's.
+        for operator in REGISTRY {
+            for draft in operator.all(context).unwrap_or_default() {
+                add(operator.name(), draft);
             }
         }
         let configs: Vec<&Config> = pool.iter().map(|(_, draft)| &draft.config).collect();

@@ -16,6 +16,13 @@ pub(crate) struct Entry {
     pub(crate) duplicate_of: Option<u64>,
 }
 
+impl Entry {
+    /// The loss, if the trial was measured.
+    pub(crate) fn loss(&self) -> Option<f64> {
+        self.verdict.and_then(|verdict| verdict.loss())
+    }
+}
+
 /// All proposals in the order in which they were made.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct History {

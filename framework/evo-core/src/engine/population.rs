@@ -70,3 +70,57 @@ impl Population {
         place == 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space::{Env, Space};
+
+    fn offer(population: &mut Population, trial: u64, loss: f64) -> bool {
+        let text = r#"(name: "t", params: [(name: "A", values: [1, 2])])"#;
+        let config = Space::parse(text, "t.ron", &Env::default())
+            .unwrap()
+            .default_config();
+        population.offer(Solution {
+            trial,
+            config,
+            params: Params::new(),
+            value: loss,
+            loss,
+        })
+    }
+
+    fn kept(population: &Population) -> Vec<u64> {
+        population
+            .kept()
+            .iter()
+            .map(|solution| solution.trial)
+            .collect()
+    }
+
+    #[test]
+    fn elites_are_the_best_in_order_and_the_earlier_of_equals_stays_ahead() {
+        let mut elites = Population::new(PopulationKind::Elites { k: 3 });
+        let improved: Vec<bool> = [5.0, 4.0, 6.0, 4.0, 7.0, 3.0]
+            .iter()
+            .enumerate()
+            .map(|(trial, loss)| offer(&mut elites, trial as u64, *loss))
+            .collect();
+        assert_eq!(improved, [true, true, false, false, false, true]);
+        assert_eq!(kept(&elites), [5, 1, 3]);
+        assert_eq!(elites.parents().len(), 3);
+    }
+
+    #[test]
+    fn a_single_best_is_one_and_no_population_has_no_parents() {
+        for kind in [PopulationKind::SingleBest, PopulationKind::None] {
+            let mut population = Population::new(kind);
+            for (trial, loss) in [2.0, 1.0, 3.0].into_iter().enumerate() {
+                offer(&mut population, trial as u64, loss);
+            }
+            assert_eq!(kept(&population), [1]);
+            let parents = usize::from(kind == PopulationKind::SingleBest);
+            assert_eq!(population.parents().len(), parents);
+        }
+    }
+}

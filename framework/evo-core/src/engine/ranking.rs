@@ -150,17 +150,9 @@ mod tests {
     #[test]
     fn a_measurement_is_read_by_name_and_failures_are_never_values() {
         let ranking = Ranking::lower("time");
-        assert_eq!(
-            ranking.judge(0, &measured("time", 3.0)).unwrap().value(),
-            Some(3.0)
-        );
-        assert_eq!(
-            ranking
-                .judge(0, &measured("time", f64::NAN))
-                .unwrap()
-                .value(),
-            None
-        );
+        let loss = |value| ranking.judge(0, &measured("time", value)).unwrap().loss();
+        assert_eq!(loss(3.0), Some(ranking.loss(3.0)));
+        assert_eq!(loss(f64::NAN), None);
         let error = ranking
             .judge(7, &measured("energy", 3.0))
             .unwrap_err()

@@ -114,10 +114,12 @@ fn main_effect(param: &Param, index: usize, value: u32, sample: &Sample<'_>) -> 
         return None;
     }
     let error = (with.error() + without.error()).sqrt();
-    let effect = (with.mean - without.mean) * with.n / (with.n + SHRINKAGE);
+    let difference = with.mean - without.mean;
+    let shrinkage = with.n / (with.n + SHRINKAGE);
+    let effect = difference * shrinkage;
     // A spread of zero on both sides would make any difference infinitely significant.
-    let t = (effect / error.max(1e-9)).clamp(-99.0, 99.0);
-    if t.abs() < SIGNIFICANT || effect.abs() < NEGLIGIBLE {
+    let t = (difference / error.max(1e-9)).clamp(-99.0, 99.0);
+    if (t * shrinkage).abs() < SIGNIFICANT || effect.abs() < NEGLIGIBLE {
         return None;
     }
     let words = if effect < 0.0 { "better" } else { "worse" };
@@ -141,7 +143,7 @@ fn main_effect(param: &Param, index: usize, value: u32, sample: &Sample<'_>) -> 
             param: param.name.clone(),
             action,
         },
-        strength(t) * importance(effect),
+        strength(t * shrinkage) * importance(effect),
         Evidence {
             n: with.n as u64,
             others: without.n as u64,
@@ -322,3 +324,6 @@ fn percent(effect: f64) -> String {
         format!("{ratio:.0} %")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -181,3 +181,51 @@ fn normalise(numbers: &[f64]) -> Vec<f64> {
         .map(|x| if usable { (x - low) / span } else { 0.0 })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space::Env;
+
+    fn distance(features: &Features, a: &Config, b: &Config) -> f64 {
+        let pairs = features.of(a).into_iter().zip(features.of(b));
+        pairs.map(|(x, y)| (x - y) * (x - y)).sum::<f64>().sqrt()
+    }
+
+    #[test]
+    fn coordinates_say_how_far_apart_values_are() {
+        let text = r#"(name: "t", params: [
+            (name: "P", values: [128, 64, 8]),
+            (name: "N", values: ["x", "y", "z"]),
+            (name: "ON", values: [false, true]),
+            (name: "IF", values: [1, 2], when: "ON"),
+        ])"#;
+        let space = Space::parse(text, "t.ron", &Env::default()).unwrap();
+        let features = Features::new(&space);
+        assert_eq!(features.groups(), [0, 1, 1, 1, 2, 2, 3, 4]);
+        let at = |choice: &[u32]| space.canonical(choice);
+        let apart = |a: &[u32], b: &[u32]| distance(&features, &at(a), &at(b));
+        assert!(apart(&[0, 0, 0, 0], &[1, 0, 0, 0]) < apart(&[1, 0, 0, 0], &[2, 0, 0, 0]));
+        assert!((apart(&[0, 0, 0, 0], &[2, 0, 0, 0]) - 1.0).abs() < 1e-12);
+        assert!((apart(&[0, 0, 0, 0], &[0, 2, 0, 0]) - 1.0).abs() < 1e-12);
+        assert_eq!(
+            apart(&[0, 1, 0, 0], &[0, 1, 0, 1]),
+            0.0,
+            "inactive choices do not count"
+        );
+        assert!(apart(&[0, 0, 0, 0], &[0, 0, 1, 0]) > 1.0);
+    }
+
+    #[test]
+    fn alignment_is_a_feature_only_where_it_says_something_new() {
+        let of = |values: &str| {
+            let text = format!("(name: \"t\", params: [(name: \"A\", values: {values})])");
+            let space = Space::parse(&text, "t.ron", &Env::default()).unwrap();
+            alignments(&space.params()[0])
+        };
+        assert_eq!(of("[16, 32, 48, 64]").unwrap(), [0.0, 0.5, 0.0, 1.0]);
+        assert_eq!(of("[16, 32, 64, 128]"), None);
+        assert_eq!(of("[0, 2, 3, 4]"), None);
+        assert_eq!(of("[\"a\", \"b\", \"c\", \"d\"]"), None);
+    }
+}

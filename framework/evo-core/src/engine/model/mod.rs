@@ -6,8 +6,9 @@
 //! "Efficient global optimization of expensive black-box functions", 1998). The model is a
 //! Gaussian process over features of the parameters; see [`process`] and [`features`].
 //!
-//! Failed trials enter with a poor loss, so that the model learns to keep away from where builds
-//! fail. Work per proposal is bounded: beyond [`MOST`] trials the best and an even selection of
+//! Failed trials enter with a poor loss, and the expected improvement is multiplied by the share of
+//! successes among the trials nearby, so that the engine keeps away from where builds fail. Work
+//! per proposal is bounded: beyond [`MOST`] trials the best and an even selection of
 //! the others stand for the whole history.
 
 mod features;
@@ -43,6 +44,10 @@ pub(crate) struct Model {
     process: Process,
     /// The trials that the process knows, by their place in the history.
     known: Vec<usize>,
+    /// 1 for each known trial that was measured, 0 for one that failed.
+    successes: Vec<f64>,
+    /// The share of the known trials that were measured.
+    success_rate: f64,
     /// The best loss, scaled as the targets are.
     best: f64,
 }
@@ -57,6 +62,8 @@ impl Model {
             hyper,
             fitted_at: None,
             known: Vec::new(),
+            successes: Vec::new(),
+            success_rate: 1.0,
             best: 0.0,
         }
     }
@@ -78,13 +85,16 @@ impl Model {
         {
             self.known.push(place);
         }
-        let entries = history.entries();
-        let targets = self
+        let entries: Vec<&Entry> = self
             .known
             .iter()
-            .map(|known| scale.target(&entries[*known]))
+            .map(|known| &history.entries()[*known])
             .collect();
-        self.process.condition(targets);
+        self.process
+            .condition(entries.iter().map(|entry| scale.target(entry)).collect());
+        let success = |entry: &&Entry| f64::from(u8::from(entry.loss().is_some()));
+        self.successes = entries.iter().map(success).collect();
+        self.success_rate = self.successes.iter().sum::<f64>() / self.successes.len().max(1) as f64;
         self.best = scale.best;
     }
 
@@ -130,8 +140,7 @@ impl Model {
             .enumerate()
             .map(|(place, config)| {
                 let prospect = process.prospect(self.features.of(config));
-                let bound = expected_improvement(self.best, prospect.mean, prospect.most_sd);
-                (bound, place, prospect)
+                (self.value(&prospect, prospect.most_sd), place, prospect)
             })
             .collect();
         rated.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
@@ -141,13 +150,23 @@ impl Model {
             if chosen.is_some_and(|(most, _)| *bound <= most) {
                 break;
             }
-            let sd = process.exact_sd(prospect);
-            let gain = expected_improvement(self.best, prospect.mean, sd);
-            if chosen.is_none_or(|(most, _)| gain > most) {
-                chosen = Some((gain, *place));
+            let value = self.value(prospect, process.exact_sd(prospect));
+            if chosen.is_none_or(|(most, _)| value > most) {
+                chosen = Some((value, *place));
             }
         }
         chosen.map(|(_, place)| place)
+    }
+
+    /// The expected improvement times the chance that there is anything to measure: successes
+    /// nearby count by their correlation, and the overall rate counts as one trial.
+    fn value(&self, prospect: &Prospect, sd: f64) -> f64 {
+        let (mut near, mut all) = (self.success_rate, 1.0);
+        for (correlation, success) in prospect.correlations.iter().zip(&self.successes) {
+            near += correlation * success;
+            all += correlation;
+        }
+        near / all * expected_improvement(self.best, prospect.mean, sd)
     }
 }
 
@@ -185,8 +204,7 @@ impl Scale {
     }
 
     fn target(&self, entry: &Entry) -> f64 {
-        let loss = entry.verdict.and_then(|verdict| verdict.loss());
-        (loss.map_or(self.clip, |loss| loss.min(self.clip)) - self.mean) / self.deviation
+        (entry.loss().map_or(self.clip, |loss| loss.min(self.clip)) - self.mean) / self.deviation
     }
 }
 

@@ -103,7 +103,8 @@ pub(crate) struct Prospect {
     pub(crate) mean: f64,
     /// The deviation that the nearest trial alone would leave.
     pub(crate) most_sd: f64,
-    covariances: Vec<f64>,
+    /// With each point.
+    pub(crate) correlations: Vec<f64>,
 }
 
 impl Process {
@@ -163,12 +164,12 @@ impl Process {
         Prospect {
             mean: dot(&covariances, &self.weights),
             most_sd: self.sd(nearest * nearest / (1.0 + self.noise)),
-            covariances,
+            correlations: covariances,
         }
     }
 
     pub(crate) fn exact_sd(&self, prospect: &Prospect) -> f64 {
-        let whitened = self.factor.solve(&prospect.covariances);
+        let whitened = self.factor.solve(&prospect.correlations);
         self.sd(dot(&whitened, &whitened))
     }
 
@@ -276,4 +277,78 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
         }
     }
     (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]) + tail
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space::{Env, Space};
+
+    fn features() -> Features {
+        let text = r#"(name: "t", params: [
+            (name: "A", pow2: (from: 1, to: 128)), (name: "B", values: [false, true]),
+        ])"#;
+        Features::new(&Space::parse(text, "t.ron", &Env::default()).unwrap())
+    }
+
+    fn points() -> Vec<Vec<f64>> {
+        (0..8).map(|i| vec![f64::from(i) / 7.0, 0.0, 0.7]).collect()
+    }
+
+    fn fitted(targets: &[f64]) -> Process {
+        let features = features();
+        let mut hyper = Hyper::new(features.groups());
+        hyper.fit(&features, &points(), targets, 4);
+        let mut process = Process::new(&features, &hyper);
+        assert!(points().into_iter().all(|point| process.append(point)));
+        process.condition(targets.to_vec());
+        process
+    }
+
+    #[test]
+    fn a_smooth_function_is_interpolated_and_doubt_grows_with_distance() {
+        let truth = |x: f64| 4.0 * (x - 0.4) * (x - 0.4) - 0.5;
+        let targets: Vec<f64> = points().iter().map(|point| truth(point[0])).collect();
+        let process = fitted(&targets);
+        let between = process.prospect(vec![0.5, 0.0, 0.7]);
+        assert!((between.mean - truth(0.5)).abs() < 0.05, "{}", between.mean);
+        let sd = process.exact_sd(&between);
+        let far = process.prospect(vec![0.5, 0.7, 0.0]);
+        assert!(sd < between.most_sd && sd < 0.2 * process.exact_sd(&far));
+    }
+
+    #[test]
+    fn the_factor_is_that_of_the_covariance_matrix() {
+        let process = fitted(&[0.3, -1.0, 0.2, 0.9, -0.4, 1.2, -1.2, 0.1]);
+        let rows = &process.factor.rows;
+        for i in 0..rows.len() {
+            let point: Vec<f64> = process.columns.iter().map(|column| column[i]).collect();
+            let covariances = process.covariances(&point);
+            for j in 0..=i {
+                let product = dot(&rows[i][..=j], &rows[j]);
+                let noise = if i == j { process.noise } else { 0.0 };
+                assert!((product - covariances[j] - noise).abs() < 1e-9);
+            }
+        }
+        // A repeated point is borne by the noise.
+        assert!(process.clone().append(points().remove(0)));
+    }
+
+    #[test]
+    fn a_believed_outcome_takes_doubt_away_and_moves_no_mean() {
+        let targets: Vec<f64> = points().iter().map(|point| point[0] * point[0]).collect();
+        let mut process = fitted(&targets);
+        let new = vec![0.5, 0.7, 0.0];
+        let (before, elsewhere) = (
+            process.prospect(new.clone()),
+            process.prospect(vec![0.9, 0.7, 0.0]),
+        );
+        let doubt = process.exact_sd(&before);
+        process.believe(new.clone());
+        let after = process.prospect(new);
+        assert!((after.mean - before.mean).abs() < 1e-6);
+        assert!(process.exact_sd(&after) < 0.5 * doubt);
+        let mean = process.prospect(vec![0.9, 0.7, 0.0]).mean;
+        assert!((mean - elsewhere.mean).abs() < 1e-6);
+    }
 }

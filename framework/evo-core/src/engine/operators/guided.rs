@@ -28,7 +28,7 @@ impl Operator for Guided {
         };
         let mut left: Vec<&Insight> = context.information.insights.iter().filter(holds).collect();
         let mut child = parent.config.clone();
-        let mut followed = Vec::new();
+        let mut followed: Vec<(usize, &Insight)> = Vec::new();
         let wanted = 1 + usize::from(rng.random_bool(0.5)) + usize::from(rng.random_bool(0.25));
         while followed.len() < wanted {
             let weights: Vec<f64> = left.iter().map(|insight| insight.influence()).collect();
@@ -36,18 +36,25 @@ impl Operator for Guided {
                 break;
             };
             let insight = left.swap_remove(place);
-            if let Some(changed) = pull(context, insight, &child, rng) {
+            if let Some((param, changed)) = pull(context, insight, &child, rng) {
                 child = changed;
-                followed.push(InsightRef {
-                    id: insight.id.clone(),
-                    statement: insight.statement.clone(),
-                });
+                // Another lever on the same parameter would undo this one.
+                left.retain(|other| other.lever.param != insight.lever.param);
+                followed.push((param, insight));
             }
         }
+        let config = context.space.repair(&child, rng)?;
+        let followed: Vec<InsightRef> = followed
+            .into_iter()
+            .filter(|(param, _)| config.get(*param) == child.get(*param))
+            .map(|(_, insight)| InsightRef {
+                id: insight.id.clone(),
+                statement: insight.statement.clone(),
+            })
+            .collect();
         if followed.is_empty() {
             return None;
         }
-        let config = context.space.repair(&child, rng)?;
         let draft = Draft::from_parents(config, &[parent]);
         Some(Draft {
             insights: followed,
@@ -56,13 +63,13 @@ impl Operator for Guided {
     }
 }
 
-/// The configuration with the lever pulled; `None` where it asks for nothing new.
+/// The parameter and the configuration with the lever pulled; `None` where it asks for nothing new.
 fn pull(
     context: &Context<'_>,
     insight: &Insight,
     config: &Config,
     rng: &mut ChaCha8Rng,
-) -> Option<Config> {
+) -> Option<(usize, Config)> {
     let params = context.space.params();
     let index = params
         .iter()
@@ -87,5 +94,5 @@ fn pull(
             }
         }
     };
-    (value != current).then(|| context.space.with_value(config, index, value))
+    (value != current).then(|| (index, context.space.with_value(config, index, value)))
 }

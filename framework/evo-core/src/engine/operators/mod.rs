@@ -113,3 +113,6 @@ fn draw_parent<'a>(context: &Context<'a>, rng: &mut ChaCha8Rng) -> Option<&'a So
         .min(rng.random_range(0..parents.len()));
     parents.get(place)
 }
+
+#[cfg(test)]
+mod contract;
