@@ -12,6 +12,7 @@ impl Objective for Parabola {
             settings: vec![],
             space: Some(include_str!("../space.ron").into()),
             metric: "cost".into(),
+            direction: Direction::Lower,
         }
     }
 

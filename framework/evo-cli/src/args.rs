@@ -7,15 +7,15 @@ use evo_core::engine::Preset;
 
 /// Evolutionary search for fast kernels, with plugins.
 #[derive(Debug, Parser)]
-#[command(name = "evo", version, about, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "evo", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 the machine did not allow it; 2 bad input; \
-                          3 the search ended without one correct candidate; 130 and 143 \
-                          interrupted and saved.";
+                          3 the search ended without one correct candidate; 129, 130 and \
+                          143 interrupted and saved.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

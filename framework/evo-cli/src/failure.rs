@@ -27,7 +27,11 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Run(error) => error.fmt(formatter),
+            // The errors of a search space are a list, each with this word before it.
+            Self::Run(error) => {
+                let text = error.to_string();
+                formatter.write_str(text.strip_prefix("error: ").unwrap_or(&text))
+            }
             Self::Report(error) => error.fmt(formatter),
             Self::Output(error) => write!(formatter, "cannot write to standard output: {error}"),
         }

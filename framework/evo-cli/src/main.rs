@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     match run(args) {
         Ok(code) => code,
         Err(failure) => {
-            eprintln!("error: {failure}");
+            command::note(&format!("error: {failure}"));
             ExitCode::from(failure.exit_code())
         }
     }

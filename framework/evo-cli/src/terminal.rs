@@ -9,6 +9,7 @@ use evo_types::{OutcomeKind, Params, format_params};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::args::Output;
+use crate::command::note;
 
 /// The observer that fits: none when quiet or for JSON, a bar on a terminal, lines elsewhere.
 pub(crate) fn observer(output: Output) -> Box<dyn Observer> {
@@ -26,7 +27,7 @@ pub(crate) fn observer(output: Output) -> Box<dyn Observer> {
 struct Bar {
     bar: ProgressBar,
     standing: String,
-    best: Best,
+    watch: Watch,
 }
 
 impl Bar {
@@ -42,7 +43,7 @@ impl Bar {
         Self {
             bar,
             standing: String::new(),
-            best: Best::default(),
+            watch: Watch::default(),
         }
     }
 }
@@ -55,6 +56,7 @@ impl Observer for Bar {
                 folder,
                 recorded,
             } => {
+                self.watch.start(plan);
                 self.bar.println(opening(plan, folder, *recorded));
                 if let Some(trials) = budget_trials(plan) {
                     self.bar.set_length(trials);
@@ -73,13 +75,13 @@ impl Observer for Bar {
                 self.bar.set_position(progress.counts.trials);
                 self.standing = standing(progress);
                 self.bar.set_message(self.standing.clone());
-                if let Some(line) = self.best.notable(proposed, evaluated, progress) {
+                if let Some(line) = self.watch.notable(proposed, evaluated, progress) {
                     self.bar.println(line);
                 }
             }
             Event::Finished { .. } => self.bar.finish_and_clear(),
             other => {
-                if let Some(line) = line(other) {
+                if let Some(line) = self.watch.line(other) {
                     self.bar.println(line);
                 }
             }
@@ -97,14 +99,14 @@ impl Drop for Bar {
 /// and then.
 struct Lines {
     last: Instant,
-    best: Best,
+    watch: Watch,
 }
 
 impl Default for Lines {
     fn default() -> Self {
         Self {
             last: Instant::now(),
-            best: Best::default(),
+            watch: Watch::default(),
         }
     }
 }
@@ -117,25 +119,27 @@ impl Observer for Lines {
                 folder,
                 recorded,
             } => {
-                eprintln!("{}", opening(plan, folder, *recorded));
+                self.watch.start(plan);
+                note(&opening(plan, folder, *recorded));
             }
             Event::Evaluated {
                 proposed,
                 evaluated,
                 progress,
             } => {
-                if let Some(line) = self.best.notable(proposed, evaluated, progress) {
-                    eprintln!("{line}");
+                if let Some(line) = self.watch.notable(proposed, evaluated, progress) {
+                    note(&line);
                     self.last = Instant::now();
                 } else if self.last.elapsed() > Duration::from_secs(10) {
-                    eprintln!("{} trials, {}", progress.counts.trials, standing(progress));
+                    let trials = progress.counts.trials;
+                    note(&format!("{trials} trials, {}", standing(progress)));
                     self.last = Instant::now();
                 }
             }
-            Event::Finished { reason } => eprintln!("search ended: {reason}"),
+            Event::Finished { reason } => note(&format!("search ended: {reason}")),
             other => {
-                if let Some(line) = line(other) {
-                    eprintln!("{line}");
+                if let Some(line) = self.watch.line(other) {
+                    note(&line);
                 }
             }
         }
@@ -192,11 +196,23 @@ fn standing(progress: &Progress) -> String {
     text
 }
 
-/// The parameters of the best trial so far, for showing only what another one changes.
+/// What has to be known of the run to say what happens.
 #[derive(Default)]
-struct Best(Option<Params>);
+struct Watch {
+    /// The parameters of the best trial so far, for showing only what another one changes.
+    best: Option<Params>,
+    /// The ranked metric.
+    metric: String,
+    /// Whether there are no kernels, and so no interleaved measurement.
+    objective: bool,
+}
 
-impl Best {
+impl Watch {
+    fn start(&mut self, plan: &Plan) {
+        self.metric.clone_from(&plan.metric);
+        self.objective = matches!(plan.work, Work::Objective { .. });
+    }
+
     /// A line for a trial that is worth one: a new best, or a failure.
     fn notable(
         &mut self,
@@ -208,7 +224,7 @@ impl Best {
         match evaluated.outcome.kind() {
             OutcomeKind::Measured if progress.counts.since_best == 0 => {
                 let changes = self.changes(&proposed.params);
-                self.0 = Some(proposed.params.clone());
+                self.best = Some(proposed.params.clone());
                 Some(format!(
                     "#{trial} {operator}: {}  {changes}",
                     standing(progress)
@@ -223,9 +239,73 @@ impl Best {
         }
     }
 
+    /// A line for what is neither a start, a trial nor an end.
+    fn line(&self, event: &Event<'_>) -> Option<String> {
+        match event {
+            Event::WaitingForDevice { holder } => {
+                Some(format!("waiting for the device: {holder} measures on it"))
+            }
+            Event::Comparing {
+                stage: Stage::Baselines,
+                items,
+                ..
+            } => Some(format!("measuring {items} baselines, interleaved ...")),
+            Event::Comparing { items, .. } if self.objective => Some(format!(
+                "evaluating the {items} finalists once more, in a fresh process ..."
+            )),
+            Event::Comparing {
+                stage: Stage::Confirmation,
+                items,
+                processes,
+            } => Some(format!(
+                "confirming {items} candidates with fresh seeds, in {}",
+                if *processes == 1 {
+                    "a fresh process ...".to_owned()
+                } else {
+                    format!("{processes} fresh processes, one after the other ...")
+                }
+            )),
+            Event::Compared(comparison) => Some(self.compared(comparison)),
+            Event::Warning(message) => Some(format!("warning: {message}")),
+            Event::Profiled(profiled) => Some(match &profiled.failure {
+                Some(failure) => format!(
+                    "{}: no profile of {}: {failure}",
+                    profiled.profiler, profiled.label
+                ),
+                None => format!(
+                    "{}: {} profiled, {} metrics",
+                    profiled.profiler,
+                    profiled.label,
+                    profiled.metrics.len()
+                ),
+            }),
+            _ => None,
+        }
+    }
+
+    fn compared(&self, comparison: &Comparison) -> String {
+        let items: Vec<String> = comparison
+            .items
+            .iter()
+            .map(|item| {
+                match item
+                    .outcome
+                    .measurement()
+                    .and_then(|m| m.metric(&self.metric))
+                {
+                    Some(metric) => {
+                        format!("{} {}", item.label, amount(metric.value, &metric.unit))
+                    }
+                    None => format!("{} {}", item.label, item.outcome.kind().words()),
+                }
+            })
+            .collect();
+        format!("  {}", items.join(", "))
+    }
+
     /// What differs from the best so far; everything, where there is none.
     fn changes(&self, params: &Params) -> String {
-        let Some(best) = &self.0 else {
+        let Some(best) = &self.best else {
             return format_params(params);
         };
         let changed: Params = params
@@ -235,60 +315,6 @@ impl Best {
             .collect();
         format!("with {}", format_params(&changed))
     }
-}
-
-fn line(event: &Event<'_>) -> Option<String> {
-    match event {
-        Event::WaitingForDevice { holder } => {
-            Some(format!("waiting for the device: {holder} measures on it"))
-        }
-        Event::Comparing {
-            stage: Stage::Baselines,
-            items,
-            ..
-        } => Some(format!("measuring {items} baselines, interleaved ...")),
-        Event::Comparing {
-            stage: Stage::Confirmation,
-            items,
-            processes,
-        } => Some(format!(
-            "confirming {items} candidates with fresh seeds, in {}",
-            if *processes == 1 {
-                "a fresh process ...".to_owned()
-            } else {
-                format!("{processes} fresh processes, one after the other ...")
-            }
-        )),
-        Event::Compared(comparison) => Some(compared(comparison)),
-        Event::Warning(message) => Some(format!("warning: {message}")),
-        Event::Profiled(profiled) => Some(match &profiled.failure {
-            Some(failure) => format!(
-                "{}: no profile of {}: {failure}",
-                profiled.profiler, profiled.label
-            ),
-            None => format!(
-                "{}: {} profiled, {} metrics",
-                profiled.profiler,
-                profiled.label,
-                profiled.metrics.len()
-            ),
-        }),
-        _ => None,
-    }
-}
-
-fn compared(comparison: &Comparison) -> String {
-    let items: Vec<String> = comparison
-        .items
-        .iter()
-        .map(
-            |item| match item.outcome.measurement().and_then(|m| m.metrics.first()) {
-                Some(metric) => format!("{} {}", item.label, amount(metric.value, &metric.unit)),
-                None => format!("{} {}", item.label, item.outcome.kind().words()),
-            },
-        )
-        .collect();
-    format!("  {}", items.join(", "))
 }
 
 /// A figure with its unit; microseconds become milliseconds or seconds where they are many.

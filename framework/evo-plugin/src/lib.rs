@@ -18,6 +18,7 @@
 //!             settings: vec![],
 //!             space: Some(r#"(name: "parabola", params: [(name: "X", range: (from: 0, to: 20))])"#.into()),
 //!             metric: "cost".into(),
+//!             direction: Direction::Lower,
 //!         }
 //!     }
 //!     fn open(&self, _settings: &Params) -> Result<Box<dyn OpenObjective>, Error> {

@@ -17,14 +17,29 @@ pub(crate) struct Lock {
 impl Lock {
     /// Takes the lock, or says who holds it.
     pub(crate) fn try_take(path: &Path) -> std::io::Result<Result<Self, String>> {
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .open(path)?;
+        Self::try_lock(file, true)
+    }
+
+    /// As [`try_take`](Self::try_take), also where the file belongs to another user: a lock needs
+    /// no permission to write, only the holder's name does.
+    fn try_take_shared(path: &Path) -> std::io::Result<Result<Self, String>> {
+        match Self::try_take(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                Self::try_lock(File::open(path)?, false)
+            }
+            other => other,
+        }
+    }
+
+    fn try_lock(mut file: File, sign: bool) -> std::io::Result<Result<Self, String>> {
         match file.try_lock() {
-            Ok(()) => {
+            Ok(()) if sign => {
                 file.set_len(0)?;
                 file.rewind()?;
                 let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -32,6 +47,7 @@ impl Lock {
                 file.flush()?;
                 Ok(Ok(Self { file }))
             }
+            Ok(()) => Ok(Ok(Self { file })),
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
                 file.read_to_string(&mut holder)?;
@@ -81,7 +97,7 @@ pub(crate) fn device(
     let path = device_lock_path(uuid);
     let mut told = false;
     loop {
-        match Lock::try_take(&path) {
+        match Lock::try_take_shared(&path) {
             Ok(Ok(lock)) => return Ok(Some(lock)),
             Ok(Err(holder)) => {
                 if !told {
@@ -100,7 +116,7 @@ pub(crate) fn device(
         if stop.requested() {
             return Ok(None);
         }
-        thread::sleep(Duration::from_millis(50));
+        thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -17,16 +17,28 @@ pub fn parse<T: DeserializeOwned>(text: &str, file: &str) -> Result<T, RunError>
         .with_recursion_limit(64);
     options.from_str(text).map_err(|error| {
         let (line, column) = (error.span.start.line, error.span.start.col);
-        let shown = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+        let whole = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+        let (shown, before) = window(whole, column);
         let number = line.to_string();
         let margin = " ".repeat(number.len());
-        let caret = " ".repeat(column.saturating_sub(1));
+        let caret = " ".repeat(before);
         let message = format!(
             "{}\n{margin} --> {file}:{line}:{column}\n{margin} |\n{number} | {shown}\n{margin} | {caret}^",
             describe(&error.code),
         );
         RunError::input(message)
     })
+}
+
+/// The part of a line around a column that fits on a terminal, without control characters, and
+/// how many characters of it come before the column.
+fn window(line: &str, column: usize) -> (String, usize) {
+    const WIDTH: usize = 100;
+    let at = column.saturating_sub(1);
+    let start = at.saturating_sub(WIDTH / 2);
+    let clean = |c: char| if c.is_control() { ' ' } else { c };
+    let shown: String = line.chars().skip(start).take(WIDTH).map(clean).collect();
+    (shown, at - start)
 }
 
 fn describe(error: &ron::Error) -> String {
@@ -72,6 +84,14 @@ mod tests {
             error.message,
             "there is no field `sead`; did you mean `seed`?\n  --> x.ron:2:5\n  |\n2 |     sead: 3,\n  |     ^"
         );
+    }
+
+    #[test]
+    fn a_long_line_is_shown_around_the_place() {
+        let text = format!("(name: \"{}\", sead: 3)", "x".repeat(100_000));
+        let error = parse::<Document>(&text, "x.ron").unwrap_err().message;
+        assert!(error.len() < 600, "{}", error.len());
+        assert!(error.contains("sead: 3"), "{error}");
     }
 
     #[test]

@@ -35,6 +35,9 @@ pub struct RunSpec {
     /// The metric that ranks; `kernel_time`, or the objective's own, if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metric: Option<String>,
+    /// Whether more of the ranked metric is better; what is known of the metric, if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub higher_is_better: Option<bool>,
     /// The engine's preset: `random`, `free`, `insight` or `full` (the default).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preset: Option<Preset>,
@@ -174,7 +177,8 @@ pub struct MeasureSpec {
     /// Most rounds of the confirmation, over all its processes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confirm_rounds: Option<usize>,
-    /// Most seconds of timed launches in the confirmation, over all its processes.
+    /// Most seconds of timed launches of each candidate in the confirmation, over all its
+    /// processes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confirm_seconds: Option<f64>,
 }
@@ -203,7 +207,7 @@ pub struct LimitsSpec {
 /// What the command line changes in a spec.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
-    /// `--budget`: trials. Replaces every limit of the spec but the wall time.
+    /// `--budget`: trials.
     pub trials: Option<u64>,
     /// `--wall`: seconds of search.
     pub wall_s: Option<f64>,

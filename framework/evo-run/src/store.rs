@@ -25,7 +25,8 @@ impl Store {
     /// # Errors
     /// Where the folder cannot be made.
     pub fn open() -> Result<Self, RunError> {
-        let cache = match std::env::var_os("EVO_CACHE_DIR") {
+        let given = std::env::var_os("EVO_CACHE_DIR").filter(|folder| !folder.is_empty());
+        let cache = match given {
             Some(folder) => PathBuf::from(folder),
             None => match (std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME")) {
                 (Some(cache), _) if !cache.is_empty() => PathBuf::from(cache).join("evo"),
@@ -101,9 +102,9 @@ impl Store {
         Ok(hash)
     }
 
-    /// Whether a file with this content is there.
+    /// Whether a file with this content is there, undamaged.
     pub fn has(&self, hash: &ContentHash) -> bool {
-        self.path(hash).is_file()
+        fs::read(self.path(hash)).is_ok_and(|kept| ContentHash::of_bytes(&kept) == *hash)
     }
 
     fn path(&self, hash: &ContentHash) -> PathBuf {
@@ -152,6 +153,16 @@ fn refuse_unsafe(path: &Path) -> Result<(), RunError> {
             metadata.uid()
         ))
         .hint("copy it to a folder of your own and load the copy"));
+    }
+    // A group with the number of the user is that user's own, by the custom of most systems.
+    let group_is_private = metadata.gid() == user || metadata.gid() == 0;
+    if metadata.mode() & 0o020 != 0 && !group_is_private {
+        return Err(RunError::input(format!(
+            "{}: every member of group {} may write to it",
+            path.display(),
+            metadata.gid()
+        ))
+        .hint(format!("chmod g-w {}", path.display())));
     }
     // A sticky folder such as /tmp does not let others replace what is in it.
     let sticky = metadata.is_dir() && metadata.mode() & 0o1000 != 0;

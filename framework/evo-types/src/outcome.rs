@@ -272,9 +272,10 @@ impl Outcome {
         }
     }
 
-    /// Whether the outcome counts against the budget of trials. A duplicate does not.
+    /// Whether the outcome counts against the budget of trials. What was never evaluated does
+    /// not: duplicates, and configurations that were refused before they ran.
     pub fn counts_as_trial(&self) -> bool {
-        !matches!(self, Self::DuplicateOf { .. })
+        !matches!(self, Self::DuplicateOf { .. } | Self::Rejected { .. })
     }
 
     /// The measurement, if the candidate was correct and timed.
@@ -342,8 +343,10 @@ mod tests {
     }
 
     #[test]
-    fn only_duplicates_are_free() {
+    fn what_was_never_evaluated_is_free() {
         assert!(!Outcome::DuplicateOf { trial: 1 }.counts_as_trial());
+        let (by, reason) = (RejectedBy::Kernel, String::new());
+        assert!(!Outcome::Rejected { by, reason }.counts_as_trial());
         assert!(
             Outcome::Implausible {
                 message: String::new()

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DeviceFacts, FieldInfo, Metric, Params, ProblemInfo, ProblemSpec, Value};
+use crate::{DeviceFacts, Direction, FieldInfo, Metric, Params, ProblemInfo, ProblemSpec, Value};
 
 /// The version of the plugin interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +108,13 @@ pub struct ObjectiveInfo {
     pub space: Option<String>,
     /// The name of the metric to rank by.
     pub metric: String,
+    /// Which way that metric is better; lower, if left out.
+    #[serde(default = "lower")]
+    pub direction: Direction,
+}
+
+fn lower() -> Direction {
+    Direction::Lower
 }
 
 /// A profiler as its plugin describes it.

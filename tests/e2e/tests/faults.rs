@@ -121,7 +121,12 @@ fn a_leaked_child_is_swept() {
         "spec.ron",
         &SPEC.replace("\"SPEED\": 1", "\"SPEED\": 1, \"MODE\": \"leaks_child\""),
     );
-    bench.run(&["run", "spec.ron", "--out", "r"]).ok();
+    let ended = bench.run(&["run", "spec.ron", "--out", "r"]).ok();
+    assert!(
+        ended.stderr.contains("processes running; they were killed"),
+        "{}",
+        ended.stderr
+    );
     // The child sleeps for minutes and has this folder as its working folder.
     let folder = fs::canonicalize(bench.path()).unwrap();
     let left: Vec<String> = fs::read_dir("/proc")
@@ -160,4 +165,38 @@ fn many_dead_workers_in_a_row_stop_the_run() {
         ],
     );
     assert_eq!(bench.evaluated("r").len(), 3);
+}
+
+#[test]
+fn processes_that_are_not_ours_are_left_alone() {
+    let bench = Bench::new();
+    // The shell becomes evo, which inherits the shell's child.
+    let evo = bench.evo(&[
+        "run",
+        "synthetic",
+        "--set",
+        "fail_every=2",
+        "--budget",
+        "12",
+    ]);
+    let mut shell = std::process::Command::new("sh");
+    shell
+        .args(["-c", "sleep 60 & echo $!; exec \"$0\" \"$@\""])
+        .arg(evo.get_program())
+        .args(evo.get_args())
+        .current_dir(bench.path());
+    for (name, value) in evo.get_envs() {
+        shell.env(name, value.unwrap_or_default());
+    }
+    let output = shell.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    let sleeper: i32 = stdout.lines().next().unwrap().parse().unwrap();
+    let pid = rustix::process::Pid::from_raw(sleeper).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL)
+        .expect("the sleeping child is still there");
 }

@@ -189,6 +189,16 @@ fn run_folders_are_refused_before_any_work() {
         fs::read(bench.path().join("r/journal.jsonl")).unwrap(),
         journal
     );
+    fs::create_dir(bench.path().join("mine")).unwrap();
+    fs::write(bench.path().join("mine/lock"), "my own").unwrap();
+    fs::write(bench.path().join("mine/thesis"), "years").unwrap();
+    bench
+        .run(&["run", "synthetic", "--out", "mine"])
+        .fails(2, &["is not empty and holds no run"]);
+    assert_eq!(
+        fs::read_to_string(bench.path().join("mine/lock")).unwrap(),
+        "my own"
+    );
     bench.file("file", "");
     bench
         .run(&["run", "synthetic", "--out", "file/r"])
@@ -237,4 +247,29 @@ fn a_changed_plugin_cannot_go_on_with_an_old_run() {
     bench
         .run(&["run", "--from", "r", "--budget", "5"])
         .fails(2, &["own.so", "has changed since the run was made"]);
+}
+
+#[test]
+fn a_metric_that_nobody_has_is_told_before_the_search() {
+    let bench = Bench::new();
+    let spec = r#"(plugin: "misbehave", metric: "kernel_tim",
+        tune: [(kernel: "misbehave", pinned: {"MODE": "good"})],
+        baselines: [(kernel: "misbehave")])"#;
+    bench.file("spec.ron", spec);
+    bench.run(&["run", "spec.ron", "--out", "r"]).fails(
+        2,
+        &[
+            "no baseline has the metric `kernel_tim`",
+            "did you mean `kernel_time`?",
+        ],
+    );
+    assert!(bench.proposals("r").is_empty());
+    bench.file(
+        "spec.ron",
+        "(plugin: \"synthetic\", higher_is_better: true)",
+    );
+    bench.run(&["run", "spec.ron", "--out", "s"]).fails(
+        2,
+        &["is better when it is lower", "higher_is_better: false"],
+    );
 }

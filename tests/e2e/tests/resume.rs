@@ -221,7 +221,7 @@ fn extending_a_finished_run_gives_what_the_larger_budget_would_have_given() {
     same(&bench.proposals("long"), &bench.proposals("short"));
     bench
         .run(&["run", "--from", "short", "--budget", "20"])
-        .fails(2, &["has used 30 trials already", "--budget is the total"]);
+        .fails(2, &["has used 30 trials already", "new totals"]);
     bench.run(&["resume", "short"]).fails(
         2,
         &["this run has finished", "evo run --from", "--budget N"],
@@ -294,10 +294,38 @@ fn a_trial_that_was_cut_off_too_often_is_quarantined() {
     }
     child.wait().unwrap();
     let evaluated = bench.evaluated("r");
-    assert_eq!(evaluated.len(), 1);
+    // It costs no trial, so the search goes on with another one.
+    assert_eq!(evaluated.len(), 2);
     assert!(
         evaluated[0].outcome.summary().contains("cut off 3 times"),
         "{}",
         evaluated[0].outcome.summary()
     );
+}
+
+#[test]
+fn an_extension_lifts_the_limit_that_ended_the_run() {
+    let bench = Bench::new();
+    bench.file(
+        "spec.ron",
+        "(plugin: \"synthetic\", preset: random, budget: (trials: 200, stagnation: 3))",
+    );
+    bench.run(&["run", "spec.ron", "--out", "r"]).ok();
+    let before = bench.evaluated("r").len();
+    assert!(before < 100, "the run was to stagnate");
+    bench.run(&["run", "--from", "r", "--budget", "120"]).ok();
+    let trials = bench.evaluated("r").into_iter();
+    let trials = trials.filter(|evaluated| evaluated.outcome.counts_as_trial());
+    assert_eq!(trials.count(), 120);
+}
+
+#[test]
+fn nobody_listening_is_no_reason_to_stop() {
+    let bench = Bench::new();
+    let mut child = bench.start(&["run", "synthetic", "--budget", "20", "--out", "r"]);
+    drop(child.stderr.take());
+    drop(child.stdout.take());
+    assert!(child.wait().unwrap().success());
+    assert_eq!(bench.proposals("r").len(), 20);
+    assert!(bench.path().join("r/reports/summary.md").is_file());
 }

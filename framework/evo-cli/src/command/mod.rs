@@ -36,3 +36,10 @@ fn shown(path: &Path) -> String {
         .display()
         .to_string()
 }
+
+/// Writes a line to standard error. A closed one is no reason to stop: the run's record is its
+/// journal, not the terminal.
+pub(crate) fn note(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}

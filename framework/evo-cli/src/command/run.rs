@@ -11,7 +11,7 @@ use evo_run::{
     capture_environment, prepare,
 };
 
-use super::{print, program, shown};
+use super::{note, print, program, shown};
 use crate::args::{Output, Resume, Run};
 use crate::failure::Failure;
 use crate::terminal::observer;
@@ -46,7 +46,7 @@ pub(crate) fn run(args: Run) -> Result<ExitCode, Failure> {
     let prepared = match prepare(&source, &overrides, &search, &program()?, &stop) {
         Ok(prepared) => prepared,
         Err(error) => {
-            discard(folder);
+            folder.discard();
             return Err(error.into());
         }
     };
@@ -78,22 +78,24 @@ fn extend(from: &Path, args: &Run, stop: &Stop) -> Result<ExitCode, Failure> {
                 .into(),
         );
     }
-    let change = |budget: &mut Budget| {
-        if args.budget.is_some() {
-            budget.trials = args.budget;
-        }
-        // A limit that ended the run would end it again at once.
-        budget.wall_s = args.wall;
+    if args.budget == Some(0) || args.wall.is_some_and(|s| !(s.is_finite() && s > 0.0)) {
+        return Err(RunError::input("--budget and --wall must be positive numbers").into());
+    }
+    // The whole budget is replaced: a limit that ended the run would end it again at once.
+    let budget = Budget {
+        trials: args.budget,
+        wall_s: args.wall,
+        ..Budget::default()
     };
     let mut warn = warner(args.output);
-    let session = Session::resume(from, Some(&change), &program()?, VERSION, stop, &mut warn)?;
+    let session = Session::resume(from, Some(budget), &program()?, VERSION, stop, &mut warn)?;
     drive(session, args.output)
 }
 
 fn warner(output: Output) -> impl FnMut(String) {
     move |message| {
         if !output.quiet {
-            eprintln!("warning: {message}");
+            note(&format!("warning: {message}"));
         }
     }
 }
@@ -112,17 +114,17 @@ fn drive(mut session: Session, output: Output) -> Result<ExitCode, Failure> {
     Ok(match end {
         RunEnd::Finished { measured: 0, .. } => {
             if !output.quiet {
-                eprintln!("no candidate was correct and timed; the summary says what happened");
+                note("no candidate was correct and timed; the summary says what happened");
             }
             ExitCode::from(NOTHING_MEASURED)
         }
         RunEnd::Finished { .. } => ExitCode::SUCCESS,
         RunEnd::Interrupted { signal } => {
             if !output.quiet {
-                eprintln!(
+                note(&format!(
                     "interrupted and saved; go on with: evo resume {}",
                     shown(&folder)
-                );
+                ));
             }
             ExitCode::from(128u8.saturating_add(signal))
         }
@@ -133,19 +135,31 @@ fn drive(mut session: Session, output: Output) -> Result<ExitCode, Failure> {
 pub(super) fn report(folder: &Path, output: Output) -> Result<(), Failure> {
     let journal = evo_journal::read(&folder.join(JOURNAL)).map_err(RunError::from)?;
     let model = RunModel::from_records(&journal.records)?;
-    write_all(&model, folder)?;
+    // What was found is shown also where it cannot be written.
+    let written = write_all(&model, folder);
     if output.json {
         let text =
             serde_json::to_string_pretty(&summary_json(&model)).map_err(std::io::Error::from)?;
         print(&(text + "\n"))?;
     } else if !output.quiet {
         print(&final_table(&model))?;
+    }
+    written?;
+    if !output.json && !output.quiet {
         print(&format!(
             "summary: {}\n",
             shown(&folder.join("reports/summary.md"))
         ))?;
     }
     Ok(())
+}
+
+/// Whether the argument is a spec rather than a plugin: by its name, or because it is a file that
+/// is no library.
+fn is_spec(what: &str) -> bool {
+    let path = Path::new(what);
+    let library = path.extension().is_some_and(|extension| extension == "so");
+    what.ends_with(".ron") || (path.is_file() && !library)
 }
 
 fn source(args: &Run) -> (Source, String) {
@@ -156,7 +170,7 @@ fn source(args: &Run) -> (Source, String) {
         )
     };
     match (&args.what, &args.plugin) {
-        (Some(what), _) if what.ends_with(".ron") => {
+        (Some(what), _) if is_spec(what) => {
             let path = PathBuf::from(what);
             let name = match stem(&path).as_str() {
                 // `examples/01_x/run.ron` is better named after its folder.
@@ -214,12 +228,4 @@ fn folder(out: Option<&Path>, name: &str) -> Result<RunFolder, RunError> {
         RunError::environment("runs: there are 99,999 runs of this name")
             .hint("remove some, or name a folder with --out"),
     )
-}
-
-/// Removes a folder in which nothing was begun. One with anything else in it stays.
-fn discard(folder: RunFolder) {
-    let path = folder.path().to_owned();
-    drop(folder);
-    let _ = fs::remove_file(path.join("lock"));
-    let _ = fs::remove_dir(path);
 }

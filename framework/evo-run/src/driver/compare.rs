@@ -7,9 +7,7 @@ use evo_wire::{CompareItem, CompareJob, MeasureSettings, Reply, Request};
 use super::merge::Merged;
 use super::session::{Session, now};
 use super::trial::{Sorted, sort};
-use crate::plan::{
-    NOBODY_RACES, confirmation_processes, confirmation_settings, measure_settings, unexpected,
-};
+use crate::plan::unexpected;
 use crate::worker::{CallFailure, Patience};
 use crate::{Event, Observer, RunError, lock};
 
@@ -58,13 +56,7 @@ impl Session {
         observer: &mut dyn Observer,
     ) -> Result<Option<Comparison>, RunError> {
         let entrants = self.plan.baselines.iter().map(Entrant::baseline).collect();
-        let settings = MeasureSettings {
-            // A baseline that is slow has to come to an end as well.
-            max_seconds: 6.0,
-            max_samples: 40,
-            race_factor: NOBODY_RACES,
-            ..measure_settings(&self.measure)
-        };
+        let settings = self.measuring.baselines.clone();
         let comparison = self.compare(Stage::Baselines, entrants, &settings, 1, observer)?;
         if let Some(comparison) = &comparison {
             for item in &comparison.items {
@@ -104,8 +96,8 @@ impl Session {
         let mut entrants: Vec<Entrant> =
             self.plan.baselines.iter().map(Entrant::baseline).collect();
         entrants.extend(finalists);
-        let settings = confirmation_settings(&self.measure);
-        let processes = confirmation_processes(&self.measure);
+        let settings = self.measuring.confirmation.clone();
+        let processes = self.measuring.confirmation_processes;
         self.compare(
             Stage::Confirmation,
             entrants,
@@ -249,7 +241,10 @@ impl Session {
             }
             let stop = self.stop.clone();
             let settings = round.settings;
-            let measuring_s = settings.max_seconds + settings.warmup_seconds * present.len() as f64;
+            // Every candidate may use its seconds, each sample is preceded by a launch that is
+            // not timed, and the last round is finished in any case.
+            let each = 2.0 * settings.max_seconds + settings.warmup_seconds;
+            let measuring_s = each * present.len() as f64;
             let labels: Vec<&str> = present
                 .iter()
                 .filter_map(|place| round.entrants.get(*place))

@@ -96,13 +96,20 @@ pub(super) fn plan_of(records: &[Record]) -> Option<(Plan, String)> {
             Record::Started { plan, spec, .. } => found = Some(((**plan).clone(), spec.clone())),
             Record::Extended { budget, .. } => {
                 if let Some((plan, _)) = &mut found {
-                    plan.engine["budget"] = budget.clone();
+                    set_budget(plan, budget);
                 }
             }
             _ => {}
         }
     }
     found
+}
+
+/// Replaces the budget in a plan's engine settings.
+pub(super) fn set_budget(plan: &mut Plan, budget: &serde_json::Value) {
+    if let Some(engine) = plan.engine.as_object_mut() {
+        engine.insert("budget".to_owned(), budget.clone());
+    }
 }
 
 /// The steps with which the engine is brought to where the journal stands.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use evo_core::engine::{Ask, Cost, Proposal};
 use evo_journal::{Evaluated, Proposed, Record};
-use evo_types::{Outcome, OutcomeKind, RejectedBy};
+use evo_types::{Direction, Outcome, OutcomeKind, RejectedBy};
 
 use super::session::{Session, now};
 use super::trial::Judged;
@@ -88,6 +88,7 @@ impl Session {
         evaluated: Evaluated,
         observer: &mut dyn Observer,
     ) -> Result<(), RunError> {
+        self.check_direction(&evaluated.outcome)?;
         let cost = Cost {
             wall_s: evaluated.wall_s,
             device_s: evaluated.device_s,
@@ -103,6 +104,28 @@ impl Session {
             progress: &progress,
         });
         Ok(())
+    }
+
+    /// A metric that says of itself that it is better the other way round would be searched for
+    /// its worst.
+    fn check_direction(&self, outcome: &Outcome) -> Result<(), RunError> {
+        let metric = outcome
+            .measurement()
+            .and_then(|m| m.metric(&self.plan.metric));
+        let higher = self.campaign.settings().ranking.better(2.0, 1.0);
+        match metric.map(|metric| metric.direction) {
+            Some(Direction::Higher) if !higher => Err(RunError::input(format!(
+                "the metric `{}` is better when it is higher, and this run looks for the lowest",
+                self.plan.metric
+            ))
+            .hint("set `higher_is_better: true` in the spec")),
+            Some(Direction::Lower) if higher => Err(RunError::input(format!(
+                "the metric `{}` is better when it is lower, and this run looks for the highest",
+                self.plan.metric
+            ))
+            .hint("set `higher_is_better: false` in the spec")),
+            _ => Ok(()),
+        }
     }
 
     /// The proposals of an earlier session that have no outcome. One whose evaluation was cut off
@@ -209,7 +232,13 @@ impl Session {
             .baselines
             .iter()
             .filter_map(|baseline| {
-                let ratio = self.baseline_median(&baseline.label)? / best?;
+                let (baseline_value, best) = (self.baseline_median(&baseline.label)?, best?);
+                let higher = self.campaign.settings().ranking.better(2.0, 1.0);
+                let ratio = if higher {
+                    best / baseline_value
+                } else {
+                    baseline_value / best
+                };
                 Some((baseline.label.clone(), ratio))
             })
             .collect();

@@ -9,13 +9,15 @@ use evo_journal::{
     Environment, Header, InsightLine, OperatorLine, Plan, Record, SCHEMA, Snapshot, Stage, Work,
     Writer, read,
 };
-use evo_types::{ContentHash, Outcome};
+use evo_types::{ContentHash, Outcome, format_params};
 use evo_wire::ComponentRef;
 
-use super::history::{History, plan_of, replay_steps};
+use super::history::{History, plan_of, replay_steps, set_budget};
 use super::search::SearchEnd;
+use crate::error::suggestion;
+use crate::plan::Measuring;
 use crate::plan::{self, Prepared};
-use crate::spec::{MeasureSpec, RunSpec};
+use crate::spec::RunSpec;
 use crate::worker::{Host, HostSettings};
 use crate::{Event, Observer, RunError, RunFolder, Stop, Store, parse_ron};
 
@@ -42,7 +44,7 @@ pub struct Session {
     pub(super) folder: RunFolder,
     pub(super) writer: Writer,
     pub(super) plan: Plan,
-    pub(super) measure: MeasureSpec,
+    pub(super) measuring: Measuring,
     pub(super) host: Host,
     pub(super) campaign: Campaign,
     pub(super) history: History,
@@ -87,7 +89,7 @@ impl Session {
         Ok(Self {
             folder,
             writer,
-            measure: spec.measure.clone(),
+            measuring: Measuring::of(&plan)?,
             plan,
             host,
             campaign,
@@ -99,14 +101,15 @@ impl Session {
         })
     }
 
-    /// Opens a run where its journal stands. With `budget`, a finished run is extended.
+    /// Opens a run where its journal stands. With a budget, the run is extended: the budget
+    /// replaces the old one, and what was spent counts against it.
     ///
     /// # Errors
     /// Where the journal is damaged, belongs to another device or engine version, or a plugin is
     /// not what it was.
     pub fn resume(
         path: &Path,
-        extend: Option<&dyn Fn(&mut Budget)>,
+        extend: Option<Budget>,
         program: &Path,
         evo: &str,
         stop: &Stop,
@@ -146,9 +149,9 @@ impl Session {
         for record in &journal.records {
             history.add(record);
         }
-        let extension = extended(&plan, extend, &history, folder.path())?;
+        let extension = extended(extend, &history, folder.path())?;
         if let Some(budget) = &extension {
-            plan.engine["budget"] = budget.clone();
+            set_budget(&mut plan, budget);
         }
         let spaces = plan::spaces(&plan)?;
         let mut campaign = campaign(&plan, spaces)?;
@@ -185,7 +188,7 @@ impl Session {
         Ok(Self {
             folder,
             writer,
-            measure: spec.measure.clone(),
+            measuring: Measuring::of(&plan)?,
             plan,
             host,
             campaign,
@@ -220,6 +223,7 @@ impl Session {
             self.append(Record::Compared(comparison.clone()))?;
             observer.on(&Event::Compared(&comparison));
         }
+        self.check_metric()?;
         self.aim_at_target();
         let reason = match self.search(observer)? {
             SearchEnd::Ended(reason) => reason,
@@ -304,14 +308,45 @@ impl Session {
         }
     }
 
+    /// A metric that no baseline has is a mistake in the spec, better told before the search.
+    fn check_metric(&self) -> Result<(), RunError> {
+        let Some(baselines) = &self.history.baselines else {
+            return Ok(());
+        };
+        let mut measured = baselines
+            .items
+            .iter()
+            .filter_map(|item| item.outcome.measurement())
+            .peekable();
+        let Some(first) = measured.peek() else {
+            return Ok(());
+        };
+        let names: Vec<&str> = first.metrics.iter().map(|m| m.name.as_str()).collect();
+        if measured.any(|measurement| measurement.metric(&self.plan.metric).is_some()) {
+            return Ok(());
+        }
+        Err(RunError::input(format!(
+            "no baseline has the metric `{}`; {}",
+            self.plan.metric,
+            suggestion(&self.plan.metric, &names)
+        ))
+        .hint("mend `metric` in the spec and start a new run"))
+    }
+
     /// With `stop_at_target` the search ends when its own measurement reaches the target.
     fn aim_at_target(&mut self) {
         let Some(target) = self.plan.target.as_ref().filter(|_| self.stop_at_target) else {
             return;
         };
         if let Some(baseline) = self.baseline_median(&target.over) {
-            let mut budget = self.campaign.settings().budget.clone();
-            budget.target = Some(baseline / target.speedup);
+            let settings = self.campaign.settings();
+            let value = if settings.ranking.better(2.0, 1.0) {
+                baseline * target.speedup
+            } else {
+                baseline / target.speedup
+            };
+            let mut budget = settings.budget.clone();
+            budget.target = Some(value);
             self.campaign.set_budget(budget);
         }
     }
@@ -436,17 +471,37 @@ fn campaign(
         .map(|candidate| candidate.label.clone())
         .zip(spaces)
         .collect();
-    Ok(Campaign::new(candidates, settings, plan.seed))
+    let mut campaign = Campaign::new(candidates, settings, plan.seed);
+    for candidate in 0..plan.candidates.len() {
+        campaign.add_notes(candidate, notes(plan));
+    }
+    Ok(campaign)
+}
+
+/// What proposals are told of the problem and the device.
+fn notes(plan: &Plan) -> Vec<String> {
+    let work = match &plan.work {
+        Work::Problem { spec, .. } => {
+            format!("problem {}: {}", spec.problem, format_params(&spec.fields))
+        }
+        Work::Objective { name, settings, .. } => {
+            format!("objective {name}: {}", format_params(settings))
+        }
+    };
+    let device = &plan.device;
+    vec![
+        work,
+        format!("device {}: {}", device.name, format_params(&device.facts)),
+    ]
 }
 
 /// The budget of an extension, checked against what was spent.
 fn extended(
-    plan: &Plan,
-    extend: Option<&dyn Fn(&mut Budget)>,
+    extend: Option<Budget>,
     history: &History,
     folder: &Path,
 ) -> Result<Option<serde_json::Value>, RunError> {
-    let Some(extend) = extend else {
+    let Some(budget) = extend else {
         if history.finished {
             return Err(
                 RunError::input(format!("{}: this run has finished", folder.display())).hint(
@@ -459,25 +514,25 @@ fn extended(
         }
         return Ok(None);
     };
-    let read = |error: serde_json::Error| {
-        RunError::environment(format!("the plan's budget cannot be read: {error}"))
-    };
-    let old: Budget = serde_json::from_value(plan.engine["budget"].clone()).map_err(read)?;
-    let mut budget = old.clone();
-    extend(&mut budget);
-    let spent = history
-        .evaluated
-        .values()
+    let outcomes = history.evaluated.values();
+    let spent = outcomes
+        .clone()
         .filter(|e| e.outcome.counts_as_trial())
         .count() as u64;
-    if budget.trials.is_some_and(|trials| trials < spent) {
-        return Err(RunError::input(format!(
-            "{}: the run has used {spent} trials already, more than the new budget",
-            folder.display()
-        ))
-        .hint("--budget is the total, not what is added"));
+    let seconds: f64 = outcomes.map(|evaluated| evaluated.wall_s).sum();
+    let refused = |what: String| {
+        Err(RunError::input(format!("{}: {what}", folder.display()))
+            .hint("--budget and --wall are the new totals, not what is added"))
+    };
+    if budget.trials.is_some_and(|trials| trials <= spent) {
+        return refused(format!("the run has used {spent} trials already"));
     }
-    serde_json::to_value(&budget).map(Some).map_err(read)
+    if budget.wall_s.is_some_and(|limit| limit <= seconds) {
+        return refused(format!("the search has taken {seconds:.1} s already"));
+    }
+    serde_json::to_value(&budget)
+        .map(Some)
+        .map_err(|error| RunError::internal(format!("the budget cannot be written: {error}")))
 }
 
 fn check_device(plan: &Plan, host: &mut Host, stop: &Stop) -> Result<(), RunError> {

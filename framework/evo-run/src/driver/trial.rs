@@ -7,7 +7,7 @@ use evo_types::{BuildRequest, ContentHash, Outcome, Params, ProblemSpec};
 use evo_wire::{ComponentRef, MeasureJob, Reply, Request};
 
 use super::session::Session;
-use crate::plan::{measure_settings, unexpected};
+use crate::plan::unexpected;
 use crate::worker::{CallFailure, Patience};
 use crate::{Event, Observer, RunError, lock};
 
@@ -99,8 +99,23 @@ impl Session {
         if leaves_disorder(&judged.outcome) {
             self.host.recycle();
         }
+        self.name_leaked(proposed.trial, observer)?;
         judged.wall_s = (began.elapsed().as_secs_f64() - waited_s).max(0.0);
         Ok(Some(judged))
+    }
+
+    /// Says so where a candidate has left processes running.
+    fn name_leaked(&mut self, trial: u64, observer: &mut dyn Observer) -> Result<(), RunError> {
+        match self.host.take_leaked() {
+            0 => Ok(()),
+            count => {
+                let message = format!(
+                    "trial {trial} left {count} processes running; they were killed, and the \
+                     worker was replaced"
+                );
+                self.warn(observer, &message)
+            }
+        }
     }
 
     /// Asks an objective for one configuration.
@@ -141,6 +156,15 @@ impl Session {
             config: proposed.params.clone(),
             device: self.plan.device.clone(),
         };
+        // On a CPU a build disturbs another run's measurement just as a measurement would.
+        let waiting = Instant::now();
+        let held = lock::device(&self.plan.device.uuid, &self.stop, |holder| {
+            observer.on(&Event::WaitingForDevice { holder });
+        })?;
+        *waited_s = waiting.elapsed().as_secs_f64();
+        if held.is_none() {
+            return Ok(None);
+        }
         let build = Request::Build {
             kernel: kernel.clone(),
             request: request.clone(),
@@ -170,7 +194,7 @@ impl Session {
         let problem = self
             .problem()?
             .ok_or_else(|| RunError::internal("a kernel is measured without a problem"))?;
-        let settings = measure_settings(&self.measure);
+        let settings = self.measuring.search.clone();
         let job = MeasureJob {
             problem,
             kernel,
@@ -179,14 +203,6 @@ impl Session {
             incumbent: self.incumbent(),
             settings: settings.clone(),
         };
-        let waiting = Instant::now();
-        let held = lock::device(&self.plan.device.uuid, &self.stop, |holder| {
-            observer.on(&Event::WaitingForDevice { holder });
-        })?;
-        *waited_s = waiting.elapsed().as_secs_f64();
-        if held.is_none() {
-            return Ok(None);
-        }
         let seconds = settings.max_seconds + settings.warmup_seconds;
         let judged =
             self.call_for_outcome(Request::Measure(Box::new(job)), seconds, trial, observer)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use evo_core::space::Space;
 use evo_journal::{PlannedCandidate, Work};
-use evo_types::{DeviceFacts, KernelInfo, Params, ProblemSpec};
+use evo_types::{DeviceFacts, Direction, KernelInfo, Params, ProblemSpec};
 use evo_wire::{Reply, Request};
 
 use super::{Loaded, Resolver, fields, space_environment, unexpected};
@@ -83,7 +83,7 @@ impl Resolver<'_> {
         &mut self,
         spec: &RunSpec,
         folder: &Path,
-    ) -> Result<(Work, PlannedCandidate, String), RunError> {
+    ) -> Result<(Work, PlannedCandidate, String, bool), RunError> {
         let wanted = spec.objective.clone().unwrap_or_default();
         if !spec.tune.is_empty() || !spec.baselines.is_empty() || spec.problem.is_some() {
             return Err(
@@ -107,6 +107,7 @@ impl Resolver<'_> {
         )?;
         let what = format!("the objective `{}`", info.name);
         let settings = fields::complete(&what, &info.settings, &wanted.settings)?;
+        let higher = info.direction == Direction::Higher;
         let (plugin, name, metric, own_space) = (
             loaded.info.name.clone(),
             info.name.clone(),
@@ -149,6 +150,7 @@ impl Resolver<'_> {
             },
             candidate,
             metric,
+            higher,
         ))
     }
 
@@ -357,8 +359,11 @@ fn check_problem(problem: &ProblemSpec) -> Result<(), RunError> {
     {
         return wrong(format!("the size of `{}` overflows", tensor.name));
     }
-    if problem.distributions.is_empty() {
-        return wrong("it names no input distribution".to_owned());
+    if problem.distributions.len() < 2 {
+        return wrong("it names no adversarial input distribution beside the ordinary one".into());
+    }
+    if problem.extra_shapes.is_empty() {
+        return wrong("it names no extra shapes to verify candidates on".to_owned());
     }
     if !(problem.flops.is_finite() && problem.bytes.is_finite()) {
         return wrong("its flop or byte count is no finite number".to_owned());

@@ -17,9 +17,7 @@ use crate::spec::{Overrides, RunSpec, read_target};
 use crate::worker::{Host, HostSettings, Patience};
 use crate::{RunError, SearchPath, Stop, Store, parse_ron};
 
-pub(crate) use settings::{
-    NOBODY_RACES, confirmation_processes, confirmation_settings, measure_settings,
-};
+pub(crate) use settings::Measuring;
 
 /// A plan with what the driver needs beside it.
 #[derive(Debug)]
@@ -251,8 +249,8 @@ impl Resolver<'_> {
     fn plan(&mut self, spec: &RunSpec, folder: &Path) -> Result<Plan, RunError> {
         let device = self.host.device(self.stop)?;
         let (work, candidates, baselines, metric, higher) = if spec.objective.is_some() {
-            let (work, candidate, metric) = self.objective(spec, folder)?;
-            (work, vec![candidate], Vec::new(), metric, None)
+            let (work, candidate, metric, higher) = self.objective(spec, folder)?;
+            (work, vec![candidate], Vec::new(), metric, higher)
         } else {
             let (plugin, problem) = self.problem(spec)?;
             let candidates = self.candidates(spec, folder, &problem, &device)?;
@@ -261,12 +259,12 @@ impl Resolver<'_> {
                 plugin,
                 spec: problem,
             };
-            let metric = spec
-                .metric
-                .clone()
-                .unwrap_or_else(|| "kernel_time".to_owned());
-            (work, candidates, baselines, metric, None::<bool>)
+            let metric = spec.metric.clone();
+            let metric = metric.unwrap_or_else(|| "kernel_time".to_owned());
+            let higher = metric == "throughput";
+            (work, candidates, baselines, metric, higher)
         };
+        let higher = spec.higher_is_better.unwrap_or(higher);
         let labels: Vec<String> = baselines
             .iter()
             .map(|b: &PlannedCandidate| b.label.clone())
@@ -277,7 +275,7 @@ impl Resolver<'_> {
             .map(|text| read_target(text, &labels))
             .transpose()?;
         let profilers = self.profilers(spec, &device)?;
-        let engine = settings::engine(spec, &metric, higher)?;
+        let engine = settings::engine(spec, &metric, higher);
         let preset = engine.preset.name().to_owned();
         Ok(Plan {
             plugins: self
@@ -295,11 +293,7 @@ impl Resolver<'_> {
             seed: spec.seed.unwrap_or(17),
             engine: to_json(&engine)?,
             ahead: 1,
-            measure: serde_json::json!({
-                "search": measure_settings(&spec.measure),
-                "confirmation": confirmation_settings(&spec.measure),
-                "confirmation_processes": confirmation_processes(&spec.measure),
-            }),
+            measure: to_json(&Measuring::asked(&spec.measure))?,
             limits: settings::limits(spec),
             top_k: spec.top_k.unwrap_or(3),
             profilers,

@@ -1,8 +1,9 @@
 //! The figures of a run: budget, limits, and how candidates are measured.
 
 use evo_core::engine::{Budget, EngineSettings, Preset, Ranking};
-use evo_journal::Limits;
+use evo_journal::{Limits, Plan};
 use evo_wire::MeasureSettings;
+use serde::{Deserialize, Serialize};
 
 use crate::RunError;
 use crate::spec::{MeasureSpec, RunSpec};
@@ -11,7 +12,10 @@ use crate::spec::{MeasureSpec, RunSpec};
 const DEFAULT_TRIALS: u64 = 128;
 
 /// A factor that no candidate reaches. Not infinity, which JSON does not have.
-pub(crate) const NOBODY_RACES: f64 = 1e9;
+const NOBODY_RACES: f64 = 1e9;
+
+/// Fewest seeds of the ordinary distribution on which a candidate is checked before its timing.
+const LEAST_SEEDS: u32 = 3;
 
 /// Checks the figures of a spec.
 pub(super) fn check(spec: &RunSpec) -> Result<(), RunError> {
@@ -39,10 +43,15 @@ pub(super) fn check(spec: &RunSpec) -> Result<(), RunError> {
     at_least_one("budget.stagnation", spec.budget.stagnation)?;
     at_least_one("elites", spec.elites.map(|n| n as u64))?;
     at_least_one("top_k", spec.top_k.map(|n| n as u64))?;
-    at_least_one(
-        "measure.verify_seeds",
-        spec.measure.verify_seeds.map(u64::from),
-    )?;
+    if spec
+        .measure
+        .verify_seeds
+        .is_some_and(|seeds| seeds < LEAST_SEEDS)
+    {
+        return Err(RunError::input(format!(
+            "measure.verify_seeds must be at least {LEAST_SEEDS}: fewer let wrong kernels pass"
+        )));
+    }
     at_least_one(
         "measure.min_samples",
         spec.measure.min_samples.map(|n| n as u64),
@@ -69,11 +78,7 @@ pub(super) fn check(spec: &RunSpec) -> Result<(), RunError> {
 }
 
 /// The engine's settings. `higher` says whether more of the ranked metric is better.
-pub(super) fn engine(
-    spec: &RunSpec,
-    metric: &str,
-    higher: Option<bool>,
-) -> Result<EngineSettings, RunError> {
+pub(super) fn engine(spec: &RunSpec, metric: &str, higher: bool) -> EngineSettings {
     let mut budget = Budget {
         trials: spec.budget.trials,
         wall_s: spec.budget.wall_s,
@@ -88,17 +93,16 @@ pub(super) fn engine(
     {
         budget.trials = Some(DEFAULT_TRIALS);
     }
-    let higher = higher.unwrap_or(metric == "throughput");
     let ranking = if higher {
         Ranking::higher(metric)
     } else {
         Ranking::lower(metric)
     };
     let settings = EngineSettings::new(spec.preset.unwrap_or(Preset::Full), ranking, budget);
-    Ok(match spec.elites {
+    match spec.elites {
         Some(elites) => settings.with_elites(elites),
         None => settings,
-    })
+    }
 }
 
 /// The limits of a trial.
@@ -119,38 +123,69 @@ fn three_quarters_of_memory() -> u64 {
     total / 4 * 3
 }
 
-/// How a trial is measured.
-pub(crate) fn measure_settings(spec: &MeasureSpec) -> MeasureSettings {
-    MeasureSettings {
-        verify_seeds: spec.verify_seeds.unwrap_or(3),
-        min_samples: spec.min_samples.unwrap_or(9),
-        max_samples: spec.max_samples.unwrap_or(200),
-        max_seconds: spec.max_seconds.unwrap_or(0.6),
-        min_sample_seconds: 0.002,
-        warmup_seconds: 0.15,
-        precision: spec.precision.unwrap_or(0.01),
-        race_factor: 1.3,
-        check_all_rows: false,
+/// How candidates are verified and measured: what the plan records, so that a resumed run does
+/// the same whatever the defaults have become.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Measuring {
+    /// A trial.
+    pub(crate) search: MeasureSettings,
+    /// The baselines before the search.
+    pub(crate) baselines: MeasureSettings,
+    /// Finalists and baselines after it, in each process of the confirmation.
+    pub(crate) confirmation: MeasureSettings,
+    /// In how many fresh processes the confirmation is made.
+    pub(crate) confirmation_processes: usize,
+}
+
+impl Measuring {
+    /// What a spec asks for.
+    pub(super) fn asked(spec: &MeasureSpec) -> Self {
+        let search = MeasureSettings {
+            verify_seeds: spec.verify_seeds.unwrap_or(LEAST_SEEDS),
+            min_samples: spec.min_samples.unwrap_or(9),
+            max_samples: spec.max_samples.unwrap_or(200),
+            max_seconds: spec.max_seconds.unwrap_or(0.6),
+            min_sample_seconds: 0.002,
+            warmup_seconds: 0.15,
+            precision: spec.precision.unwrap_or(0.01),
+            race_factor: 1.3,
+            check_all_rows: false,
+        };
+        let confirmation_processes = spec.confirm_processes.unwrap_or(3);
+        let rounds = spec
+            .confirm_rounds
+            .unwrap_or(60)
+            .div_ceil(confirmation_processes);
+        let baselines = MeasureSettings {
+            max_seconds: 6.0,
+            max_samples: 40,
+            race_factor: NOBODY_RACES,
+            ..search.clone()
+        };
+        let confirmation = MeasureSettings {
+            min_samples: rounds.min(15),
+            max_samples: rounds,
+            max_seconds: spec.confirm_seconds.unwrap_or(20.0) / confirmation_processes as f64,
+            precision: 0.004,
+            race_factor: NOBODY_RACES,
+            check_all_rows: true,
+            ..search.clone()
+        };
+        Self {
+            search,
+            baselines,
+            confirmation,
+            confirmation_processes,
+        }
     }
-}
 
-/// In how many fresh processes finalists and baselines are confirmed.
-pub(crate) fn confirmation_processes(spec: &MeasureSpec) -> usize {
-    spec.confirm_processes.unwrap_or(3)
-}
-
-/// How finalists and baselines are measured in each process of the confirmation: for longer than
-/// a trial, every row checked, nobody races.
-pub(crate) fn confirmation_settings(spec: &MeasureSpec) -> MeasureSettings {
-    let processes = confirmation_processes(spec);
-    let rounds = spec.confirm_rounds.unwrap_or(60).div_ceil(processes);
-    MeasureSettings {
-        min_samples: rounds.min(15),
-        max_samples: rounds,
-        max_seconds: spec.confirm_seconds.unwrap_or(20.0) / processes as f64,
-        precision: 0.004,
-        race_factor: NOBODY_RACES,
-        check_all_rows: true,
-        ..measure_settings(spec)
+    /// What a plan records.
+    ///
+    /// # Errors
+    /// Where it is not there.
+    pub(crate) fn of(plan: &Plan) -> Result<Self, RunError> {
+        serde_json::from_value(plan.measure.clone()).map_err(|error| {
+            RunError::environment(format!("the plan's measurement cannot be read: {error}"))
+        })
     }
 }

@@ -9,7 +9,7 @@ use evo_wire::{PROTOCOL, Reply, Request};
 
 use super::call::{CallFailure, Deadlines, Patience, Waited, Watch, call};
 use super::process::Process;
-use super::sweep::adopt_orphans;
+use super::sweep::{adopt_orphans, children};
 use crate::{RunError, Stop, Store};
 
 /// What a host needs.
@@ -32,7 +32,23 @@ pub struct Host {
     worker: Option<Process>,
     device: Option<DeviceFacts>,
     next_id: u64,
+    /// Children that this process had before it started workers: not ours to kill.
+    known: Vec<u32>,
+    /// Requests that the present worker has answered.
+    answered: u32,
+    /// Resident bytes of the present worker after its first answers.
+    resident_at_first: Option<u64>,
+    /// Processes that candidates left running, since the last time somebody asked.
+    leaked: usize,
 }
+
+/// A worker is replaced after so many requests, whatever they did: what a plugin leaks in small
+/// pieces is given back.
+const MOST_REQUESTS: u32 = 300;
+/// A worker is replaced when it has grown by so much since its first answers.
+const MOST_GROWTH: u64 = 2 << 30;
+/// Requests after which a worker has what it needs: plugins, threads, buffers.
+const SETTLED_AFTER: u32 = 6;
 
 impl Host {
     /// A host without a worker yet.
@@ -43,6 +59,10 @@ impl Host {
             worker: None,
             device: None,
             next_id: 1,
+            known: children("self"),
+            answered: 0,
+            resident_at_first: None,
+            leaked: 0,
         }
     }
 
@@ -86,14 +106,47 @@ impl Host {
         patience: Patience,
         progress: &mut dyn FnMut(Phase, Option<usize>),
     ) -> Result<Reply, CallFailure> {
+        if self.is_worn() {
+            self.recycle();
+        }
         self.ensure(stop)?;
         self.ask(request, measuring_s, stop, patience, progress)
+    }
+
+    /// How many processes candidates have left running since the last call. They have been killed,
+    /// and their worker with them.
+    pub fn take_leaked(&mut self) -> usize {
+        std::mem::take(&mut self.leaked)
+    }
+
+    fn is_worn(&self) -> bool {
+        let now = self.worker.as_ref().and_then(Process::resident_bytes);
+        let grown = match (self.resident_at_first, now) {
+            (Some(first), Some(now)) => now.saturating_sub(first),
+            _ => 0,
+        };
+        self.answered >= MOST_REQUESTS || grown > MOST_GROWTH
+    }
+
+    /// Takes a worker back that has answered, unless it left processes running.
+    fn keep(&mut self, process: Process) {
+        let leaked = process.leaked(&self.known);
+        if leaked > 0 {
+            self.leaked += leaked;
+            let _ = process.end(Duration::ZERO, &self.known);
+            return;
+        }
+        self.answered += 1;
+        if self.answered == SETTLED_AFTER {
+            self.resident_at_first = process.resident_bytes();
+        }
+        self.worker = Some(process);
     }
 
     /// Ends the worker, so that the next call gets a fresh process.
     pub fn recycle(&mut self) {
         if let Some(process) = self.worker.take() {
-            let _ = process.end(Duration::ZERO);
+            let _ = process.end(Duration::ZERO, &self.known);
         }
     }
 
@@ -104,6 +157,8 @@ impl Host {
         let process = Process::spawn(&self.settings.program)
             .map_err(|error| CallFailure::Environment(error.to_string()))?;
         self.worker = Some(process);
+        self.answered = 0;
+        self.resident_at_first = None;
         let hello = Request::Hello {
             protocol: PROTOCOL,
             store: self.settings.store.folder().to_owned(),
@@ -161,7 +216,7 @@ impl Host {
         };
         match call(&mut process, id, request, watch) {
             Waited::Reply(reply) => {
-                self.worker = Some(process);
+                self.keep(process);
                 Ok(*reply)
             }
             Waited::Failed(failure @ CallFailure::Refused { .. }) => {
@@ -169,7 +224,7 @@ impl Host {
                 Err(failure)
             }
             Waited::Failed(failure) => {
-                let ended = process.end(Duration::ZERO);
+                let ended = process.end(Duration::ZERO, &self.known);
                 if ended.reaped {
                     Err(failure)
                 } else {
@@ -178,7 +233,7 @@ impl Host {
             }
             Waited::Broken { phase, item, what } => {
                 // The channel closes a moment before the process is gone.
-                let ended = process.end(Duration::from_millis(500));
+                let ended = process.end(Duration::from_millis(500), &self.known);
                 if !ended.reaped {
                     return Err(stuck());
                 }

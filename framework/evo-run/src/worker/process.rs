@@ -12,7 +12,7 @@ use evo_wire::{Envelope, FrameError, Reply, read_frame};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::output::Tail;
-use super::sweep::sweep;
+use super::sweep::{children, strangers, sweep};
 use crate::RunError;
 
 /// How long a killed process may take to disappear.
@@ -84,6 +84,15 @@ impl Process {
         Some(pages.saturating_mul(rustix::param::page_size() as u64))
     }
 
+    /// How many processes a plugin has left running: children of the worker, and those that were
+    /// handed to this process because their parent ended.
+    pub(crate) fn leaked(&self, known: &[u32]) -> usize {
+        let strangers = strangers(known)
+            .into_iter()
+            .filter(|pid| *pid != self.pid());
+        children(&self.pid().to_string()).len() + strangers.count()
+    }
+
     /// Waits a moment for the process to end by itself, for its exit status.
     fn ended_by_itself(&mut self, patience: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now() + patience;
@@ -97,15 +106,16 @@ impl Process {
     }
 
     /// Kills the process group, reaps the process, and sweeps what escaped the group. Says how
-    /// the process had ended, if it had, and whether it could be reaped at all.
-    pub(crate) fn end(mut self, patience: Duration) -> Ended {
+    /// the process had ended, if it had, and whether it could be reaped at all. Children of this
+    /// process that are known are left alone.
+    pub(crate) fn end(mut self, patience: Duration, known: &[u32]) -> Ended {
         let by_itself = self.ended_by_itself(patience);
         let output = self.output.text();
         if let Some(group) = i32::try_from(self.pid()).ok().and_then(Pid::from_raw) {
             let _ = kill_process_group(group, Signal::KILL);
         }
         let reaped = by_itself.is_some() || self.ended_by_itself(REAP).is_some();
-        sweep(&[]);
+        sweep(known);
         Ended {
             how: by_itself.map(describe),
             output,

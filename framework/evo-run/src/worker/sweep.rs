@@ -10,12 +10,10 @@ pub(crate) fn adopt_orphans() {
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
 }
 
-/// Kills and reaps every child of this process but those that are known.
+/// Kills and reaps every child of this process but those that are known: the ones that it had
+/// before it started workers, and the workers that are well.
 pub(crate) fn sweep(known: &[u32]) {
-    for pid in children() {
-        if known.contains(&pid) {
-            continue;
-        }
+    for pid in strangers(known) {
         let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
             continue;
         };
@@ -30,8 +28,17 @@ pub(crate) fn sweep(known: &[u32]) {
     }
 }
 
-fn children() -> Vec<u32> {
-    let Ok(tasks) = fs::read_dir("/proc/self/task") else {
+/// The children of this process that are not known.
+pub(crate) fn strangers(known: &[u32]) -> Vec<u32> {
+    children("self")
+        .into_iter()
+        .filter(|pid| !known.contains(pid))
+        .collect()
+}
+
+/// The children of a process, by its number or `self`.
+pub(crate) fn children(process: &str) -> Vec<u32> {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{process}/task")) else {
         return Vec::new();
     };
     tasks

@@ -62,6 +62,7 @@ impl Objective for Synthetic {
             ],
             space: Some(SPACE.into()),
             metric: "time".into(),
+            direction: Direction::Lower,
         }
     }
 
