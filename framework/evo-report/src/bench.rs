@@ -76,7 +76,7 @@ fn document(model: &RunModel, row: &Row, tables: &[(&str, Option<&Table>)]) -> V
             "interleaved": true,
             "settings": model.plan.measure,
             "quantiles": QUANTILE_DEFINITION,
-            "speedup": "ratio of medians, 95 % percentile block bootstrap over the rounds",
+            "speedup": "median ratio of a round, averaged over processes, with Student's 95 % interval over rounds and processes",
         },
         "stages": stages,
     })

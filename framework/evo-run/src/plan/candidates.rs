@@ -11,7 +11,7 @@ use evo_wire::{Reply, Request};
 use super::{Loaded, Resolver, fields, space_environment, unexpected};
 use crate::RunError;
 use crate::error::suggestion;
-use crate::spec::RunSpec;
+use crate::spec::{ObjectiveSpec, RunSpec};
 use crate::worker::Patience;
 
 /// Chooses by name, or the only one.
@@ -82,9 +82,9 @@ impl Resolver<'_> {
     pub(super) fn objective(
         &mut self,
         spec: &RunSpec,
+        wanted: &ObjectiveSpec,
         folder: &Path,
     ) -> Result<(Work, PlannedCandidate, String, bool), RunError> {
-        let wanted = spec.objective.clone().unwrap_or_default();
         if !spec.tune.is_empty() || !spec.baselines.is_empty() || spec.problem.is_some() {
             return Err(
                 RunError::input("the spec has an objective and kernels or a problem too")

@@ -13,7 +13,7 @@ use evo_types::{ContentHash, DeviceFacts, Params, PluginInfo, ProblemSpec};
 use evo_wire::{ComponentRef, Reply, Request};
 
 use crate::error::suggestion;
-use crate::spec::{Overrides, RunSpec, read_target};
+use crate::spec::{ObjectiveSpec, Overrides, RunSpec, read_target};
 use crate::worker::{Host, HostSettings, Patience};
 use crate::{RunError, SearchPath, Stop, Store, parse_ron};
 
@@ -248,8 +248,9 @@ impl Resolver<'_> {
 
     fn plan(&mut self, spec: &RunSpec, folder: &Path) -> Result<Plan, RunError> {
         let device = self.host.device(self.stop)?;
-        let (work, candidates, baselines, metric, higher) = if spec.objective.is_some() {
-            let (work, candidate, metric, higher) = self.objective(spec, folder)?;
+        let objective = spec.objective.clone().or_else(|| self.only_objective(spec));
+        let (work, candidates, baselines, metric, higher) = if let Some(objective) = objective {
+            let (work, candidate, metric, higher) = self.objective(spec, &objective, folder)?;
             (work, vec![candidate], Vec::new(), metric, higher)
         } else {
             let (plugin, problem) = self.problem(spec)?;
@@ -300,6 +301,21 @@ impl Resolver<'_> {
         })
     }
 
+    /// A spec that names neither kernels nor a problem means the objective, where the plugins bring
+    /// nothing else.
+    fn only_objective(&self, spec: &RunSpec) -> Option<ObjectiveSpec> {
+        let silent = spec.tune.is_empty() && spec.baselines.is_empty() && spec.problem.is_none();
+        let kernels = self
+            .loaded
+            .iter()
+            .any(|loaded| !loaded.info.kernels.is_empty());
+        let objectives = self
+            .loaded
+            .iter()
+            .any(|loaded| !loaded.info.objectives.is_empty());
+        (silent && !kernels && objectives).then(ObjectiveSpec::default)
+    }
+
     /// Finds the profilers: in the loaded plugins, or in a plugin of that name.
     fn profilers(&mut self, spec: &RunSpec, device: &DeviceFacts) -> Result<Vec<String>, RunError> {
         let mut found = Vec::new();
@@ -317,9 +333,17 @@ impl Resolver<'_> {
                         .any(|profiler| profiler.name == name)
             };
             let mut place = self.loaded.iter().position(has);
-            if place.is_none() && self.search.find(plugin.unwrap_or(name)).is_ok() {
-                self.load(plugin.unwrap_or(name))?;
-                place = self.loaded.iter().position(has);
+            if place.is_none() {
+                // By custom a plugin that brings one profiler is called after it.
+                let named = [
+                    plugin.unwrap_or(name).to_owned(),
+                    format!("profiler-{name}"),
+                ];
+                let found = named.iter().find(|file| self.search.find(file).is_ok());
+                if let Some(file) = found {
+                    self.load(file)?;
+                    place = self.loaded.iter().position(has);
+                }
             }
             let Some(loaded) = place.and_then(|place| self.loaded.get(place)) else {
                 let names: Vec<&str> = self
