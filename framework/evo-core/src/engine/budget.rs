@@ -115,8 +115,9 @@ impl fmt::Display for StopReason {
             }
             Self::Duplicates { duplicates } => write!(
                 formatter,
-                "the last {duplicates} proposals in a row executed what earlier trials had \
-                 executed already; parameters of the space seem to have no effect"
+                "the last {duplicates} proposals in a row were never evaluated: they repeat earlier \
+                 executions or were refused; parameters of the space seem to have no effect, or a \
+                 constraint is missing in it"
             ),
         }
     }
@@ -137,7 +138,7 @@ pub struct Counts {
     pub device_s: f64,
     /// Trials since the last new best.
     pub since_best: u64,
-    /// Duplicates since the last trial.
+    /// Proposals since the last trial that were not evaluated: duplicates and refused ones.
     pub duplicates_in_a_row: u64,
 }
 

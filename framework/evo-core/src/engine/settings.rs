@@ -170,7 +170,7 @@ impl Default for Tuning {
     fn default() -> Self {
         Self {
             initial: 6,
-            pool: 64,
+            pool: 48,
             refresh: 4,
         }
     }

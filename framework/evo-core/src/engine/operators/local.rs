@@ -8,6 +8,9 @@ use crate::engine::population::Solution;
 use crate::engine::selection::weighted_index;
 use crate::space::{Config, Radius};
 
+/// Solutions whose whole neighbourhood is looked at.
+const NEIGHBOURHOODS: usize = 4;
+
 pub(crate) struct Local;
 
 impl Operator for Local {
@@ -36,8 +39,12 @@ impl Operator for Local {
     }
 
     fn all(&self, context: &Context<'_>) -> Option<Vec<Draft>> {
-        let best = context.information.parents().first()?;
-        Some(fresh_steps(context, best, Radius::Any))
+        let parents = context.information.parents().iter().take(NEIGHBOURHOODS);
+        Some(
+            parents
+                .flat_map(|parent| fresh_steps(context, parent, Radius::Any))
+                .collect(),
+        )
     }
 
     fn has_all(&self) -> bool {

@@ -76,13 +76,13 @@ pub(crate) trait Operator: Sync {
     /// where the information does not suffice.
     fn draft(&self, context: &Context<'_>, rng: &mut ChaCha8Rng) -> Option<Draft>;
 
-    /// All drafts that the operator can make, where they are few enough to look at each; `None`
-    /// where they have to be drawn.
+    /// The drafts that the operator can make from the best parents, where they are few enough to
+    /// look at each; `None` where they have to be drawn.
     fn all(&self, _context: &Context<'_>) -> Option<Vec<Draft>> {
         None
     }
 
-    /// Whether [`Operator::all`] gives everything that [`Operator::draft`] would.
+    /// Whether [`Operator::all`] stands for [`Operator::draft`] where a pool is collected.
     fn has_all(&self) -> bool {
         false
     }
