@@ -1,5 +1,8 @@
 //! Tells the program which commit it was built from, where that is known.
 
+// A build script speaks to cargo on standard output.
+#![allow(clippy::disallowed_macros)]
+
 use std::process::Command;
 
 fn main() {
