@@ -3,15 +3,16 @@
 Needs `pip install torch numpy` and the built benchmark:
 
     cargo build --release -p evo-plugin-sdpa-cpu --example bench
-    python plugins/sdpa-cpu/compare_torch.py [--rounds 21] [--threads 2] [--tuned FILE]
+    python plugins/sdpa-cpu/compare_torch.py [--rounds 15] [--threads 2] [--cells 0 1]
 
 The benchmark runs as a co-process that times one launch when asked. Each round asks PyTorch's
 math path, PyTorch's default path, `math`, `flash`, `tiled` with its defaults and `tiled` tuned,
 one after the other, so that drift of the machine meets all of them. Prints medians in ms, GFLOP/s
 and ratios as Markdown.
 
-Each turn launches twice and times the second, so that nobody pays for the caches and sleeping
-threads that the one before left behind. The tuned configurations are in tuned.json beside this script, one for each cell of the table.
+Each turn launches four times and times the last three, so that nobody pays for the caches and
+sleeping threads that the one before left behind. The tuned configurations are in tuned.json beside this
+script, one for each cell of the table.
 """
 
 import argparse
@@ -93,21 +94,22 @@ def measure(torch, bench, cell, tuned, rounds, threads):
     calls = [lambda: timed(math), lambda: timed(default)]
     calls += [lambda name=name: float(bench.ask(f"run {name}")) for name in OURS]
     samples = {name: [] for name in NAMES}
-    for turn in range(rounds + 3):
+    for turn in range(rounds + 2):
         for name, call in zip(NAMES, calls):
             # Threads that spin after their work would disturb the next candidate.
             time.sleep(0.02)
             call()
-            seconds = call()
-            if turn >= 3:
-                samples[name].append(seconds)
+            seconds = [call() for _ in range(3)]
+            if turn >= 2:
+                samples[name] += seconds
     return {name: statistics.median(values) for name, values in samples.items()}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=21)
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--cells", type=int, nargs="*", default=range(len(CELLS)), help="rows, from 0")
     parser.add_argument("--tuned", default=HERE / "tuned.json")
     parser.add_argument(
         "--bench", default=HERE.parent.parent / "target/release/examples/bench"
@@ -119,11 +121,11 @@ def main():
     tuned = json.loads(pathlib.Path(options.tuned).read_text())
     bench = Bench(options.bench)
     print(f"PyTorch {torch.__version__}, {options.threads} threads, {platform.machine()},")
-    print(f"{options.rounds} rounds, medians in ms (GFLOP/s), {time.strftime('%Y-%m-%d')}\n")
+    print(f"{options.rounds} rounds of 3, medians in ms (GFLOP/s), {time.strftime('%Y-%m-%d')}\n")
     print("| B H S D | dtype | mask | " + " | ".join(NAMES) + " | tuned over torch default"
           " | math over torch math | flash over torch default |")
     print("|" + "---|" * (len(NAMES) + 6))
-    for cell in CELLS:
+    for cell in (CELLS[index] for index in options.cells):
         shape, dtype, mask = cell
         key = f"{','.join(map(str, shape))} {dtype} {mask}"
         medians = measure(torch, bench, cell, tuned[key], options.rounds, options.threads)
