@@ -107,7 +107,9 @@ pub(crate) fn reason(outcome: &Outcome) -> String {
 pub(crate) fn counts_in_words(model: &RunModel) -> String {
     let words: Vec<String> = OutcomeKind::ALL
         .into_iter()
-        .filter(|kind| *kind != OutcomeKind::DuplicateOf && model.count(*kind) > 0)
+        // What was never evaluated is no trial, and is said apart.
+        .filter(|kind| !matches!(kind, OutcomeKind::DuplicateOf | OutcomeKind::Rejected))
+        .filter(|kind| model.count(*kind) > 0)
         .map(|kind| format!("{} {}", model.count(kind), kind.words()))
         .collect();
     if words.is_empty() {

@@ -222,7 +222,7 @@ impl RunModel {
             .count()
     }
 
-    /// Outcomes that are neither a measurement nor a duplicate.
+    /// Trials without a measurement. Duplicates and rejected configurations are no trials.
     pub fn failures(&self) -> u64 {
         self.budget
             .trials

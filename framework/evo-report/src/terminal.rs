@@ -86,7 +86,7 @@ fn align(rows: &[Vec<String>]) -> Vec<String> {
         .collect()
 }
 
-/// `64 of 64 trials: 52 measured, 12 wrong result; 9 duplicates; 2m 5s`.
+/// `64 of 64 trials: 52 measured, 12 wrong result; 9 duplicates, 2 rejected besides; 2m 5s`.
 pub(crate) fn counts_line(model: &RunModel) -> String {
     let used = &model.budget;
     let of = used
@@ -95,11 +95,21 @@ pub(crate) fn counts_line(model: &RunModel) -> String {
         .map(|limit| format!(" of {limit}"))
         .unwrap_or_default();
     let duplicates = match model.count(OutcomeKind::DuplicateOf) {
-        0 => String::new(),
-        duplicates => format!("; {} besides", count(duplicates, "duplicate")),
+        0 => None,
+        duplicates => Some(count(duplicates, "duplicate")),
+    };
+    let rejected = match model.count(OutcomeKind::Rejected) {
+        0 => None,
+        rejected => Some(format!("{rejected} rejected")),
+    };
+    let free: Vec<String> = duplicates.into_iter().chain(rejected).collect();
+    let free = if free.is_empty() {
+        String::new()
+    } else {
+        format!("; {} besides", free.join(", "))
     };
     format!(
-        "{}{of} trials: {}{duplicates}; {}",
+        "{}{of} trials: {}{free}; {}",
         used.trials,
         counts_in_words(model),
         span(model.elapsed_s)

@@ -186,10 +186,12 @@ fn a_metric_that_rises_is_ranked_the_other_way() {
 }
 
 #[test]
-fn counts_keep_duplicates_apart() {
+fn counts_keep_what_was_not_evaluated_apart() {
     let model = model(&finished(None));
-    assert_eq!(model.budget.trials, 8);
     assert_eq!(model.trials.len(), 9);
-    assert_eq!(model.failures(), 4);
+    assert_eq!(model.count(evo_types::OutcomeKind::DuplicateOf), 1);
+    assert_eq!(model.count(evo_types::OutcomeKind::Rejected), 1);
+    assert_eq!(model.budget.trials, 7);
+    assert_eq!(model.failures(), 3);
     assert_eq!(summary_json(&model)["trials"]["duplicate_of"], 1);
 }

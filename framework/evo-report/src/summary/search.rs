@@ -82,7 +82,7 @@ pub(super) fn search(model: &RunModel) -> Search {
     }
 }
 
-/// `10 proposals, 8 trials, 1 duplicate, 1 without an outcome, 1 repeated attempt`.
+/// `10 proposals, 7 trials, 1 duplicate, 1 rejected, 1 without an outcome, 1 repeated attempt`.
 fn counts(model: &RunModel) -> String {
     let retried: usize = model.trials.iter().map(|trial| trial.retries.len()).sum();
     let mut words = vec![
@@ -90,6 +90,9 @@ fn counts(model: &RunModel) -> String {
         count(model.budget.trials, "trial"),
         count(model.count(OutcomeKind::DuplicateOf), "duplicate"),
     ];
+    if model.count(OutcomeKind::Rejected) > 0 {
+        words.push(format!("{} rejected", model.count(OutcomeKind::Rejected)));
+    }
     if model.pending() > 0 {
         words.push(format!("{} without an outcome", model.pending()));
     }
