@@ -5,7 +5,7 @@ Needs `pip install torch numpy` and the built benchmark:
     cargo build --release -p evo-plugin-sdpa-cpu --example bench
     python plugins/sdpa-cpu/compare_torch.py [--rounds 15] [--threads 2] [--cells 0 1]
 
-The benchmark runs as a co-process that times one launch when asked. Each round asks PyTorch's
+The benchmark runs as a co-process that times launches when asked. Each round asks PyTorch's
 math path, PyTorch's default path, `math`, `flash`, `tiled` with its defaults and `tiled` tuned,
 one after the other, so that drift of the machine meets all of them. Prints medians in ms, GFLOP/s
 and ratios as Markdown.
@@ -31,12 +31,14 @@ CELLS = [
     for dtype in ["f32", "bf16"]
     for mask in ["full", "causal"]
 ]
+# Launches of a candidate when it is its turn; the first of them is not counted.
+LAUNCHES = 4
 OURS = ["math", "flash", "tiled", "tuned"]
 NAMES = ["torch math", "torch default", *OURS]
 
 
 class Bench:
-    """The co-process: loads candidates and times single launches."""
+    """The co-process: loads candidates and times launches."""
 
     def __init__(self, program):
         self.process = subprocess.Popen(
@@ -73,9 +75,13 @@ def torch_calls(torch, shape, dtype, mask):
 
 
 def timed(call):
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
+    """Seconds of each launch of a turn."""
+    seconds = []
+    for _ in range(LAUNCHES):
+        start = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - start)
+    return seconds
 
 
 def measure(torch, bench, cell, tuned, rounds, threads):
@@ -91,17 +97,17 @@ def measure(torch, bench, cell, tuned, rounds, threads):
     for name, candidate in candidates.items():
         bench.ask(f"load {name} {extents} {dtype} {mask} {candidate}")
     math, default = torch_calls(torch, shape, dtype, mask)
-    calls = [lambda: timed(math), lambda: timed(default)]
-    calls += [lambda name=name: float(bench.ask(f"run {name}")) for name in OURS]
+    calls = {"torch math": lambda: timed(math), "torch default": lambda: timed(default)}
+    for name in OURS:
+        calls[name] = lambda name=name: [float(x) for x in bench.ask(f"run {name} {LAUNCHES}").split()]
     samples = {name: [] for name in NAMES}
     for turn in range(rounds + 2):
-        for name, call in zip(NAMES, calls):
+        for name in NAMES:
             # Threads that spin after their work would disturb the next candidate.
             time.sleep(0.02)
-            call()
-            seconds = [call() for _ in range(3)]
+            seconds = calls[name]()
             if turn >= 2:
-                samples[name] += seconds
+                samples[name] += seconds[1:]
     return {name: statistics.median(values) for name, values in samples.items()}
 
 
@@ -121,7 +127,7 @@ def main():
     tuned = json.loads(pathlib.Path(options.tuned).read_text())
     bench = Bench(options.bench)
     print(f"PyTorch {torch.__version__}, {options.threads} threads, {platform.machine()},")
-    print(f"{options.rounds} rounds of 3, medians in ms (GFLOP/s), {time.strftime('%Y-%m-%d')}\n")
+    print(f"{options.rounds} rounds of {LAUNCHES - 1}, medians in ms (GFLOP/s), {time.strftime('%Y-%m-%d')}\n")
     print("| B H S D | dtype | mask | " + " | ".join(NAMES) + " | tuned over torch default"
           " | math over torch math | flash over torch default |")
     print("|" + "---|" * (len(NAMES) + 6))

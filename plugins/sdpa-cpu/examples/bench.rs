@@ -163,7 +163,7 @@ fn time(shape: Shape, candidates: &[&str]) -> Result<(), Failure> {
 }
 
 /// The values that the search tries; the search space's file says more.
-const SPACE: [(&str, &[&str]); 15] = [
+const SPACE: [(&str, &[&str]); 16] = [
     (
         "BLOCK_M",
         &["16", "32", "48", "64", "96", "128", "192", "256", "512"],
@@ -182,6 +182,7 @@ const SPACE: [(&str, &[&str]); 15] = [
         "SPLIT",
         &["heads", "contiguous", "strided", "dynamic", "heavy_first"],
     ),
+    ("PIN", &["none", "cores"]),
     ("PACK_K", &["none", "block", "head", "shared"]),
     ("PACK_V", &["none", "block", "head", "shared"]),
     ("EXP", &["exact", "poly5", "poly4", "poly3"]),
@@ -229,7 +230,7 @@ fn search(shape: Shape, trials: usize, seed: u64) -> Result<(), Failure> {
                 .map(|(_, values)| random(values.len()))
                 .collect(),
         };
-        let exp_fits = shape.storage != Storage::F32 || SPACE[9].1[choice[9]] != "poly3";
+        let exp_fits = shape.storage != Storage::F32 || SPACE[10].1[choice[10]] != "poly3";
         if !exp_fits || !tried.insert(choice.clone()) {
             continue;
         }
@@ -256,7 +257,8 @@ fn search(shape: Shape, trials: usize, seed: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Reads `load NAME B,H,S,D DTYPE MASK CANDIDATE` and `run NAME`; answers each with one line.
+/// Reads `load NAME B,H,S,D DTYPE MASK CANDIDATE` and `run NAME COUNT`; answers each with one
+/// line, the latter with the seconds of each launch.
 fn serve() -> Result<(), Failure> {
     let mut benches = std::collections::HashMap::new();
     for line in std::io::stdin().lock().lines() {
@@ -268,10 +270,15 @@ fn serve() -> Result<(), Failure> {
                 benches.insert((*name).to_owned(), bench);
                 "loaded".to_owned()
             }
-            ["run", name] => match benches.get_mut(*name) {
-                Some(bench) => bench.run()?.to_string(),
-                None => return Err(format!("{name} is not loaded").into()),
-            },
+            ["run", name, count] => {
+                let bench = benches
+                    .get_mut(*name)
+                    .ok_or_else(|| format!("{name} is not loaded"))?;
+                let samples = (0..count.parse()?)
+                    .map(|_| bench.run().map(|seconds| seconds.to_string()))
+                    .collect::<Result<Vec<_>, _>>()?;
+                samples.join(" ")
+            }
             ["clear"] => {
                 benches.clear();
                 "cleared".to_owned()

@@ -133,7 +133,7 @@ impl<T: Elem> Math<T> {
             }))
         };
         Ok(Self {
-            team: Team::new(plan.threads)?,
+            team: Team::new(plan.threads, false)?,
             product: RowProduct::new(plan.isa)?,
             softmax: table::row_softmax(plan.isa),
             scale_rows: table::scale_rows(plan.isa),

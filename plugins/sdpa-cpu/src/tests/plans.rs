@@ -48,6 +48,8 @@ fn the_same_execution_has_the_same_bytes() {
         ("THREADS=quarter SPLIT=dynamic", "THREADS=one"),
         ("SPLIT=heads THREADS=4", "SPLIT=contiguous THREADS=4"),
         ("ISA=auto", "ISA=avx512"),
+        ("PIN=cores THREADS=one", "THREADS=one"),
+        ("PIN=cores THREADS=5", "THREADS=5"),
         ("BF16=dot", ""),
         ("BLOCK_M=512 PACK_K=head", "BLOCK_M=512 PACK_K=block"),
     ] {
@@ -68,6 +70,7 @@ fn another_execution_has_other_bytes_or_another_launch() {
         "SPLIT=strided",
         "SPLIT=dynamic",
         "SPLIT=heavy_first",
+        "PIN=cores",
         "PACK_K=none",
         "PACK_K=head",
         "PACK_K=shared",
@@ -135,7 +138,7 @@ fn refusals_say_why() {
          half of the device's 1048576",
         "a baseline has no parameter `BLOCK_M`, only `THREADS`",
         "`tiled` has no parameter `BLOCK`; it has BLOCK_M, BLOCK_N, VECS, QK_ROWS, PV_ROWS, THREADS, \
-         SPLIT, PACK_K, PACK_V, EXP, RESCALE, PREFETCH, KV_ORDER, ISA, BF16",
+         SPLIT, PIN, PACK_K, PACK_V, EXP, RESCALE, PREFETCH, KV_ORDER, ISA, BF16",
         "`QK_ROWS` is 5, but must be one of [4, 6, 8, 12, 16, 24]",
         "`BLOCK_N` is 0, but must be from 1 to 65536",
         "`SPLIT`: unknown variant `evenly`, expected one of `heads`, `contiguous`, `strided`, \

@@ -93,6 +93,16 @@ pub(crate) enum KvOrder {
     Serpentine,
 }
 
+/// Whether threads stay on one core.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Pin {
+    /// The system moves them.
+    None,
+    /// Each on its own.
+    Cores,
+}
+
 /// How bf16 is computed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -127,6 +137,7 @@ pub(crate) struct Config {
     pub(crate) pv_rows: usize,
     pub(crate) threads: Threads,
     pub(crate) split: Split,
+    pub(crate) pin: Pin,
     pub(crate) pack_k: Packing,
     pub(crate) pack_v: Packing,
     pub(crate) exp: ExpKind,
@@ -138,7 +149,7 @@ pub(crate) struct Config {
 }
 
 /// Name, text, default, and whether it acts at launch only.
-const PARAMS: [(&str, &str, Preset, bool); 15] = [
+const PARAMS: [(&str, &str, Preset, bool); 16] = [
     (
         "BLOCK_M",
         "Queries per tile, rounded up to whole groups of VECS vectors",
@@ -179,6 +190,12 @@ const PARAMS: [(&str, &str, Preset, bool); 15] = [
         "SPLIT",
         "How tiles are given to threads",
         Name("contiguous"),
+        true,
+    ),
+    (
+        "PIN",
+        "Whether each thread stays on a core of its own",
+        Name("none"),
         true,
     ),
     (
@@ -276,6 +293,7 @@ impl Config {
             pv_rows: one_of(&params, "PV_ROWS", &MICRO_ROWS)?,
             threads: Threads::read(&params)?,
             split: name(&params, "SPLIT")?,
+            pin: name(&params, "PIN")?,
             pack_k: name(&params, "PACK_K")?,
             pack_v: name(&params, "PACK_V")?,
             exp: exp(&params)?,

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use evo_plugin::Error;
 
-use super::config::{KvOrder, Packing, Rescale};
+use super::config::{KvOrder, Packing, Pin, Rescale};
 use super::plan::Plan;
 use super::schedule::{Item, Queue, share};
 use super::source::{Source, Which};
@@ -121,7 +121,7 @@ impl<T: Elem> Tiled<T> {
             1.0
         };
         Ok(Self {
-            team: Team::new(plan.schedule.threads)?,
+            team: Team::new(plan.schedule.threads, plan.schedule.pin == Pin::Cores)?,
             queue: Queue::new(&plan),
             functions,
             factor: plan.shape.scale() * plan.exp.prescale(),

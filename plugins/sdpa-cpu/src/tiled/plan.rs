@@ -3,11 +3,12 @@
 use evo_plugin::Error;
 use serde::{Deserialize, Serialize};
 
-use super::config::{Bf16, Config, IsaChoice, KvOrder, Packing, Rescale, Split};
+use super::config::{Bf16, Config, IsaChoice, KvOrder, Packing, Pin, Rescale, Split};
 use super::schedule::Schedule;
 use crate::machine::Machine;
 use crate::shape::{Shape, Storage};
 use crate::simd::{ExpKind, Isa, micro_shape_exists};
+use crate::team::CAN_PIN;
 
 /// Everything that the engine does, with nothing left to choose. Two configurations that execute
 /// the same thing resolve to equal plans.
@@ -49,6 +50,11 @@ impl Plan {
                 "ISA is {isa}, which the device does not have"
             )));
         }
+        if config.pin == Pin::Cores && !CAN_PIN {
+            return Err(Error::Rejected(
+                "PIN is cores, and threads cannot be pinned on this system".to_owned(),
+            ));
+        }
         let isa = dot_isa(config, shape, isa, machine)?;
         for (name, rows) in [("QK_ROWS", config.qk_rows), ("PV_ROWS", config.pv_rows)] {
             if !micro_shape_exists(isa, rows, config.vecs) {
@@ -77,6 +83,7 @@ impl Plan {
             schedule: Schedule {
                 threads: 1,
                 split: Split::Contiguous,
+                pin: Pin::None,
                 kv_order: KvOrder::Forward,
             },
         };

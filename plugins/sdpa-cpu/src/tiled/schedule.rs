@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{Config, KvOrder, Split};
+use super::config::{Config, KvOrder, Pin, Split};
 use super::plan::Plan;
 
 /// What acts at launch: threads, who computes what, and in which order.
@@ -14,6 +14,7 @@ use super::plan::Plan;
 pub(crate) struct Schedule {
     pub(crate) threads: usize,
     pub(crate) split: Split,
+    pub(crate) pin: Pin,
     pub(crate) kv_order: KvOrder,
 }
 
@@ -49,6 +50,12 @@ impl Schedule {
         Self {
             threads,
             split,
+            // The caller's own thread is not pinned, nor are threads without a core each.
+            pin: if (2..=cores).contains(&threads) {
+                config.pin
+            } else {
+                Pin::None
+            },
             kv_order: config.kv_order,
         }
     }
