@@ -28,6 +28,10 @@ unsafe impl Simd for Avx2 {
         fn splat(value: f32) -> __m256 = _mm256_set1_ps(value);
         fn load(from: *const f32) -> __m256 = _mm256_loadu_ps(from);
         fn store(to: *mut f32, value: __m256) -> () = _mm256_storeu_ps(to, value);
+        fn load_part(from: *const f32, count: usize) -> __m256 =
+            _mm256_maskload_ps(from, first_lanes(count));
+        fn store_part(to: *mut f32, value: __m256, count: usize) -> () =
+            _mm256_maskstore_ps(to, first_lanes(count), value);
         fn mul_add(a: __m256, b: __m256, c: __m256) -> __m256 = _mm256_fmadd_ps(a, b, c);
         fn add(a: __m256, b: __m256) -> __m256 = _mm256_add_ps(a, b);
         fn sub(a: __m256, b: __m256) -> __m256 = _mm256_sub_ps(a, b);
@@ -89,6 +93,16 @@ unsafe impl Simd for Avx2 {
         } else {
             _mm_prefetch::<_MM_HINT_T1>(address.cast())
         };
+    }
+}
+
+/// A mask of the first lanes.
+#[inline(always)]
+unsafe fn first_lanes(count: usize) -> __m256i {
+    // SAFETY: the caller promises AVX2.
+    unsafe {
+        let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+        _mm256_cmpgt_epi32(_mm256_set1_epi32(count.min(8) as i32), lanes)
     }
 }
 

@@ -22,6 +22,10 @@ macro_rules! common {
             fn splat(value: f32) -> __m512 = _mm512_set1_ps(value);
             fn load(from: *const f32) -> __m512 = _mm512_loadu_ps(from);
             fn store(to: *mut f32, value: __m512) -> () = _mm512_storeu_ps(to, value);
+            fn load_part(from: *const f32, count: usize) -> __m512 =
+                _mm512_maskz_loadu_ps(first_lanes(count), from);
+            fn store_part(to: *mut f32, value: __m512, count: usize) -> () =
+                _mm512_mask_storeu_ps(to, first_lanes(count), value);
             fn add(a: __m512, b: __m512) -> __m512 = _mm512_add_ps(a, b);
             fn sub(a: __m512, b: __m512) -> __m512 = _mm512_sub_ps(a, b);
             fn mul(a: __m512, b: __m512) -> __m512 = _mm512_mul_ps(a, b);
@@ -88,6 +92,12 @@ unsafe impl Simd for Avx512Bf16 {
             std::mem::transmute::<__m512, __m512bh>(b)
         );
     }
+}
+
+/// A mask of the first lanes.
+#[inline(always)]
+fn first_lanes(count: usize) -> __mmask16 {
+    ((1u32 << count.min(16)) - 1) as __mmask16
 }
 
 /// Rounds to nearest even in integers: a NaN keeps its quiet bit, for its payload is not rounded up

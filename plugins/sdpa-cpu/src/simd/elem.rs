@@ -39,7 +39,7 @@ pub(crate) unsafe trait Elem: Copy + Send + Sync + 'static {
 }
 
 macro_rules! elem {
-    ($ty:ty, $zero:expr, $load:ident, $store:ident, $to_f32:expr) => {
+    ($ty:ty, $zero:expr, $load:ident, $store:ident, $to_f32:expr, {$($more:tt)*}) => {
         // SAFETY: forwards to the methods of `Simd` for this type.
         unsafe impl Elem for $ty {
             const ZERO: Self = $zero;
@@ -60,10 +60,24 @@ macro_rules! elem {
             fn to_f32(self) -> f32 {
                 $to_f32(self)
             }
+
+            $($more)*
         }
     };
 }
 
-elem!(f32, 0.0, load, store, std::convert::identity);
-elem!(bf16, bf16::ZERO, load_bf16, store_bf16, bf16::to_f32);
-elem!(f16, f16::ZERO, load_f16, store_f16, f16::to_f32);
+elem!(f32, 0.0, load, store, std::convert::identity, {
+    #[inline(always)]
+    unsafe fn load_part<S: Simd>(from: *const Self, count: usize) -> S::V {
+        // SAFETY: the caller's promise is the one that `Simd` asks for.
+        unsafe { S::load_part(from, count) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_part<S: Simd>(to: *mut Self, value: S::V, count: usize) {
+        // SAFETY: the caller's promise is the one that `Simd` asks for.
+        unsafe { S::store_part(to, value, count) }
+    }
+});
+elem!(bf16, bf16::ZERO, load_bf16, store_bf16, bf16::to_f32, {});
+elem!(f16, f16::ZERO, load_f16, store_f16, f16::to_f32, {});

@@ -51,6 +51,10 @@ pub(crate) unsafe trait Simd: Copy {
     unsafe fn splat(value: f32) -> Self::V;
     unsafe fn load(from: *const f32) -> Self::V;
     unsafe fn store(to: *mut f32, value: Self::V);
+    /// The first `count < LANES` elements, touching nothing beyond; the other lanes are zero.
+    unsafe fn load_part(from: *const f32, count: usize) -> Self::V;
+    /// The first `count < LANES` lanes, touching nothing beyond.
+    unsafe fn store_part(to: *mut f32, value: Self::V, count: usize);
     /// `a * b + c`, fused where the instruction set can. The dot-product instruction set reads
     /// `a` and `b` as pairs of bf16 and adds both products to `c`.
     unsafe fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V;

@@ -81,6 +81,13 @@ unsafe impl Simd for Portable {
     pointer_ops! {
         fn load(from: *const f32) -> Lanes = from.cast::<Lanes>().read_unaligned();
         fn store(to: *mut f32, value: Lanes) -> () = to.cast::<Lanes>().write_unaligned(value);
+        fn load_part(from: *const f32, count: usize) -> Lanes = {
+            let mut value = [0.0; 8];
+            std::ptr::copy_nonoverlapping(from, value.as_mut_ptr(), count.min(8));
+            value
+        };
+        fn store_part(to: *mut f32, value: Lanes, count: usize) -> () =
+            std::ptr::copy_nonoverlapping(value.as_ptr(), to, count.min(8));
         fn load_bf16(from: *const half::bf16) -> Lanes =
             from.cast::<[half::bf16; 8]>().read_unaligned().map(half::bf16::to_f32);
         fn load_f16(from: *const half::f16) -> Lanes =
