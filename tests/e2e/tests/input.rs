@@ -149,7 +149,10 @@ fn files_that_are_no_plugins_each_get_their_own_error() {
     for (path, texts) in [
         (text, vec!["text.so", "it is a text file"]),
         (truncated, vec!["truncated.so", "truncated"]),
-        (foreign, vec!["foreign.so", "riscv64", "build it for this machine"]),
+        (
+            foreign,
+            vec!["foreign.so", "riscv64", "build it for this machine"],
+        ),
         (
             bench.test_plugin("not-a-plugin"),
             vec!["not-a-plugin.so", "no evo plugin"],
