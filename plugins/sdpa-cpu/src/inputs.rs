@@ -19,7 +19,7 @@ pub(crate) const DISTRIBUTIONS: [&str; 3] = ["normal", "outliers", "equal_rows"]
 
 /// Every hundredth element of Q, K and V is this much larger under `outliers`.
 const OUTLIER: f32 = 6.0;
-/// Q is larger by this under `outliers`: most probability goes to one key.
+/// Q is larger by this under `outliers`, which sharpens the softmax.
 const SHARPEN: f32 = 3.0;
 
 /// Which tensor an input is.
