@@ -3,3 +3,4 @@
 mod correct;
 mod plans;
 mod space;
+mod tuned;
