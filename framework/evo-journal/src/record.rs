@@ -35,6 +35,10 @@ pub enum Record {
         trial: u64,
         /// The attempt that begins, from 2.
         attempt: u32,
+        /// Whether the machine was started anew since the attempt before: then the candidate may
+        /// have brought it down.
+        #[serde(default)]
+        rebooted: bool,
         /// Why.
         reason: String,
     },
@@ -62,6 +66,9 @@ pub enum Record {
         at: f64,
         /// The program's version.
         evo: String,
+        /// The identity of the machine's present start, where the system tells.
+        #[serde(default)]
+        boot: String,
     },
     /// A finished run got a larger budget.
     Extended {
@@ -203,7 +210,8 @@ pub struct Limits {
     pub measure_s: f64,
     /// Most bytes of resident memory of a worker.
     pub memory_bytes: u64,
-    /// How often a configuration may kill its worker before it is quarantined.
+    /// How often the machine may have gone down during the evaluation of a configuration before
+    /// that is quarantined.
     pub attempts: u32,
     /// How many trials in a row may kill their worker before the run stops.
     pub crashes_in_a_row: u32,
@@ -228,6 +236,9 @@ pub struct Environment {
     pub cpu: String,
     /// Bytes of memory.
     pub memory_bytes: u64,
+    /// The identity of the machine's present start, where the system tells.
+    #[serde(default)]
+    pub boot: String,
 }
 
 /// Candidates compared in interleaved rounds.

@@ -109,7 +109,7 @@ impl<'a> Fold<'a> {
                 self.event(*at, format!("interrupted by {by}"));
                 self.state = State::Interrupted { by: by.clone() };
             }
-            Record::Resumed { at, evo } => {
+            Record::Resumed { at, evo, .. } => {
                 self.event(*at, format!("resumed by evo {evo}"));
                 self.state = State::Unfinished;
             }

@@ -37,5 +37,11 @@ pub fn capture(evo: &str, commit: Option<&str>) -> Environment {
         os: read("/proc/sys/kernel/osrelease").map_or_else(unknown, |os| format!("Linux {os}")),
         cpu: proc_field("/proc/cpuinfo", "model name").unwrap_or_else(unknown),
         memory_bytes: memory,
+        boot: boot_id(),
     }
+}
+
+/// The identity of the machine's present start; empty where the system does not tell.
+pub(crate) fn boot_id() -> String {
+    read("/proc/sys/kernel/random/boot_id").unwrap_or_default()
 }

@@ -194,6 +194,8 @@ fn a_second_interrupt_kills_what_is_under_way() {
     {
         std::thread::sleep(Duration::from_millis(2));
     }
+    // Between the record and the evaluation an interrupt would end the run at once.
+    std::thread::sleep(Duration::from_millis(500));
     signal(&child, Signal::INT);
     std::thread::sleep(Duration::from_millis(300));
     assert!(
@@ -284,10 +286,9 @@ fn a_trial_that_was_cut_off_too_often_is_quarantined() {
             assert!(began.elapsed() < Duration::from_secs(30));
             std::thread::sleep(Duration::from_millis(2));
         }
-        if attempt == 3 {
+        if attempt == 20 {
             break;
         }
-        std::thread::sleep(Duration::from_millis(50));
         signal(&child, Signal::KILL);
         child.wait().unwrap();
         child = bench.start(&["resume", "r"]);
@@ -297,7 +298,7 @@ fn a_trial_that_was_cut_off_too_often_is_quarantined() {
     // It costs no trial, so the search goes on with another one.
     assert_eq!(evaluated.len(), 2);
     assert!(
-        evaluated[0].outcome.summary().contains("cut off 3 times"),
+        evaluated[0].outcome.summary().contains("cut off 20 times"),
         "{}",
         evaluated[0].outcome.summary()
     );

@@ -130,5 +130,6 @@ pub(crate) fn environment() -> Environment {
         os: "Linux 6.1.0".to_owned(),
         cpu: "Example CPU 9000".to_owned(),
         memory_bytes: 8 << 30,
+        boot: String::new(),
     }
 }

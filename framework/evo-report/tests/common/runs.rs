@@ -16,6 +16,7 @@ fn searched(journal: &mut Journal) {
         .push(Record::Retried {
             trial: 3,
             attempt: 2,
+            rebooted: false,
             reason: "the worker died".to_owned(),
         })
         .trial(130, rejected())

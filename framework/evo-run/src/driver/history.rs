@@ -19,6 +19,10 @@ pub(super) struct History {
     pub(super) executions: BTreeMap<ContentHash, u64>,
     /// Attempts begun by trials that were run more than once.
     pub(super) attempts: BTreeMap<u64, u32>,
+    /// How often the machine went down during the evaluation of a trial.
+    pub(super) reboots: BTreeMap<u64, u32>,
+    /// The machine's start in the session before this one.
+    pub(super) boot: String,
     /// Profiler and label of the profiles taken.
     pub(super) profiled: Vec<(String, String)>,
     /// Whether the run ended by itself, and was not extended since.
@@ -52,9 +56,17 @@ impl History {
                 self.evaluated
                     .insert(evaluated.trial, (**evaluated).clone());
             }
-            Record::Retried { trial, attempt, .. } => {
+            Record::Retried {
+                trial,
+                attempt,
+                rebooted,
+                ..
+            } => {
                 self.attempts.insert(*trial, *attempt);
+                *self.reboots.entry(*trial).or_default() += u32::from(*rebooted);
             }
+            Record::Started { environment, .. } => self.boot.clone_from(&environment.boot),
+            Record::Resumed { boot, .. } => self.boot.clone_from(boot),
             Record::Profiled(profiled) => {
                 self.profiled
                     .push((profiled.profiler.clone(), profiled.label.clone()));
@@ -70,11 +82,9 @@ impl History {
                 self.elapsed_s = *elapsed_s;
             }
             Record::Header(_)
-            | Record::Started { .. }
             | Record::Snapshot(_)
             | Record::Warning { .. }
-            | Record::Interrupted { .. }
-            | Record::Resumed { .. } => {}
+            | Record::Interrupted { .. } => {}
         }
     }
 

@@ -18,6 +18,10 @@ pub(super) enum SearchEnd {
     Interrupted,
 }
 
+/// Attempts after which a trial is given up although the machine stayed up. A program that is
+/// killed again and again is hardly the candidate's fault, so this is generous.
+const MOST_ATTEMPTS: u32 = 20;
+
 /// A proposal that waits for its evaluation.
 struct Pending {
     proposed: Proposed,
@@ -146,6 +150,7 @@ impl Session {
                 self.append(Record::Retried {
                     trial: proposed.trial,
                     attempt,
+                    rebooted: self.rebooted,
                     reason,
                 })?;
             }
@@ -160,9 +165,16 @@ impl Session {
         observer: &mut dyn Observer,
     ) -> Result<Option<Evaluated>, RunError> {
         let Pending { proposed, attempt } = pending;
-        let judged = if *attempt > self.plan.limits.attempts {
+        let reboots = self
+            .history
+            .reboots
+            .get(&proposed.trial)
+            .copied()
+            .unwrap_or(0);
+        let judged = if reboots >= self.plan.limits.attempts || *attempt > MOST_ATTEMPTS {
             let reason = format!(
-                "the run was cut off {} times while this configuration was evaluated",
+                "the run was cut off {} times while this configuration was evaluated, {reboots} \
+                 times because the machine went down",
                 attempt - 1
             );
             Judged::free(Outcome::Rejected {

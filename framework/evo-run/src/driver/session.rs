@@ -14,6 +14,7 @@ use evo_wire::ComponentRef;
 
 use super::history::{History, plan_of, replay_steps, set_budget};
 use super::search::SearchEnd;
+use crate::environment::boot_id;
 use crate::error::suggestion;
 use crate::plan::Measuring;
 use crate::plan::{self, Prepared};
@@ -52,6 +53,8 @@ pub struct Session {
     began: Instant,
     /// Seconds of run time in earlier sessions.
     elapsed_before_s: f64,
+    /// Whether the machine was started anew since the session before.
+    pub(super) rebooted: bool,
     stop_at_target: bool,
 }
 
@@ -97,6 +100,7 @@ impl Session {
             stop: stop.clone(),
             began: Instant::now(),
             elapsed_before_s: 0.0,
+            rebooted: false,
             stop_at_target: spec.budget.stop_at_target,
         })
     }
@@ -169,6 +173,7 @@ impl Session {
         check_device(&plan, &mut host, stop)?;
         check_plugins(&plan, host.settings())?;
         let mut writer = Writer::resume(&journal)?;
+        let before = history.boot.clone();
         let mut append = |record: Record| -> Result<(), RunError> {
             writer.append(&record)?;
             // An orderly interruption stays the last thing that happened to the pending trials.
@@ -180,11 +185,14 @@ impl Session {
         if let Some(budget) = extension {
             append(Record::Extended { at: now(), budget })?;
         }
+        let boot = boot_id();
         append(Record::Resumed {
             at: now(),
             evo: evo.to_owned(),
+            boot: boot.clone(),
         })?;
         let elapsed_before_s = history.elapsed_s;
+        let rebooted = boot != before;
         Ok(Self {
             folder,
             writer,
@@ -196,6 +204,7 @@ impl Session {
             stop: stop.clone(),
             began: Instant::now(),
             elapsed_before_s,
+            rebooted,
             stop_at_target: spec.budget.stop_at_target,
         })
     }
