@@ -30,6 +30,8 @@ pub(crate) fn install_hook() {
 
 /// Runs plugin code; a panic becomes [`Error::Panicked`].
 pub(crate) fn guard<T>(body: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    // A panic that the plugin caught by itself has left its text.
+    LAST_PANIC.with(|last| last.borrow_mut().take());
     panic::catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
         // A panic on a helper thread left its text there; the payload still has the message.
         let text = LAST_PANIC
