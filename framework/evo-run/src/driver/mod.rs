@@ -3,6 +3,7 @@
 mod compare;
 mod history;
 mod merge;
+mod opening;
 mod profile;
 mod search;
 mod session;

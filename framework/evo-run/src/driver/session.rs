@@ -4,15 +4,16 @@
 use std::path::Path;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use evo_core::engine::{Budget, Campaign, ENGINE_VERSION, EngineSettings};
+use evo_core::engine::{Budget, Campaign, ENGINE_VERSION};
 use evo_journal::{
     Environment, Header, InsightLine, OperatorLine, Plan, Record, SCHEMA, Snapshot, Stage, Work,
     Writer, read,
 };
-use evo_types::{ContentHash, Outcome, format_params};
+use evo_types::{ContentHash, Outcome};
 use evo_wire::ComponentRef;
 
 use super::history::{History, plan_of, replay_steps, set_budget};
+use super::opening::{campaign, check_device, check_plugins, extended};
 use super::search::SearchEnd;
 use crate::environment::boot_id;
 use crate::error::suggestion;
@@ -462,117 +463,4 @@ pub(super) fn now() -> f64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0.0, |since| since.as_secs_f64())
-}
-
-fn campaign(
-    plan: &Plan,
-    spaces: Vec<std::sync::Arc<evo_core::space::Space>>,
-) -> Result<Campaign, RunError> {
-    let settings: EngineSettings =
-        serde_json::from_value(plan.engine.clone()).map_err(|error| {
-            RunError::environment(format!(
-                "the plan's engine settings cannot be read: {error}"
-            ))
-        })?;
-    let candidates = plan
-        .candidates
-        .iter()
-        .map(|candidate| candidate.label.clone())
-        .zip(spaces)
-        .collect();
-    let mut campaign = Campaign::new(candidates, settings, plan.seed);
-    for candidate in 0..plan.candidates.len() {
-        campaign.add_notes(candidate, notes(plan));
-    }
-    Ok(campaign)
-}
-
-/// What proposals are told of the problem and the device.
-fn notes(plan: &Plan) -> Vec<String> {
-    let work = match &plan.work {
-        Work::Problem { spec, .. } => {
-            format!("problem {}: {}", spec.problem, format_params(&spec.fields))
-        }
-        Work::Objective { name, settings, .. } => {
-            format!("objective {name}: {}", format_params(settings))
-        }
-    };
-    let device = &plan.device;
-    vec![
-        work,
-        format!("device {}: {}", device.name, format_params(&device.facts)),
-    ]
-}
-
-/// The budget of an extension, checked against what was spent.
-fn extended(
-    extend: Option<Budget>,
-    history: &History,
-    folder: &Path,
-) -> Result<Option<serde_json::Value>, RunError> {
-    let Some(budget) = extend else {
-        if history.finished {
-            return Err(
-                RunError::input(format!("{}: this run has finished", folder.display())).hint(
-                    format!(
-                        "extend it with `evo run --from {} --budget N`",
-                        folder.display()
-                    ),
-                ),
-            );
-        }
-        return Ok(None);
-    };
-    let outcomes = history.evaluated.values();
-    let spent = outcomes
-        .clone()
-        .filter(|e| e.outcome.counts_as_trial())
-        .count() as u64;
-    let seconds: f64 = outcomes.map(|evaluated| evaluated.wall_s).sum();
-    let refused = |what: String| {
-        Err(RunError::input(format!("{}: {what}", folder.display()))
-            .hint("--budget and --wall are the new totals, not what is added"))
-    };
-    if budget.trials.is_some_and(|trials| trials <= spent) {
-        return refused(format!("the run has used {spent} trials already"));
-    }
-    if budget.wall_s.is_some_and(|limit| limit <= seconds) {
-        return refused(format!("the search has taken {seconds:.1} s already"));
-    }
-    serde_json::to_value(&budget)
-        .map(Some)
-        .map_err(|error| RunError::internal(format!("the budget cannot be written: {error}")))
-}
-
-fn check_device(plan: &Plan, host: &mut Host, stop: &Stop) -> Result<(), RunError> {
-    let device = host.device(stop)?;
-    let measured = matches!(plan.work, Work::Problem { .. });
-    if measured && device.uuid != plan.device.uuid {
-        return Err(RunError::input(format!(
-            "the run was made on {} ({}), and this is {} ({}): times of different devices are \
-             never ranked together",
-            plan.device.name, plan.device.uuid, device.name, device.uuid
-        ))
-        .hint("start a new run here"));
-    }
-    Ok(())
-}
-
-fn check_plugins(plan: &Plan, host: &HostSettings) -> Result<(), RunError> {
-    for plugin in &plan.plugins {
-        if host.store.has(&plugin.hash) {
-            continue;
-        }
-        let found = host.store.add(Path::new(&plugin.path))?;
-        if found != plugin.hash {
-            return Err(RunError::input(format!(
-                "{}: the plugin has changed since the run was made (content {} then, {} now)",
-                plugin.path,
-                plugin.hash.short(),
-                found.short()
-            ))
-            .hint("build it from the same source again, or start a new run"));
-        }
-    }
-    Ok(())
 }
