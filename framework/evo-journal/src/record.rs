@@ -266,7 +266,7 @@ pub struct Comparison {
 pub enum Stage {
     /// Before the search: the baselines.
     Baselines,
-    /// After the search: the top-K and the baselines, in a fresh process with fresh seeds.
+    /// After the search: the top-K and the baselines, in fresh processes with fresh seeds.
     Confirmation,
 }
 
