@@ -82,6 +82,12 @@ pub fn open(constructor: fn() -> Plugin) -> RawResult<BoxedPlugin> {
     }))
 }
 
+/// Wraps a plugin of the host's own as if it had come from a library; the host's panic hook stays.
+#[doc(hidden)]
+pub fn wrap(plugin: Plugin) -> BoxedPlugin {
+    RawPlugin_TO::from_value(PluginShim(Arc::new(plugin)), TD_Opaque)
+}
+
 fn raw<T>(result: Result<T, Error>) -> RawResult<T> {
     match result {
         Ok(value) => ROk(value),

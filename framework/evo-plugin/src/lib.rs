@@ -75,6 +75,6 @@ pub use traits::{
 
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::export::{host, open, root};
+    pub use crate::export::{host, open, root, wrap};
     pub use abi_stable;
 }

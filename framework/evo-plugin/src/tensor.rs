@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use evo_types::Dtype;
 
 use crate::Error;
-use crate::abi::{RawIo, RawTensor};
+use crate::abi::{DEVICE_CPU, RawIo, RawTensor};
 
 /// An element type that a tensor can be viewed as.
 ///
@@ -30,14 +30,15 @@ elements! {
     i64 => I64, i32 => I32, i8 => I8, u8 => U8,
 }
 
-/// A tensor that may be read: dense, row-major, on the host.
+/// A tensor that may be read: dense, row-major; its elements can be viewed where it is on the host.
 #[derive(Clone, Copy)]
 pub struct Tensor<'a> {
     raw: RawTensor,
     lifetime: PhantomData<&'a [u8]>,
 }
 
-/// A tensor that may be written: dense, row-major, on the host.
+/// A tensor that may be written: dense, row-major; its elements can be viewed where it is on the
+/// host.
 pub struct TensorMut<'a> {
     raw: RawTensor,
     lifetime: PhantomData<&'a mut [u8]>,
@@ -51,6 +52,12 @@ unsafe impl Sync for Tensor<'_> {}
 unsafe impl Send for TensorMut<'_> {}
 
 fn typed<T: Element>(raw: &RawTensor) -> Result<usize, Error> {
+    if raw.device_type != DEVICE_CPU {
+        return Err(Error::Failed(
+            "the elements of a tensor on a device were asked for on the host; use `pointer`"
+                .to_owned(),
+        ));
+    }
     let dtype = raw.dtype()?;
     if dtype != T::DTYPE {
         return Err(Error::Failed(format!(
@@ -62,6 +69,18 @@ fn typed<T: Element>(raw: &RawTensor) -> Result<usize, Error> {
 }
 
 impl<'a> Tensor<'a> {
+    /// The address of the first element: on the host, or on the device that the kernel runs on.
+    /// Using it is the caller's responsibility; the memory belongs to the framework.
+    pub fn pointer(&self) -> *mut u8 {
+        self.raw.pointer()
+    }
+
+    /// The tensor as the boundary has it.
+    #[doc(hidden)]
+    pub fn raw(&self) -> &RawTensor {
+        &self.raw
+    }
+
     /// Wraps a tensor of the boundary.
     ///
     /// # Safety
@@ -99,6 +118,18 @@ impl<'a> Tensor<'a> {
 }
 
 impl<'a> TensorMut<'a> {
+    /// The address of the first element: on the host, or on the device that the kernel runs on.
+    /// Using it is the caller's responsibility; the memory belongs to the framework.
+    pub fn pointer(&self) -> *mut u8 {
+        self.raw.pointer()
+    }
+
+    /// The tensor as the boundary has it.
+    #[doc(hidden)]
+    pub fn raw(&self) -> &RawTensor {
+        &self.raw
+    }
+
     /// Wraps a tensor of the boundary.
     ///
     /// # Safety
@@ -214,7 +245,20 @@ impl<'a> Io<'a> {
             .collect()
     }
 
-    /// The workspace, of the size that the instance asked for, 256-byte aligned.
+    /// The buffers as the boundary has them.
+    #[doc(hidden)]
+    pub fn raw(&self) -> &'a RawIo {
+        self.raw
+    }
+
+    /// The address and the bytes of the workspace: on the host, or on the device that the kernel
+    /// runs on; null where the instance asked for none.
+    pub fn workspace_pointer(&self) -> (*mut u8, usize) {
+        (self.raw.workspace, self.raw.workspace_bytes)
+    }
+
+    /// The workspace, of the size that the instance asked for, 256-byte aligned. For kernels on
+    /// the host; a kernel on a device uses [`workspace_pointer`](Self::workspace_pointer).
     pub fn workspace(&mut self) -> &mut [u8] {
         if self.raw.workspace.is_null() {
             return &mut [];
