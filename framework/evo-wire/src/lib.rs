@@ -10,6 +10,8 @@
 pub mod frame;
 mod message;
 
+use evo_types::ContentHash;
+
 pub use frame::{FrameError, read_frame, write_frame};
 pub use message::{
     CompareItem, CompareJob, ComparedItem, ComponentRef, Envelope, FailureKind, MeasureJob,
@@ -18,4 +20,13 @@ pub use message::{
 
 /// The version of the protocol. Host and worker are the same program, so there is no
 /// negotiation: a difference is an error that names both.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
+
+/// Stands for the content hash of the plugin that every worker has without a file: the built-in
+/// problems.
+pub fn built_in() -> ContentHash {
+    ContentHash::of_bytes(concat!("evo built-in plugin ", env!("CARGO_PKG_VERSION")).as_bytes())
+}
+
+/// Where the built-in plugin is, in place of a path.
+pub const BUILT_IN_ORIGIN: &str = "<built in>";

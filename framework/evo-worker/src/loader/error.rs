@@ -44,8 +44,9 @@ pub(crate) enum LoadError {
     )]
     Open { origin: String, message: String },
     #[error(
-        "{origin} is a shared library, but no evo plugin: it does not export a plugin; \
-         call `evo_plugin::export!(...)` in its lib.rs"
+        "{origin} is a shared library, but no evo plugin: it does not export a plugin; in Rust call \
+         `evo_plugin::export!(...)` in its lib.rs, in C define `evo_plugin_entry` as \
+         evo_plugin.h says"
     )]
     NotAPlugin { origin: String },
     #[error(
@@ -76,6 +77,9 @@ pub(crate) enum LoadError {
         theirs: String,
         lines: String,
     },
+    /// A complete message, which names the file itself.
+    #[error("{0}")]
+    Told(String),
     #[error("the plugin {origin} failed to open: {message}; this is a fault in the plugin")]
     Failed { origin: String, message: String },
     #[error(

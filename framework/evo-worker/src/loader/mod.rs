@@ -11,9 +11,12 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use abi_stable::library::{ROOT_MODULE_LOADER_NAME, lib_header_from_path};
-use evo_plugin::__private::host;
+use evo_bundle::{Bundle, BundleKind};
+use evo_plugin::__private::{host, wrap};
+use evo_plugin::Plugin;
 use evo_plugin::abi::{BoxedPlugin, PluginRootRef};
 use evo_types::{ContentHash, InterfaceVersion, PluginInfo};
+use evo_wire::BUILT_IN_ORIGIN;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
 pub(crate) use error::LoadError;
@@ -54,7 +57,16 @@ impl Loader {
                 if !hash.is_well_formed() {
                     return Err(LoadError::BadHash(hash.to_string()));
                 }
-                let path = self.store.join(format!("{hash}.so"));
+                if *hash == evo_wire::built_in() {
+                    let plugin = Rc::new(adopt(evo_problems::plugin(), BUILT_IN_ORIGIN)?);
+                    return Ok(Rc::clone(entry.insert(plugin)));
+                }
+                let bundle = self.store.join(format!("{hash}.bundle"));
+                let path = if bundle.exists() {
+                    bundle
+                } else {
+                    self.store.join(format!("{hash}.so"))
+                };
                 let origin = self
                     .origins
                     .get(hash)
@@ -67,9 +79,40 @@ impl Loader {
     }
 }
 
+/// Loads a file by what it is: a bundle, a C plugin, or a Rust plugin.
 fn load(path: &Path, hash: &ContentHash, origin: &str) -> Result<LoadedPlugin, LoadError> {
-    check_file(path, hash, origin)?;
-    bind_now(path, origin)?;
+    let bytes = read_checked(path, hash, origin)?;
+    let failed = |message: String| LoadError::Failed {
+        origin: origin.to_owned(),
+        message,
+    };
+    if Bundle::is_bundle(&bytes) {
+        let bundle = Bundle::from_bytes(&bytes).map_err(|error| failed(error.to_string()))?;
+        let opened = match bundle.kind {
+            BundleKind::Source => evo_source::open(&bundle),
+            BundleKind::Process => evo_process::open(&bundle),
+        };
+        return adopt(opened.map_err(LoadError::Told)?, origin);
+    }
+    elf::check(&bytes).map_err(|source| LoadError::NotALibrary {
+        origin: origin.to_owned(),
+        source,
+    })?;
+    match bind_now(path, origin)? {
+        Way::C => adopt(
+            evo_c::open(path, origin).map_err(LoadError::Told)?,
+            origin,
+        ),
+        Way::Rust => open_rust(path, origin),
+    }
+}
+
+/// Takes a plugin that was made in this process.
+fn adopt(plugin: Plugin, origin: &str) -> Result<LoadedPlugin, LoadError> {
+    describe(wrap(plugin), origin)
+}
+
+fn open_rust(path: &Path, origin: &str) -> Result<LoadedPlugin, LoadError> {
     let header =
         lib_header_from_path(path).map_err(|error| from_library_error(origin, None, error))?;
     let version = header.version_strings().to_string();
@@ -79,11 +122,18 @@ fn load(path: &Path, hash: &ContentHash, origin: &str) -> Result<LoadedPlugin, L
     let root = header
         .init_root_module::<PluginRootRef>()
         .map_err(|error| from_library_error(origin, Some(&version), error))?;
+    let raw = host::result((root.open())()).map_err(|error| LoadError::Failed {
+        origin: origin.to_owned(),
+        message: error.to_string(),
+    })?;
+    describe(raw, origin)
+}
+
+fn describe(raw: BoxedPlugin, origin: &str) -> Result<LoadedPlugin, LoadError> {
     let failed = |message: String| LoadError::Failed {
         origin: origin.to_owned(),
         message,
     };
-    let raw = host::result((root.open())()).map_err(|error| failed(error.to_string()))?;
     let text = host::result(raw.info()).map_err(|error| failed(error.to_string()))?;
     let info: PluginInfo = serde_json::from_str(&text)
         .map_err(|error| failed(format!("its description cannot be read: {error}")))?;
@@ -92,7 +142,7 @@ fn load(path: &Path, hash: &ContentHash, origin: &str) -> Result<LoadedPlugin, L
 }
 
 /// What can be known before the file is opened.
-fn check_file(path: &Path, hash: &ContentHash, origin: &str) -> Result<(), LoadError> {
+fn read_checked(path: &Path, hash: &ContentHash, origin: &str) -> Result<Vec<u8>, LoadError> {
     let unreadable = |source| LoadError::Unreadable {
         origin: origin.to_owned(),
         path: path.to_owned(),
@@ -113,15 +163,18 @@ fn check_file(path: &Path, hash: &ContentHash, origin: &str) -> Result<(), LoadE
             actual: actual.to_string(),
         });
     }
-    elf::check(&bytes).map_err(|source| LoadError::NotALibrary {
-        origin: origin.to_owned(),
-        source,
-    })
+    Ok(bytes)
+}
+
+/// Which interface a library exports.
+enum Way {
+    Rust,
+    C,
 }
 
 /// Opens the library with every symbol bound at once, so that a missing one is an error here and
 /// not the end of the process at its first call, and looks for the plugin's entry.
-fn bind_now(path: &Path, origin: &str) -> Result<(), LoadError> {
+fn bind_now(path: &Path, origin: &str) -> Result<Way, LoadError> {
     // SAFETY: opening a library runs its initialisers: the process exists for that, and what
     // they break is seen from outside as a crash.
     let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) };
@@ -129,18 +182,20 @@ fn bind_now(path: &Path, origin: &str) -> Result<(), LoadError> {
         origin: origin.to_owned(),
         message: chain(&error),
     })?;
-    // SAFETY: only the presence of the symbol is asked for; it is not used through this type.
-    let entry = unsafe { library.get::<*const u8>(ROOT_MODULE_LOADER_NAME.as_bytes()) };
-    let found = entry.is_ok();
+    let exports = |symbol: &str| {
+        // SAFETY: only the presence of the symbol is asked for; it is not used through this type.
+        unsafe { library.get::<*const u8>(symbol.as_bytes()) }.is_ok()
+    };
+    let way = if exports(ROOT_MODULE_LOADER_NAME) {
+        Some(Way::Rust)
+    } else {
+        exports(evo_c::ENTRY).then_some(Way::C)
+    };
     // Loaded for good, found or not: unloading code that ran initialisers is no safer.
     std::mem::forget(library);
-    if found {
-        Ok(())
-    } else {
-        Err(LoadError::NotAPlugin {
-            origin: origin.to_owned(),
-        })
-    }
+    way.ok_or_else(|| LoadError::NotAPlugin {
+        origin: origin.to_owned(),
+    })
 }
 
 /// An error with its causes on one line.
