@@ -75,6 +75,45 @@ pub(super) fn load(text: &str, file: &str, env: &Env) -> Result<Space, SpaceErro
     }
 }
 
+/// A parameter as a file declares it, whatever its expressions mean.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Declared {
+    /// The parameter's name.
+    pub name: String,
+    /// One sentence for people; may be empty.
+    pub doc: String,
+    /// Its values, at least one.
+    pub values: Vec<Value>,
+    /// The value where a search starts.
+    pub default: Value,
+}
+
+/// The parameters that a space declares, for who cannot tell yet what the names in its conditions
+/// and constraints stand for: those are not looked at.
+///
+/// # Errors
+/// Everything that is wrong with the text apart from its expressions.
+pub fn declared(text: &str, file: &str) -> Result<Vec<Declared>, SpaceErrors> {
+    let mut reader = Reader::default();
+    let document = read_document(&mut reader, text);
+    let params = document.and_then(|document| params(document.params));
+    match params {
+        Some(params) if reader.faults.is_empty() => Ok(params
+            .into_iter()
+            .filter_map(|param| {
+                let default = param.values.get(param.default as usize)?.clone();
+                Some(Declared {
+                    name: param.name,
+                    doc: param.doc,
+                    values: param.values,
+                    default,
+                })
+            })
+            .collect()),
+        _ => Err(SpaceErrors::new(file, text, reader.faults)),
+    }
+}
+
 fn read_document(reader: &mut Reader, text: &str) -> Option<Document> {
     if text.len() > LARGEST_FILE {
         let message = format!(

@@ -14,25 +14,21 @@ pub(in crate::space) fn lower_condition(
     scope: &mut Scope,
     what: &str,
 ) -> Result<Code, Vec<Fault>> {
-    let mut lowering = Lowering {
-        scope,
-        nodes: Vec::new(),
-        spans: Vec::new(),
-        folded: Vec::new(),
-        faults: Vec::new(),
-        what,
-    };
+    let mut lowering = Lowering::new(scope, what);
     let root = lowering.lower(expr);
     let root = root.and_then(|value| lowering.condition(value, expr));
-    match root {
-        Some(root) if lowering.faults.is_empty() => Ok(Code::new(
-            lowering.nodes,
-            lowering.spans,
-            lowering.folded,
-            root,
-        )),
-        _ => Err(lowering.faults),
-    }
+    lowering.finish(root)
+}
+
+/// Lowers an expression of any type.
+pub(in crate::space) fn lower_value(
+    expr: &Expr,
+    scope: &mut Scope,
+    what: &str,
+) -> Result<Code, Vec<Fault>> {
+    let mut lowering = Lowering::new(scope, what);
+    let root = lowering.lower(expr).map(|(root, _)| root);
+    lowering.finish(root)
 }
 
 /// A lowered part: its node and its type.
@@ -47,6 +43,28 @@ pub(super) struct Lowering<'a> {
     faults: Vec<Fault>,
     /// "constraint" or "condition", for messages.
     what: &'a str,
+}
+
+impl<'a> Lowering<'a> {
+    fn new(scope: &'a mut Scope, what: &'a str) -> Self {
+        Self {
+            scope,
+            nodes: Vec::new(),
+            spans: Vec::new(),
+            folded: Vec::new(),
+            faults: Vec::new(),
+            what,
+        }
+    }
+
+    fn finish(self, root: Option<NodeId>) -> Result<Code, Vec<Fault>> {
+        match root {
+            Some(root) if self.faults.is_empty() => {
+                Ok(Code::new(self.nodes, self.spans, self.folded, root))
+            }
+            _ => Err(self.faults),
+        }
+    }
 }
 
 impl Lowering<'_> {
