@@ -11,5 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod bundle;
+mod gather;
 
 pub use bundle::{Bundle, BundleError, BundleKind};
+pub use gather::{EXTENSIONS, GatherError, gather, kind, name};

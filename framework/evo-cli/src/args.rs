@@ -96,6 +96,9 @@ pub(crate) struct Run {
     /// A profiler to run over the baselines and finalists; may be repeated.
     #[arg(long = "profiler", value_name = "NAME", conflicts_with = "from")]
     pub(crate) profilers: Vec<String>,
+    /// The device: cpu, cuda, or cuda:1 for the second GPU; what the kernels run on, if left out.
+    #[arg(long, conflicts_with = "from")]
+    pub(crate) device: Option<String>,
     /// The run folder; a new one under `runs/`, if left out.
     #[arg(long, value_name = "FOLDER", conflicts_with = "from")]
     pub(crate) out: Option<PathBuf>,

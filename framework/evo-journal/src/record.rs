@@ -115,6 +115,9 @@ pub struct Plan {
     pub baselines: Vec<PlannedCandidate>,
     /// The device.
     pub device: DeviceFacts,
+    /// The device's place on the machine: `cpu`, or `cuda:0` by number.
+    #[serde(default = "cpu")]
+    pub device_name: String,
     /// The metric that ranks.
     pub metric: String,
     /// The target, if the spec names one.
@@ -136,6 +139,10 @@ pub struct Plan {
     pub top_k: usize,
     /// The profilers, as `plugin/name`.
     pub profilers: Vec<String>,
+}
+
+fn cpu() -> String {
+    "cpu".to_owned()
 }
 
 /// A plugin file of a run.

@@ -409,6 +409,11 @@ pub mod host {
             .map_err(|error| Error::from_json(&error))
     }
 
+    /// A result for the boundary.
+    pub fn to_result<T>(result: Result<T, Error>) -> RawResult<T> {
+        raw(result)
+    }
+
     /// Splits an artifact for the boundary.
     ///
     /// # Errors

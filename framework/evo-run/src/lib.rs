@@ -32,8 +32,11 @@ pub use environment::capture as capture_environment;
 pub use error::{ErrorKind, RunError};
 pub use event::{Event, Observer, Progress, SilentObserver};
 pub use folder::{JOURNAL, RunFolder};
-pub use plan::{Prepared, Source, default_worker, describe_plugin, prepare, space_environment};
-pub use plugins::{Found, SearchPath};
+pub use plan::{
+    Described, Prepared, Source, default_worker, describe_built_in, describe_plugin, prepare,
+    space_environment,
+};
+pub use plugins::{Found, SearchPath, is_description};
 pub use ron_text::parse as parse_ron;
 pub use spec::{
     BaselineSpec, BudgetSpec, MeasureSpec, ObjectiveSpec, Overrides, ProblemSpecChoice, RunSpec,

@@ -24,6 +24,40 @@ pub struct Found {
     pub origin: &'static str,
 }
 
+/// Whether a file is the description of a plugin, by its name: `NAME.kernel.ron` or
+/// `NAME.process.ron`.
+pub fn is_description(path: &Path) -> bool {
+    evo_bundle::kind(path).is_some()
+}
+
+/// Whether what a user typed names a file, and not a plugin on the search path.
+pub(crate) fn is_path(name: &str) -> bool {
+    let path = Path::new(name);
+    name.contains('/') || name.ends_with(".so") || evo_bundle::kind(path).is_some()
+}
+
+/// The plugin's name and file for an entry of a folder: a library, a description, or a folder
+/// that holds a description or library of its own name.
+fn plugin_in(path: PathBuf) -> Option<(String, PathBuf)> {
+    if path.is_dir() {
+        let name = path.file_name()?.to_str()?.to_owned();
+        let described = evo_bundle::EXTENSIONS.iter().map(|(end, _)| *end);
+        let file = described
+            .chain([".so"])
+            .map(|end| path.join(format!("{name}{end}")))
+            .find(|file| file.is_file())?;
+        return Some((name, file));
+    }
+    if let Some(name) = evo_bundle::name(&path) {
+        return Some((name, path));
+    }
+    if path.extension().is_none_or(|extension| extension != "so") {
+        return None;
+    }
+    let name = path.file_stem()?.to_string_lossy().into_owned();
+    Some((name, path))
+}
+
 impl SearchPath {
     /// The documented path, in order: `--plugin-path`, `$EVO_PLUGIN_PATH`, `plugins` beside the
     /// program, `../lib/evo/plugins` from the program, and the user's data folder.
@@ -67,37 +101,33 @@ impl SearchPath {
                 continue;
             };
             for entry in entries.flatten() {
-                let path = entry.path();
-                if path.extension().is_none_or(|extension| extension != "so") {
+                let Some((name, path)) = plugin_in(entry.path()) else {
                     continue;
-                }
-                if let Some(name) = path
-                    .file_stem()
-                    .map(|stem| stem.to_string_lossy().into_owned())
-                {
-                    found
-                        .entry(name.clone())
-                        .or_insert(Found { name, path, origin });
-                }
+                };
+                found
+                    .entry(name.clone())
+                    .or_insert(Found { name, path, origin });
             }
         }
         found.into_values().collect()
     }
 
-    /// Finds a plugin: a path (anything with a `/` in it), or a name on the search path.
+    /// Finds a plugin: a path (anything with a `/` in it, or that ends like a plugin's file), or a
+    /// name on the search path. A relative path starts from `folder`.
     ///
     /// # Errors
     /// Where there is none, with the nearest name or the folders that were searched.
-    pub fn find(&self, name: &str) -> Result<PathBuf, RunError> {
-        if name.contains('/') {
-            let path = PathBuf::from(name);
-            return if path.is_file() {
-                Ok(path)
-            } else {
-                Err(RunError::input(format!(
-                    "{name}: there is no such plugin file"
-                )))
-            };
+    pub fn find(&self, name: &str, folder: &Path) -> Result<PathBuf, RunError> {
+        if is_path(name) {
+            let path = folder.join(name);
+            if path.is_file() {
+                return Ok(path);
+            }
+            let inside = plugin_in(path.clone()).filter(|_| path.is_dir());
+            return inside.map(|(_, path)| path).ok_or_else(|| {
+                RunError::input(format!("{}: there is no such plugin file", path.display()))
+                    .hint("a path in a spec starts from the spec's folder")
+            });
         }
         let all = self.list();
         if let Some(found) = all.iter().find(|found| found.name == name) {

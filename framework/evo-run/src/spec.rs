@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use evo_core::engine::Preset;
 use evo_journal::Target;
-use evo_types::{Params, Value};
+use evo_types::{KernelInfo, Params, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::RunError;
@@ -14,7 +14,8 @@ use crate::RunError;
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RunSpec {
-    /// The plugin: a name on the search path, or a path. The first of `plugins`, for short.
+    /// The plugin: a name on the search path, or a path to a library or description, which starts
+    /// from the spec's folder. The first of `plugins`, for short.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plugin: Option<String>,
     /// Further plugins.
@@ -62,6 +63,10 @@ pub struct RunSpec {
     pub measure: MeasureSpec,
     /// Deadlines and limits.
     pub limits: LimitsSpec,
+    /// The device: `cpu`, `cuda`, or `cuda:1` for the second GPU; what the tuned kernels run on, if
+    /// left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
     /// The CPUs that the worker is confined to; all, if left out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cpus: Vec<usize>,
@@ -96,6 +101,19 @@ pub struct TuneSpec {
     /// Parameters that are fixed and not searched.
     #[serde(default, skip_serializing_if = "Params::is_empty")]
     pub pinned: Params,
+}
+
+impl TuneSpec {
+    /// A kernel with its own space and nothing pinned.
+    pub(crate) fn of(kernel: &KernelInfo) -> Self {
+        Self {
+            kernel: kernel.name.clone(),
+            plugin: None,
+            label: None,
+            space: None,
+            pinned: Params::new(),
+        }
+    }
 }
 
 /// A candidate to compare against.
@@ -219,6 +237,8 @@ pub struct Overrides {
     pub target: Option<String>,
     /// `--profiler`.
     pub profilers: Vec<String>,
+    /// `--device`.
+    pub device: Option<String>,
     /// `--set NAME=VALUE`: problem fields or objective settings.
     pub set: Vec<String>,
 }
@@ -244,6 +264,9 @@ impl RunSpec {
             if !self.profilers.contains(profiler) {
                 self.profilers.push(profiler.clone());
             }
+        }
+        if overrides.device.is_some() {
+            self.device.clone_from(&overrides.device);
         }
         for setting in &overrides.set {
             let (name, value) = setting.split_once('=').ok_or_else(|| {

@@ -2,7 +2,7 @@
 //!
 //! A library that is loaded while its file is rewritten brings the process down, and opening a
 //! path again returns the code that was loaded first. So workers only ever load
-//! `<store>/<sha256>.so`, which nobody rewrites.
+//! `<store>/<sha256>.so`, or `.bundle` for a description with its files, which nobody rewrites.
 
 use std::fs;
 use std::io::Write;
@@ -12,6 +12,11 @@ use std::path::{Path, PathBuf};
 use evo_types::ContentHash;
 
 use crate::RunError;
+
+/// The extension of a library in the store.
+const LIBRARY: &str = "so";
+/// The extension of a description with its files.
+const BUNDLE: &str = "bundle";
 
 /// A folder of content-addressed files.
 #[derive(Debug, Clone)]
@@ -65,11 +70,12 @@ impl Store {
         &self.folder
     }
 
-    /// Copies a plugin file into the store and returns its hash.
+    /// Copies a plugin into the store and returns its hash: a library as it is, a description
+    /// together with the files that it names.
     ///
     /// # Errors
     /// Where the file is missing, is no regular file, may be changed by others, or cannot be
-    /// copied.
+    /// copied; and what is wrong with a description.
     pub fn add(&self, file: &Path) -> Result<ContentHash, RunError> {
         let canonical = fs::canonicalize(file).map_err(|error| {
             RunError::input(format!(
@@ -87,14 +93,20 @@ impl Store {
         if let Some(parent) = canonical.parent() {
             refuse_unsafe(parent)?;
         }
-        let bytes = fs::read(&canonical).map_err(|error| {
-            RunError::input(format!(
-                "{}: cannot read the plugin: {error}",
-                file.display()
-            ))
-        })?;
+        let described = evo_bundle::kind(file).is_some();
+        let bytes = if described {
+            bundle(file)?
+        } else {
+            fs::read(&canonical).map_err(|error| {
+                RunError::input(format!(
+                    "{}: cannot read the plugin: {error}",
+                    file.display()
+                ))
+            })?
+        };
         let hash = ContentHash::of_bytes(&bytes);
-        let target = self.path(&hash);
+        let extension = if described { BUNDLE } else { LIBRARY };
+        let target = self.path(&hash, extension);
         let intact = fs::read(&target).is_ok_and(|kept| ContentHash::of_bytes(&kept) == hash);
         if !intact {
             self.write(&target, &bytes)?;
@@ -104,11 +116,14 @@ impl Store {
 
     /// Whether a file with this content is there, undamaged.
     pub fn has(&self, hash: &ContentHash) -> bool {
-        fs::read(self.path(hash)).is_ok_and(|kept| ContentHash::of_bytes(&kept) == *hash)
+        [LIBRARY, BUNDLE].iter().any(|extension| {
+            fs::read(self.path(hash, extension))
+                .is_ok_and(|kept| ContentHash::of_bytes(&kept) == *hash)
+        })
     }
 
-    fn path(&self, hash: &ContentHash) -> PathBuf {
-        self.folder.join(format!("{hash}.so"))
+    fn path(&self, hash: &ContentHash, extension: &str) -> PathBuf {
+        self.folder.join(format!("{hash}.{extension}"))
     }
 
     /// Writes beside the target and renames, so that nobody ever sees half a file.
@@ -135,6 +150,24 @@ impl Store {
             .hint("free some space, or set EVO_CACHE_DIR to another folder")
         })
     }
+}
+
+/// A description with its files, each of which nobody else may be able to change.
+fn bundle(file: &Path) -> Result<Vec<u8>, RunError> {
+    let bundle = evo_bundle::gather(file).map_err(|error| RunError {
+        hint: error.hint,
+        ..RunError::input(error.message)
+    })?;
+    for name in bundle.files.keys() {
+        let path = Path::new(&bundle.folder).join(name);
+        // Resolved, since a link's own owner says nothing.
+        if let Ok(path) = fs::canonicalize(&path) {
+            refuse_unsafe(&path)?;
+        }
+    }
+    bundle
+        .to_bytes()
+        .map_err(|error| RunError::internal(format!("{}: {error}", file.display())))
 }
 
 /// A plugin is code that runs as this user: nobody else may be able to change it.

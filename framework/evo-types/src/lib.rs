@@ -22,7 +22,7 @@ pub use outcome::{
 };
 pub use plugin::{
     Artifact, BuildRequest, InterfaceVersion, KernelInfo, ObjectiveInfo, ParamInfo, PluginInfo,
-    ProfilerInfo,
+    PluginKind, ProfilerInfo,
 };
 pub use problem::{
     CachePolicy, Dtype, FieldInfo, FieldKind, Gate, ProblemInfo, ProblemSpec, Role, TensorSpec,

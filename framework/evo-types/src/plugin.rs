@@ -26,6 +26,35 @@ impl fmt::Display for InterfaceVersion {
     }
 }
 
+/// The way in which a plugin is brought. All ways are the same to the engine, the verifier and the
+/// report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PluginKind {
+    /// A library built with the `evo-plugin` crate.
+    Rust,
+    /// A library built with `evo_plugin.h`.
+    C,
+    /// A source-only kernel: `NAME.kernel.ron`.
+    Source,
+    /// Another process: `NAME.process.ron`.
+    Process,
+    /// Part of `evo` itself.
+    BuiltIn,
+}
+
+impl fmt::Display for PluginKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Rust => "Rust",
+            Self::C => "C",
+            Self::Source => "source",
+            Self::Process => "process",
+            Self::BuiltIn => "built in",
+        })
+    }
+}
+
 /// A plugin library: what is in it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PluginInfo {

@@ -192,6 +192,9 @@ pub enum FieldKind {
     Bool,
     /// One of some names.
     Choice(Vec<String>),
-    /// Any text, such as a path.
+    /// Any text.
     Text,
+    /// A path. A relative one starts from the spec's folder, or from the current folder where there
+    /// is no spec file; the plugin gets it absolute.
+    Path,
 }

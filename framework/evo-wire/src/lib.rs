@@ -7,11 +7,13 @@
 
 #![forbid(unsafe_code)]
 
+mod conform;
 pub mod frame;
 mod message;
 
 use evo_types::ContentHash;
 
+pub use conform::{Breach, ConformJob, ConformReport, Probe, Probed, Rule};
 pub use frame::{FrameError, read_frame, write_frame};
 pub use message::{
     CompareItem, CompareJob, ComparedItem, ComponentRef, Envelope, FailureKind, MeasureJob,

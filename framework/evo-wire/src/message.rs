@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 
 use evo_types::{
-    BuildRequest, ContentHash, DeviceFacts, Metric, Outcome, Params, Phase, PluginInfo, ProblemSpec,
+    BuildRequest, ContentHash, DeviceFacts, Metric, Outcome, Params, Phase, PluginInfo, PluginKind,
+    ProblemSpec,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::{ConformJob, ConformReport};
 
 /// A message with the number of the request that it belongs to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,13 +36,15 @@ pub struct ComponentRef {
     reason = "one request is under way at a time"
 )]
 pub enum Request {
-    /// The first message: protocol version, where content-addressed files are, and the CPUs that
-    /// the worker is confined to (all, if empty).
+    /// The first message: protocol version, where content-addressed files are, the device, and the
+    /// CPUs that the worker is confined to (all, if empty).
     Hello {
         /// The host's protocol version.
         protocol: u32,
         /// The folder with `<sha256>.so` files.
         store: PathBuf,
+        /// The device to serve: `cpu`, or `cuda:0` by number.
+        device: String,
         /// Indices of the CPUs to run on; empty for no restriction.
         cpus: Vec<usize>,
     },
@@ -86,6 +91,8 @@ pub enum Request {
     },
     /// Run a profiler over a candidate.
     Profile(Box<ProfileJob>),
+    /// Try whether a plugin keeps a rule.
+    Conform(Box<ConformJob>),
 }
 
 /// How a candidate is verified and measured.
@@ -192,6 +199,8 @@ pub enum Reply {
     },
     /// To `LoadPlugin`.
     Plugin {
+        /// The way in which it is brought.
+        kind: PluginKind,
         /// What the plugin says of itself.
         info: Box<PluginInfo>,
     },
@@ -232,6 +241,11 @@ pub enum Reply {
     Profiled {
         /// What the profiler saw.
         metrics: Vec<Metric>,
+    },
+    /// To `Conform`.
+    Conformed {
+        /// What was found.
+        report: ConformReport,
     },
     /// Before the final reply: a step begins.
     Progress {

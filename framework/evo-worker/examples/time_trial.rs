@@ -64,6 +64,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut host = Host { channel, id: 0 };
     let device = match host.ask(Request::Hello {
         protocol: PROTOCOL,
+        device: "cpu".to_owned(),
         store,
         cpus: vec![],
     })? {
@@ -75,7 +76,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         origin: library,
     };
     let info = match host.ask(load)? {
-        (_, _, Reply::Plugin { info }) => *info,
+        (_, _, Reply::Plugin { info, .. }) => *info,
         (_, _, other) => return Err(format!("{other:?}").into()),
     };
     let component = |name: &str| ComponentRef {

@@ -45,7 +45,7 @@ impl Slot {
     ) -> Result<Self, Error> {
         let instance = kernel.load(built, request)?;
         let workspace = instance.workspace_size()?;
-        let set = BufferSet::new(&request.problem, workspace, odd)?;
+        let set = BufferSet::new(instance.site(), &request.problem, workspace, odd)?;
         Ok(Self { set, instance })
     }
 }
@@ -202,7 +202,15 @@ impl<'a> Checker<'a> {
         // The reference took a while: what changed since the launch returned came too late. What
         // is missing is waited for here, since it could arrive during the second launch.
         let complete = self.is_complete(&first);
-        if !slot.set.outputs_equal(&first) || (!complete && changes_late(&slot.set, &first)) {
+        let place = LaunchPlace {
+            phase: check.phase,
+            seed: check.seed,
+        };
+        let of = |error| Fault::from(outcome_of_launch(error, place));
+        slot.set.pull().map_err(of)?;
+        if !slot.set.outputs_equal(&first)
+            || (!complete && changes_late(&mut slot.set, &first).map_err(of)?)
+        {
             return Err(late().into());
         }
         let second = if repeat {
@@ -218,7 +226,7 @@ impl<'a> Checker<'a> {
             }
             Err(finding) => finding,
         };
-        if changes_late(&slot.set, second.as_ref().unwrap_or(&first)) {
+        if changes_late(&mut slot.set, second.as_ref().unwrap_or(&first)).map_err(of)? {
             return Err(late().into());
         }
         if check.phase == Phase::Recheck && finding.untouched {
@@ -395,15 +403,19 @@ impl<'a> Checker<'a> {
     }
 }
 
+/// One execution on what the buffers hold, to its end.
 fn call(slot: &mut Slot, prepare: bool, bind: bool) -> Result<(), Error> {
     let Slot { set, instance } = slot;
+    set.push()?;
     if prepare {
         instance.prepare(set)?;
     }
     if bind {
         instance.bind(set)?;
     }
-    instance.launch(set)
+    instance.launch(set)?;
+    instance.site().wait()?;
+    set.pull()
 }
 
 fn late() -> Finding {
@@ -426,13 +438,14 @@ fn stray_write(buffer: &str, stray: Stray) -> Finding {
 }
 
 /// Watches wrong outputs for a while: were they only not there yet?
-fn changes_late(set: &BufferSet, outputs: &[Vec<u8>]) -> bool {
+fn changes_late(set: &mut BufferSet, outputs: &[Vec<u8>]) -> Result<bool, Error> {
     let start = Instant::now();
     while start.elapsed() < LATE_WRITES {
         std::thread::sleep(LATE_WRITES / 12);
+        set.pull()?;
         if !set.outputs_equal(outputs) {
-            return true;
+            return Ok(true);
         }
     }
-    false
+    Ok(false)
 }

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::loader::LoadedPlugin;
 use crate::memory::{BufferSet, Expected, OutOfMemory};
+use crate::site::Site;
 
 fn json(value: &impl Serialize) -> Result<String, Error> {
     serde_json::to_string(value)
@@ -31,6 +32,8 @@ pub(crate) struct Kernel {
     pub(crate) info: KernelInfo,
     /// Name and version of the plugin.
     pub(crate) plugin: (String, String),
+    /// Where it works.
+    pub(crate) site: Site,
 }
 
 /// A built artifact, as document and as the boundary has it.
@@ -41,7 +44,7 @@ pub(crate) struct Built {
 }
 
 impl Kernel {
-    pub(crate) fn find(plugin: &Rc<LoadedPlugin>, name: &str) -> Result<Self, Error> {
+    pub(crate) fn find(plugin: &Rc<LoadedPlugin>, name: &str, site: Site) -> Result<Self, Error> {
         let raw = host::result(plugin.raw.kernel(name.into()))?;
         let info = plugin.info.kernels.iter().find(|info| info.name == name);
         let info = info.cloned().ok_or_else(|| {
@@ -51,6 +54,7 @@ impl Kernel {
             raw,
             info,
             plugin: (plugin.info.name.clone(), plugin.info.version.clone()),
+            site,
         })
     }
 
@@ -67,13 +71,17 @@ impl Kernel {
     pub(crate) fn load(&self, built: &Built, request: &BuildRequest) -> Result<Instance, Error> {
         let request = json(request)?;
         let raw = host::result(self.raw.load(&built.raw, request.as_str().into()))?;
-        Ok(Instance { raw })
+        Ok(Instance {
+            raw,
+            site: self.site.clone(),
+        })
     }
 }
 
 /// A loaded kernel.
 pub(crate) struct Instance {
     raw: BoxedInstance,
+    site: Site,
 }
 
 impl Instance {
@@ -82,20 +90,27 @@ impl Instance {
     }
 
     pub(crate) fn prepare(&mut self, set: &BufferSet) -> Result<(), Error> {
-        host::result(self.raw.prepare(RSlice::from_slice(set.raw_inputs())))
+        let inputs = RSlice::from_slice(set.io().inputs.as_slice());
+        host::result(self.raw.prepare(inputs))
     }
 
     pub(crate) fn bind(&mut self, set: &BufferSet) -> Result<(), Error> {
         host::result(self.raw.bind(set.io()))
     }
 
+    /// Launches once; the work may go on until [`Site::wait`].
     pub(crate) fn launch(&mut self, set: &BufferSet) -> Result<(), Error> {
         host::result(self.launch_raw(set))
     }
 
     /// As [`launch`](Self::launch), for handing the answer on to another plugin.
     pub(crate) fn launch_raw(&mut self, set: &BufferSet) -> RawResult<()> {
-        self.raw.launch(set.io(), 0)
+        self.raw.launch(set.io(), self.site.stream().0)
+    }
+
+    /// Where it works.
+    pub(crate) fn site(&self) -> &Site {
+        &self.site
     }
 }
 

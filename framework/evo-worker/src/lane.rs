@@ -10,6 +10,7 @@ use crate::check::{Content, Slot};
 use crate::device;
 use crate::element::Poison;
 use crate::fault::{Fault, LaunchPlace, outcome_of, outcome_of_launch};
+use crate::site::Site;
 use crate::verify::Candidate;
 
 /// Most buffer sets that launches rotate over.
@@ -72,6 +73,7 @@ impl Lane {
         };
         slot.set.set_inputs(&content.inputs);
         slot.set.poison(Poison::First);
+        slot.set.push().map_err(of_launch)?;
         if self.prepares {
             slot.instance.prepare(&slot.set).map_err(of_launch)?;
         }
@@ -82,6 +84,16 @@ impl Lane {
 
     pub(crate) fn slots(&mut self) -> &mut [Slot] {
         &mut self.slots
+    }
+
+    /// The least time in seconds that a batch can tell from nothing.
+    pub(crate) fn resolution(&self, clock_s: f64) -> f64 {
+        self.site().resolution(clock_s)
+    }
+
+    fn site(&self) -> Site {
+        let slot = self.slots.first();
+        slot.map_or(Site::Host, |slot| slot.instance.site().clone())
     }
 
     pub(crate) fn sets(&self) -> usize {
@@ -105,23 +117,24 @@ impl Lane {
     }
 
     fn timed(&mut self, launches: u32) -> Result<f64, Error> {
+        let site = self.site();
         if self.cache == CachePolicy::Flush {
-            let mut total = Duration::ZERO;
+            let mut total = 0.0;
             for _ in 0..launches {
                 let Slot { set, instance } = self.turn()?;
                 set.flush();
-                let start = Instant::now();
+                let batch = site.begin()?;
                 instance.launch(set)?;
-                total += start.elapsed();
+                total += batch.end()?;
             }
-            return Ok(total.as_secs_f64());
+            return Ok(total);
         }
-        let start = Instant::now();
+        let batch = site.begin()?;
         for _ in 0..launches {
             let Slot { set, instance } = self.turn()?;
             instance.launch(set)?;
         }
-        Ok(start.elapsed().as_secs_f64())
+        batch.end()
     }
 
     /// Seconds that this many executions take from inputs to result: with `prepare` and `bind`.
@@ -151,7 +164,8 @@ fn execute(slot: &mut Slot, prepares: bool) -> Result<(), Error> {
         instance.prepare(set)?;
     }
     instance.bind(set)?;
-    instance.launch(set)
+    instance.launch(set)?;
+    instance.site().wait()
 }
 
 fn of_launch(error: Error) -> Fault {

@@ -43,6 +43,7 @@ mod profile;
 mod recheck;
 mod seeds;
 mod serve;
+mod site;
 mod start;
 mod timing;
 mod verify;

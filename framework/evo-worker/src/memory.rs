@@ -3,11 +3,13 @@
 use std::alloc::{Layout, alloc, dealloc};
 use std::ptr::NonNull;
 
+use evo_plugin::Error;
 use evo_plugin::abi::{RawIo, RawTensor};
 use evo_types::{Dtype, ProblemSpec, Role, TensorSpec};
 
 use crate::device;
 use crate::element::{self, Poison};
+use crate::site::Site;
 
 /// Bytes of guard on each side of a buffer, at least.
 pub(crate) const GUARD: usize = 16 << 10;
@@ -62,7 +64,8 @@ fn guard_byte(position: usize) -> u8 {
     (position.wrapping_mul(0x9e37_79b9) >> 11) as u8 ^ 0xa5
 }
 
-/// One buffer between two guard bands.
+/// One buffer between two guard bands, in memory that this process can read and write. For a
+/// kernel that works elsewhere it is the mirror of what the kernel sees.
 #[derive(Debug)]
 pub(crate) struct Block {
     base: NonNull<u8>,
@@ -181,6 +184,7 @@ pub(crate) struct StrayWrite {
 /// All buffers of one launch. The addresses never change while the set exists.
 #[derive(Debug)]
 pub(crate) struct BufferSet {
+    site: Site,
     inputs: Vec<Block>,
     outputs: Vec<Block>,
     workspace: Option<Block>,
@@ -194,6 +198,7 @@ impl BufferSet {
     /// Buffers for a problem and a workspace. `odd` shifts them off page alignment, so that a
     /// kernel which counts on more than the promised alignment is found out.
     pub(crate) fn new(
+        site: &Site,
         spec: &ProblemSpec,
         workspace_bytes: usize,
         odd: bool,
@@ -236,6 +241,7 @@ impl BufferSet {
             workspace_bytes,
         };
         Ok(Self {
+            site: site.clone(),
             inputs,
             outputs,
             workspace,
@@ -245,11 +251,12 @@ impl BufferSet {
         })
     }
 
+    /// The buffers as the kernel sees them.
     pub(crate) fn io(&self) -> &RawIo {
         &self.io
     }
 
-    /// The inputs as the boundary has them.
+    /// The inputs as a problem sees them: on the host.
     pub(crate) fn raw_inputs(&self) -> &[RawTensor] {
         self.io.inputs.as_slice()
     }
@@ -266,6 +273,28 @@ impl BufferSet {
             .iter()
             .map(|block| block.bytes().to_vec())
             .collect()
+    }
+
+    /// Brings what is here to where the kernel sees it: called after this process wrote, before the
+    /// kernel reads.
+    ///
+    /// # Errors
+    /// Where the device fails.
+    pub(crate) fn push(&mut self) -> Result<(), Error> {
+        match self.site {
+            Site::Host => Ok(()),
+        }
+    }
+
+    /// Brings what the kernel sees here, guard bands included: called after the kernel wrote,
+    /// before this process looks.
+    ///
+    /// # Errors
+    /// Where the device fails.
+    pub(crate) fn pull(&mut self) -> Result<(), Error> {
+        match self.site {
+            Site::Host => Ok(()),
+        }
     }
 
     /// Overwrites the inputs in place.

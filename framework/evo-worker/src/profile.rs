@@ -30,7 +30,10 @@ impl RawRunnable for Runnable<'_> {
 
     fn launch(&mut self) -> RawResult<()> {
         let Slot { set, instance } = &mut self.slot;
-        instance.launch_raw(set)
+        instance.launch_raw(set).and_then(|()| {
+            let done = instance.site().wait();
+            host::to_result(done)
+        })
     }
 }
 
@@ -65,8 +68,10 @@ pub(crate) fn profile(
         .fill(spec, job.seed, distribution, &mut slot.set)
         .map_err(|error| Fault::of_problem(&problem.name, "filling the inputs", error))?;
     if kernel.info.prepares {
+        slot.set.push().map_err(of)?;
         slot.instance.prepare(&slot.set).map_err(of)?;
     }
+    slot.set.push().map_err(of)?;
     slot.instance.bind(&slot.set).map_err(of)?;
     reporter.phase(Phase::Profile)?;
     let request = document(serde_json::to_string(&job.request))?;

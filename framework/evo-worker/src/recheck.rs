@@ -6,8 +6,6 @@
 //!    and addresses are alike, so a kernel that takes several times as long on new content, each
 //!    time, looks its results up by content.
 
-use std::time::Instant;
-
 use evo_plugin::Error;
 use evo_types::{ErrorFigures, Phase, WrongKind};
 
@@ -128,11 +126,13 @@ fn launch_on(candidate: &Candidate<'_>, slot: &mut Slot, inputs: &[Vec<u8>]) -> 
     let Slot { set, instance } = slot;
     set.set_inputs(inputs);
     set.poison(Poison::First);
+    set.push()?;
     if candidate.kernel.info.prepares {
         instance.prepare(set)?;
         instance.bind(set)?;
     }
-    let start = Instant::now();
+    let site = instance.site().clone();
+    let batch = site.begin()?;
     instance.launch(set)?;
-    Ok(start.elapsed().as_secs_f64())
+    batch.end()
 }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use evo_plugin::Error;
-use evo_types::{BuildRequest, ContentHash, Outcome, Phase};
+use evo_types::{BuildRequest, ContentHash, Outcome, Phase, PluginKind};
 use evo_wire::{
     ComponentRef, Envelope, FailureKind, FrameError, PROTOCOL, Reply, Request, read_frame,
     write_frame,
@@ -20,6 +20,7 @@ use crate::fault::{Fault, cap_log};
 use crate::loader::{LoadedPlugin, Loader};
 use crate::objective::{self, Objectives};
 use crate::peaks::{self, Peaks};
+use crate::site::Site;
 use crate::{clock, compare, device, measure, profile};
 
 /// Serves a host until it closes the channel.
@@ -154,12 +155,16 @@ impl Worker {
             Request::Hello {
                 protocol,
                 store,
+                device,
                 cpus,
-            } => self.hello(protocol, store, &cpus),
+            } => self.hello(protocol, store, &device, &cpus),
             Request::LoadPlugin { plugin, origin } => {
                 self.loader()?.set_origin(&plugin, origin);
-                let info = Box::new(self.plugin(&plugin)?.info.clone());
-                Ok(Reply::Plugin { info })
+                let loaded = self.plugin(&plugin)?;
+                Ok(Reply::Plugin {
+                    kind: loaded.kind,
+                    info: Box::new(loaded.info.clone()),
+                })
             }
             Request::ResolveProblem { problem, fields } => {
                 let found = self.problem(&problem)?;
@@ -201,7 +206,13 @@ impl Worker {
         }
     }
 
-    fn hello(&mut self, protocol: u32, store: PathBuf, cpus: &[usize]) -> Result<Reply, Fault> {
+    fn hello(
+        &mut self,
+        protocol: u32,
+        store: PathBuf,
+        device: &str,
+        cpus: &[usize],
+    ) -> Result<Reply, Fault> {
         if protocol != PROTOCOL {
             return Err(Fault::failed(
                 FailureKind::Protocol,
@@ -213,6 +224,11 @@ impl Worker {
         }
         if !cpus.is_empty() {
             device::confine(cpus).map_err(Fault::refused)?;
+        }
+        if device != "cpu" {
+            return Err(Fault::refused(format!(
+                "there is no device `{device}`: write `cpu`, or `cuda:0` by number"
+            )));
         }
         self.loader = Some(Loader::new(store));
         Ok(Reply::Hello {
@@ -261,7 +277,19 @@ impl Worker {
     /// A kernel by plugin and name.
     pub(crate) fn kernel(&mut self, component: &ComponentRef) -> Result<Kernel, Fault> {
         let plugin = self.plugin(&component.plugin)?;
-        Kernel::find(&plugin, &component.name).map_err(|error| missing(&plugin, error))
+        let site = self.site(&plugin);
+        Kernel::find(&plugin, &component.name, site).map_err(|error| missing(&plugin, error))
+    }
+
+    /// Where the kernels of a plugin work.
+    fn site(&self, plugin: &LoadedPlugin) -> Site {
+        match plugin.kind {
+            PluginKind::Rust
+            | PluginKind::C
+            | PluginKind::Source
+            | PluginKind::Process
+            | PluginKind::BuiltIn => Site::Host,
+        }
     }
 
     /// A problem by plugin and name.

@@ -57,6 +57,7 @@ pub(crate) fn warm_up(
     settings: &MeasureSettings,
     resolution_s: f64,
 ) -> Result<u32, Fault> {
+    let resolution_s = lane.resolution(resolution_s);
     let mut launches = first_batch(lane, settings, resolution_s)?;
     let options = WarmUpOptions {
         max_seconds: settings.warmup_seconds,

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use evo_run::{SearchPath, Stop, default_worker, describe_plugin};
+use evo_run::{Described, SearchPath, Stop, default_worker, describe_plugin};
 use evo_types::DeviceFacts;
 
 use super::{print, program, shown};
@@ -43,7 +43,7 @@ pub(crate) fn doctor(args: &Doctor) -> Result<ExitCode, Failure> {
     }
     for plugin in found {
         match describe_plugin(&mut host, &plugin.path, &Stop::default()) {
-            Ok((_, info)) => {
+            Ok(Described { info, .. }) => {
                 report.good(
                     &format!("plugin {}", plugin.name),
                     &format!("{} {}", info.version, info.doc),

@@ -1,9 +1,10 @@
 //! `evo plugin list` and `evo plugin describe`.
 
 use std::fmt::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
-use evo_run::{SearchPath, Stop, default_worker, describe_plugin};
+use evo_run::{Described, SearchPath, Stop, default_worker, describe_plugin};
 use evo_types::{FieldInfo, FieldKind, PluginInfo};
 use serde_json::json;
 
@@ -29,7 +30,7 @@ fn list(args: &PluginList) -> Result<ExitCode, Failure> {
         let described = describe_plugin(&mut host, &found.path, &stop);
         let path = shown(&found.path);
         match described {
-            Ok((hash, info)) => {
+            Ok(Described { hash, info, .. }) => {
                 let _ = writeln!(text, "{:<16} {:<8} {}", found.name, info.version, info.doc);
                 let _ = writeln!(text, "    {}", contents(&info));
                 let _ = writeln!(
@@ -111,9 +112,9 @@ fn contents(info: &PluginInfo) -> String {
 }
 
 fn describe(args: &PluginDescribe) -> Result<ExitCode, Failure> {
-    let path = SearchPath::new(&args.plugins.folders).find(&args.plugin)?;
+    let path = SearchPath::new(&args.plugins.folders).find(&args.plugin, Path::new(""))?;
     let mut host = default_worker(&program()?)?;
-    let (hash, info) = describe_plugin(&mut host, &path, &Stop::default())?;
+    let Described { hash, info, .. } = describe_plugin(&mut host, &path, &Stop::default())?;
     if args.json {
         let document = serde_json::to_string_pretty(&info).map_err(std::io::Error::from)?;
         print(&(document + "\n"))?;
@@ -184,6 +185,7 @@ fn fields(text: &mut String, fields: &[FieldInfo]) {
             FieldKind::Bool => "true|false".to_owned(),
             FieldKind::Choice(names) => names.join("|"),
             FieldKind::Text => "text".to_owned(),
+            FieldKind::Path => "path".to_owned(),
         };
         let _ = writeln!(
             text,

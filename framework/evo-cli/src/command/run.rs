@@ -38,6 +38,7 @@ pub(crate) fn run(args: Run) -> Result<ExitCode, Failure> {
         preset: args.preset,
         target: args.target.clone(),
         profilers: args.profilers.clone(),
+        device: args.device.clone(),
         set: args.set.clone(),
     };
     // The folder comes first: it is refused before any work.
@@ -159,7 +160,8 @@ pub(super) fn report(folder: &Path, output: Output) -> Result<(), Failure> {
 fn is_spec(what: &str) -> bool {
     let path = Path::new(what);
     let library = path.extension().is_some_and(|extension| extension == "so");
-    what.ends_with(".ron") || (path.is_file() && !library)
+    let plugin = library || evo_run::is_description(path);
+    !plugin && (what.ends_with(".ron") || path.is_file())
 }
 
 fn source(args: &Run) -> (Source, String) {

@@ -111,8 +111,14 @@ pub(super) fn check_device(plan: &Plan, host: &mut Host, stop: &Stop) -> Result<
 /// Makes sure that the plugins are what they were when the run was made.
 pub(super) fn check_plugins(plan: &Plan, host: &HostSettings) -> Result<(), RunError> {
     for plugin in &plan.plugins {
-        if host.store.has(&plugin.hash) {
+        if plugin.hash == built_in() || host.store.has(&plugin.hash) {
             continue;
+        }
+        if plugin.path == BUILT_IN_ORIGIN {
+            return Err(RunError::input(
+                "the run was made by an evo with other built-in problems".to_owned(),
+            )
+            .hint("go on with the version that the journal's header names, or start a new run"));
         }
         let found = host.store.add(Path::new(&plugin.path))?;
         if found != plugin.hash {

@@ -168,6 +168,7 @@ impl Session {
         let mut host = Host::new(HostSettings {
             program: program.to_owned(),
             store: Store::open()?,
+            device: plan.device_name.clone(),
             cpus: spec.cpus.clone(),
             limits: plan.limits.clone(),
         });

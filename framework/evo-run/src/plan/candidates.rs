@@ -106,7 +106,7 @@ impl Resolver<'_> {
             },
         )?;
         let what = format!("the objective `{}`", info.name);
-        let settings = fields::complete(&what, &info.settings, &wanted.settings)?;
+        let settings = fields::complete(&what, &info.settings, &wanted.settings, folder)?;
         let higher = info.direction == Direction::Higher;
         let (plugin, name, metric, own_space) = (
             loaded.info.name.clone(),
@@ -155,13 +155,18 @@ impl Resolver<'_> {
     }
 
     /// The problem with all fields fixed, and its plugin.
-    pub(super) fn problem(&mut self, spec: &RunSpec) -> Result<(String, ProblemSpec), RunError> {
+    pub(super) fn problem(
+        &mut self,
+        spec: &RunSpec,
+        folder: &Path,
+    ) -> Result<(String, ProblemSpec), RunError> {
         let wanted = spec.problem.clone().unwrap_or_default();
+        let name = wanted.name.clone().or_else(|| self.implied_problem(spec));
         let (loaded, info) = choose(
             "problem",
-            wanted.name.as_deref(),
+            name.as_deref(),
             None,
-            &self.loaded,
+            self.problem_sources(name.as_deref()),
             |loaded| {
                 loaded
                     .info
@@ -172,7 +177,7 @@ impl Resolver<'_> {
             },
         )?;
         let what = format!("the problem `{}`", info.name);
-        let fields = fields::complete(&what, &info.fields, &wanted.fields)?;
+        let fields = fields::complete(&what, &info.fields, &wanted.fields, folder)?;
         let plugin = loaded.info.name.clone();
         let request = Request::ResolveProblem {
             problem: loaded.component(&info.name),
@@ -186,6 +191,43 @@ impl Resolver<'_> {
         };
         check_problem(&problem)?;
         Ok((plugin, *problem))
+    }
+
+    /// Where to look for a problem: in the plugins of the spec, which go before the built-in ones
+    /// (the last plugin), so that a plugin may have its own problem of the same name.
+    fn problem_sources(&self, name: Option<&str>) -> &[Loaded] {
+        let Some((_, own)) = self.loaded.split_last() else {
+            return &self.loaded;
+        };
+        let mut problems = own.iter().flat_map(|loaded| &loaded.info.problems);
+        let found = match name {
+            Some(name) => problems.any(|problem| problem.name == name),
+            None => problems.next().is_some(),
+        };
+        if found { own } else { &self.loaded }
+    }
+
+    /// The only problem that all kernels to be tuned can solve, where the spec is silent and its
+    /// plugins define none.
+    fn implied_problem(&self, spec: &RunSpec) -> Option<String> {
+        let (_, own) = self.loaded.split_last()?;
+        if own.iter().any(|loaded| !loaded.info.problems.is_empty()) {
+            return None;
+        }
+        let kernels: Vec<&KernelInfo> = own
+            .iter()
+            .flat_map(|loaded| &loaded.info.kernels)
+            .filter(|kernel| spec.tune.iter().any(|tune| tune.kernel == kernel.name))
+            .collect();
+        let (first, others) = kernels.split_first()?;
+        let mut common = first
+            .problems
+            .iter()
+            .filter(|problem| others.iter().all(|other| other.problems.contains(problem)));
+        match (common.next(), common.next()) {
+            (Some(only), None) => Some(only.clone()),
+            _ => None,
+        }
     }
 
     pub(super) fn candidates(

@@ -1,5 +1,7 @@
 //! Problem fields and objective settings: checked against what the plugin says it takes.
 
+use std::path::Path;
+
 use evo_types::{FieldInfo, FieldKind, Params, Value};
 
 use crate::RunError;
@@ -10,6 +12,7 @@ pub(super) fn complete(
     what: &str,
     known: &[FieldInfo],
     given: &Params,
+    folder: &Path,
 ) -> Result<Params, RunError> {
     let names: Vec<&str> = known.iter().map(|field| field.name.as_str()).collect();
     for name in given.keys() {
@@ -24,7 +27,7 @@ pub(super) fn complete(
         .iter()
         .map(|field| {
             let value = given.get(&field.name).unwrap_or(&field.default);
-            let value = check(field, value).map_err(|problem| {
+            let value = check(field, value, folder).map_err(|problem| {
                 RunError::input(format!("{what}: the field `{}` {problem}", field.name))
                     .hint(format!("{}: {}", field.name, field.doc))
             })?;
@@ -33,7 +36,7 @@ pub(super) fn complete(
         .collect()
 }
 
-fn check(field: &FieldInfo, value: &Value) -> Result<Value, String> {
+fn check(field: &FieldInfo, value: &Value, folder: &Path) -> Result<Value, String> {
     let wrong = |expected: String| {
         Err(format!(
             "is {value} ({}), but must be {expected}",
@@ -56,6 +59,13 @@ fn check(field: &FieldInfo, value: &Value) -> Result<Value, String> {
         // On the command line a text such as `17` looks like a number.
         (FieldKind::Text, Value::Name(_)) => Ok(value.clone()),
         (FieldKind::Text, _) => Ok(Value::Name(value.to_string())),
+        (FieldKind::Path, _) => {
+            let path = folder.join(value.to_string());
+            let path = std::path::absolute(&path).unwrap_or(path);
+            path.to_str()
+                .map(|path| Value::Name(path.to_owned()))
+                .ok_or_else(|| format!("is {value}, which is no path in UTF-8"))
+        }
     }
 }
 
@@ -78,13 +88,14 @@ mod tests {
                 "full".into(),
             ),
             field("file", FieldKind::Text, "".into()),
+            field("folder", FieldKind::Path, ".".into()),
         ]
     }
 
     #[test]
     fn defaults_fill_in_and_given_values_are_checked() {
         let given = Params::from([("S".to_owned(), Value::Int(64))]);
-        let all = complete("the problem `p`", &fields(), &given).unwrap();
+        let all = complete("the problem `p`", &fields(), &given, Path::new("/spec")).unwrap();
         assert_eq!(all["S"], Value::Int(64));
         assert_eq!(all["mask"], Value::from("full"));
         for (name, value, expected) in [
@@ -102,7 +113,8 @@ mod tests {
             ("mask", Value::from("ful"), "must be one of full, causal"),
         ] {
             let given = Params::from([(name.to_owned(), value)]);
-            let error = complete("the problem `p`", &fields(), &given).unwrap_err();
+            let error =
+                complete("the problem `p`", &fields(), &given, Path::new("/spec")).unwrap_err();
             assert!(error.to_string().contains(expected), "{error}");
         }
     }
@@ -110,7 +122,16 @@ mod tests {
     #[test]
     fn a_text_field_takes_what_looks_like_a_number() {
         let given = Params::from([("file".to_owned(), Value::Int(17))]);
-        let all = complete("o", &fields(), &given).unwrap();
+        let all = complete("o", &fields(), &given, Path::new("/spec")).unwrap();
         assert_eq!(all["file"], Value::from("17"));
+    }
+
+    #[test]
+    fn a_relative_path_starts_from_the_folder_of_the_spec() {
+        for (given, expected) in [("a/b", "/spec/a/b"), ("/c", "/c")] {
+            let given = Params::from([("folder".to_owned(), given.into())]);
+            let all = complete("o", &fields(), &given, Path::new("/spec")).unwrap();
+            assert_eq!(all["folder"], Value::from(expected));
+        }
     }
 }

@@ -9,15 +9,20 @@ use std::sync::Arc;
 
 use evo_core::space::{Env, Space};
 use evo_journal::{Plan, PlannedCandidate, PlannedPlugin, Work};
-use evo_types::{ContentHash, DeviceFacts, Params, PluginInfo, ProblemSpec};
-use evo_wire::{ComponentRef, Reply, Request};
+use evo_types::{
+    ContentHash, DeviceFacts, KernelInfo, Params, PluginInfo, PluginKind, ProblemSpec,
+};
+use evo_wire::{BUILT_IN_ORIGIN, ComponentRef, Reply, Request, built_in};
 
 use crate::error::suggestion;
-use crate::spec::{ObjectiveSpec, Overrides, RunSpec, read_target};
+use crate::spec::{ObjectiveSpec, Overrides, RunSpec, TuneSpec, read_target};
 use crate::worker::{Host, HostSettings, Patience};
 use crate::{RunError, SearchPath, Stop, Store, parse_ron};
 
 pub(crate) use settings::Measuring;
+
+/// The device that needs no other hardware.
+const CPU: &str = "cpu";
 
 /// A plan with what the driver needs beside it.
 #[derive(Debug)]
@@ -50,28 +55,57 @@ pub fn default_worker(program: &Path) -> Result<Host, RunError> {
     let settings = HostSettings {
         program: program.to_owned(),
         store: Store::open()?,
+        device: CPU.to_owned(),
         cpus: Vec::new(),
         limits,
     };
     Ok(Host::new(settings))
 }
 
+/// What a worker says of a plugin.
+#[derive(Debug, Clone)]
+pub struct Described {
+    /// The plugin's content.
+    pub hash: ContentHash,
+    /// The way in which it is brought.
+    pub kind: PluginKind,
+    /// What is in it.
+    pub info: PluginInfo,
+}
+
 /// Loads a plugin in a worker and asks what is in it.
 ///
 /// # Errors
 /// Where it is no plugin, or none for this version of the interface.
-pub fn describe_plugin(
-    host: &mut Host,
-    path: &Path,
-    stop: &Stop,
-) -> Result<(ContentHash, PluginInfo), RunError> {
+pub fn describe_plugin(host: &mut Host, path: &Path, stop: &Stop) -> Result<Described, RunError> {
     let hash = host.settings().store.add(path)?;
+    describe(host, hash, &path.display().to_string(), stop)
+}
+
+/// Asks what the plugin brings that is part of `evo` itself.
+///
+/// # Errors
+/// Where no worker can be started.
+pub fn describe_built_in(host: &mut Host, stop: &Stop) -> Result<Described, RunError> {
+    describe(host, built_in(), BUILT_IN_ORIGIN, stop)
+}
+
+fn describe(
+    host: &mut Host,
+    hash: ContentHash,
+    origin: &str,
+    stop: &Stop,
+) -> Result<Described, RunError> {
     let request = Request::LoadPlugin {
         plugin: hash.clone(),
-        origin: path.display().to_string(),
+        origin: origin.to_owned(),
     };
     match host.call(request, 0.0, stop, Patience::Short, &mut |_, _| {})? {
-        Reply::Plugin { info } => Ok((hash, *info)),
+        Reply::Plugin { kind, info } => Ok(Described {
+            hash,
+            kind,
+            info: *info,
+        }),
         other => Err(unexpected("LoadPlugin", &other)),
     }
 }
@@ -90,6 +124,16 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
+    fn new(hash: ContentHash, info: PluginInfo, path: String) -> Self {
+        let planned = PlannedPlugin {
+            name: info.name.clone(),
+            version: info.version.clone(),
+            path,
+            hash,
+        };
+        Self { planned, info }
+    }
+
     pub(crate) fn component(&self, name: &str) -> ComponentRef {
         ComponentRef {
             plugin: self.planned.hash.clone(),
@@ -125,8 +169,11 @@ pub fn prepare(
         resolver.host.confine(&spec.cpus);
     }
     for name in spec.plugin_names() {
-        resolver.load(name)?;
+        resolver.load(name, &folder)?;
     }
+    resolver.load_built_in()?;
+    let device = resolver.device(&spec)?;
+    resolver.host.serve(&device);
     let plan = resolver.plan(&spec, &folder)?;
     let spaces = spaces(&plan)?;
     Ok(Prepared {
@@ -190,12 +237,16 @@ impl Resolver<'_> {
                 Ok((spec, folder))
             }
             Source::Plugin(name) => {
-                let index = self.load(name)?;
+                let index = self.load(name, Path::new(""))?;
                 let info = &self.loaded[index].info;
                 let mut spec = match &info.default_spec {
                     Some(text) => parse_ron(text, &format!("<default spec of {}>", info.name))?,
                     None if info.objectives.len() == 1 => RunSpec {
                         objective: Some(Default::default()),
+                        ..RunSpec::default()
+                    },
+                    None if tunable(info).is_some() => RunSpec {
+                        tune: tunable(info).map(TuneSpec::of).into_iter().collect(),
                         ..RunSpec::default()
                     },
                     None => {
@@ -213,9 +264,9 @@ impl Resolver<'_> {
     }
 
     /// Loads a plugin once; returns its place.
-    fn load(&mut self, name: &str) -> Result<usize, RunError> {
-        let path = self.search.find(name)?;
-        let (hash, info) = describe_plugin(self.host, &path, self.stop)?;
+    fn load(&mut self, name: &str, folder: &Path) -> Result<usize, RunError> {
+        let path = self.search.find(name, folder)?;
+        let Described { hash, info, .. } = describe_plugin(self.host, &path, self.stop)?;
         if let Some(place) = self
             .loaded
             .iter()
@@ -236,14 +287,32 @@ impl Resolver<'_> {
             )));
         }
         let path = std::fs::canonicalize(&path).unwrap_or(path);
-        let planned = PlannedPlugin {
-            name: info.name.clone(),
-            version: info.version.clone(),
-            path: path.display().to_string(),
-            hash,
-        };
-        self.loaded.push(Loaded { planned, info });
+        self.loaded
+            .push(Loaded::new(hash, info, path.display().to_string()));
         Ok(self.loaded.len() - 1)
+    }
+
+    /// Loads what is part of `evo` itself, after the plugins of the spec.
+    fn load_built_in(&mut self) -> Result<(), RunError> {
+        let Described { hash, info, .. } = describe_built_in(self.host, self.stop)?;
+        self.loaded
+            .push(Loaded::new(hash, info, BUILT_IN_ORIGIN.to_owned()));
+        Ok(())
+    }
+
+    /// The device of the run: the one that the spec names, or the first of the only kind that the
+    /// kernels to be tuned run on; the CPU where there is a choice.
+    fn device(&self, spec: &RunSpec) -> Result<String, RunError> {
+        if let Some(device) = &spec.device {
+            return read_device(device);
+        }
+        let kernels = self.loaded.iter().flat_map(|loaded| &loaded.info.kernels);
+        let mut tuned = kernels
+            .filter(|kernel| spec.tune.iter().any(|tune| tune.kernel == kernel.name))
+            .peekable();
+        let needs_cuda = tuned.peek().is_some()
+            && tuned.all(|kernel| kernel.devices.iter().all(|device| device == "cuda"));
+        Ok(if needs_cuda { "cuda:0" } else { CPU }.to_owned())
     }
 
     fn plan(&mut self, spec: &RunSpec, folder: &Path) -> Result<Plan, RunError> {
@@ -253,7 +322,7 @@ impl Resolver<'_> {
             let (work, candidate, metric, higher) = self.objective(spec, &objective, folder)?;
             (work, vec![candidate], Vec::new(), metric, higher)
         } else {
-            let (plugin, problem) = self.problem(spec)?;
+            let (plugin, problem) = self.problem(spec, folder)?;
             let candidates = self.candidates(spec, folder, &problem, &device)?;
             let baselines = self.baselines(spec, &problem, &device)?;
             let work = Work::Problem {
@@ -288,6 +357,7 @@ impl Resolver<'_> {
             candidates,
             baselines,
             device,
+            device_name: self.host.settings().device.clone(),
             metric,
             target,
             preset,
@@ -339,9 +409,12 @@ impl Resolver<'_> {
                     plugin.unwrap_or(name).to_owned(),
                     format!("profiler-{name}"),
                 ];
-                let found = named.iter().find(|file| self.search.find(file).is_ok());
+                let here = Path::new("");
+                let found = named
+                    .iter()
+                    .find(|file| self.search.find(file, here).is_ok());
                 if let Some(file) = found {
-                    self.load(file)?;
+                    self.load(file, here)?;
                     place = self.loaded.iter().position(has);
                 }
             }
@@ -372,6 +445,31 @@ impl Resolver<'_> {
         }
         Ok(found)
     }
+}
+
+/// The kernel to tune where a plugin without a default spec brings only one that can be.
+fn tunable(info: &PluginInfo) -> Option<&KernelInfo> {
+    let mut tunable = info.kernels.iter().filter(|kernel| kernel.space.is_some());
+    let only = tunable.next()?;
+    tunable.next().is_none().then_some(only)
+}
+
+/// Reads a device: `cpu`, `cuda` (the first one) or `cuda:1`.
+fn read_device(text: &str) -> Result<String, RunError> {
+    if text == CPU {
+        return Ok(CPU.to_owned());
+    }
+    let number = match text.split_once(':') {
+        None if text == "cuda" => Some(0),
+        Some(("cuda", number)) => number.parse::<u16>().ok(),
+        _ => None,
+    };
+    number
+        .map(|number| format!("cuda:{number}"))
+        .ok_or_else(|| {
+            RunError::input(format!("there is no device `{text}`"))
+                .hint("write `cpu`, `cuda`, or `cuda:1` for the second GPU")
+        })
 }
 
 fn to_json(value: &impl serde::Serialize) -> Result<serde_json::Value, RunError> {

@@ -19,6 +19,8 @@ pub struct HostSettings {
     pub program: PathBuf,
     /// Where plugin files are.
     pub store: Store,
+    /// The device that workers serve: `cpu`, or `cuda:0` by number.
+    pub device: String,
     /// The CPUs that workers are confined to; empty for all.
     pub cpus: Vec<usize>,
     /// Deadlines and memory.
@@ -80,6 +82,15 @@ impl Host {
     pub fn confine(&mut self, cpus: &[usize]) {
         self.settings.cpus = cpus.to_vec();
         self.recycle();
+    }
+
+    /// Makes later workers serve another device, and ends the present one.
+    pub fn serve(&mut self, device: &str) {
+        if self.settings.device != device {
+            device.clone_into(&mut self.settings.device);
+            self.device = None;
+            self.recycle();
+        }
     }
 
     /// The device that the workers serve; starts one to ask.
@@ -162,6 +173,7 @@ impl Host {
         let hello = Request::Hello {
             protocol: PROTOCOL,
             store: self.settings.store.folder().to_owned(),
+            device: self.settings.device.clone(),
             cpus: self.settings.cpus.clone(),
         };
         match self.ask(hello, 0.0, stop, Patience::Long, &mut |_, _| {}) {

@@ -15,7 +15,7 @@ use evo_bundle::{Bundle, BundleKind};
 use evo_plugin::__private::{host, wrap};
 use evo_plugin::Plugin;
 use evo_plugin::abi::{BoxedPlugin, PluginRootRef};
-use evo_types::{ContentHash, InterfaceVersion, PluginInfo};
+use evo_types::{ContentHash, InterfaceVersion, PluginInfo, PluginKind};
 use evo_wire::BUILT_IN_ORIGIN;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
@@ -24,6 +24,7 @@ use error::from_library_error;
 
 /// A loaded plugin.
 pub(crate) struct LoadedPlugin {
+    pub(crate) kind: PluginKind,
     pub(crate) raw: BoxedPlugin,
     pub(crate) info: PluginInfo,
 }
@@ -58,7 +59,11 @@ impl Loader {
                     return Err(LoadError::BadHash(hash.to_string()));
                 }
                 if *hash == evo_wire::built_in() {
-                    let plugin = Rc::new(adopt(evo_problems::plugin(), BUILT_IN_ORIGIN)?);
+                    let plugin = Rc::new(adopt(
+                        PluginKind::BuiltIn,
+                        evo_problems::plugin(),
+                        BUILT_IN_ORIGIN,
+                    )?);
                     return Ok(Rc::clone(entry.insert(plugin)));
                 }
                 let bundle = self.store.join(format!("{hash}.bundle"));
@@ -88,11 +93,11 @@ fn load(path: &Path, hash: &ContentHash, origin: &str) -> Result<LoadedPlugin, L
     };
     if Bundle::is_bundle(&bytes) {
         let bundle = Bundle::from_bytes(&bytes).map_err(|error| failed(error.to_string()))?;
-        let opened = match bundle.kind {
-            BundleKind::Source => evo_source::open(&bundle),
-            BundleKind::Process => evo_process::open(&bundle),
+        let (kind, opened) = match bundle.kind {
+            BundleKind::Source => (PluginKind::Source, evo_source::open(&bundle)),
+            BundleKind::Process => (PluginKind::Process, evo_process::open(&bundle)),
         };
-        return adopt(opened.map_err(LoadError::Told)?, origin);
+        return adopt(kind, opened.map_err(LoadError::Told)?, origin);
     }
     elf::check(&bytes).map_err(|source| LoadError::NotALibrary {
         origin: origin.to_owned(),
@@ -100,6 +105,7 @@ fn load(path: &Path, hash: &ContentHash, origin: &str) -> Result<LoadedPlugin, L
     })?;
     match bind_now(path, origin)? {
         Way::C => adopt(
+            PluginKind::C,
             evo_c::open(path, origin).map_err(LoadError::Told)?,
             origin,
         ),
@@ -108,8 +114,8 @@ fn load(path: &Path, hash: &ContentHash, origin: &str) -> Result<LoadedPlugin, L
 }
 
 /// Takes a plugin that was made in this process.
-fn adopt(plugin: Plugin, origin: &str) -> Result<LoadedPlugin, LoadError> {
-    describe(wrap(plugin), origin)
+fn adopt(kind: PluginKind, plugin: Plugin, origin: &str) -> Result<LoadedPlugin, LoadError> {
+    describe(kind, wrap(plugin), origin)
 }
 
 fn open_rust(path: &Path, origin: &str) -> Result<LoadedPlugin, LoadError> {
@@ -126,10 +132,10 @@ fn open_rust(path: &Path, origin: &str) -> Result<LoadedPlugin, LoadError> {
         origin: origin.to_owned(),
         message: error.to_string(),
     })?;
-    describe(raw, origin)
+    describe(PluginKind::Rust, raw, origin)
 }
 
-fn describe(raw: BoxedPlugin, origin: &str) -> Result<LoadedPlugin, LoadError> {
+fn describe(kind: PluginKind, raw: BoxedPlugin, origin: &str) -> Result<LoadedPlugin, LoadError> {
     let failed = |message: String| LoadError::Failed {
         origin: origin.to_owned(),
         message,
@@ -138,7 +144,7 @@ fn describe(raw: BoxedPlugin, origin: &str) -> Result<LoadedPlugin, LoadError> {
     let info: PluginInfo = serde_json::from_str(&text)
         .map_err(|error| failed(format!("its description cannot be read: {error}")))?;
     check_names(&info, origin)?;
-    Ok(LoadedPlugin { raw, info })
+    Ok(LoadedPlugin { kind, raw, info })
 }
 
 /// What can be known before the file is opened.

@@ -11,7 +11,7 @@ fn load(host: &mut Host, plugin: ContentHash, origin: &str) -> Result<PluginInfo
         origin: origin.to_owned(),
     };
     match host.ask(request).1 {
-        Reply::Plugin { info } => Ok(*info),
+        Reply::Plugin { info, .. } => Ok(*info),
         Reply::Failed { kind, message } => {
             assert_eq!(kind, FailureKind::Plugin);
             Err(message)

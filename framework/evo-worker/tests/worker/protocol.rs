@@ -37,6 +37,7 @@ fn the_worker_says_what_machine_it_is_on() {
 fn another_protocol_is_refused_and_both_versions_are_named() {
     let (_, reply) = Host::silent().ask(Request::Hello {
         protocol: PROTOCOL + 41,
+        device: "cpu".to_owned(),
         store: store(),
         cpus: vec![],
     });

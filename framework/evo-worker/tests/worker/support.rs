@@ -131,6 +131,7 @@ impl Host {
     pub(crate) fn hello(&mut self) -> DeviceFacts {
         let (_, reply) = self.ask(Request::Hello {
             protocol: PROTOCOL,
+            device: "cpu".to_owned(),
             store: store(),
             cpus: vec![],
         });

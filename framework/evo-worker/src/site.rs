@@ -1,0 +1,72 @@
+//! Where a kernel works: where its buffers live, how its launches are waited for, and how a batch
+//! of them is timed.
+//!
+//! Everything else in the worker (checks, rotation over buffer sets, stopping rules, rechecks) is
+//! the same for every kernel, whichever way it was brought.
+
+use std::time::Instant;
+
+use evo_plugin::{Error, Stream};
+
+/// Where a kernel works.
+#[derive(Debug, Clone)]
+pub(crate) enum Site {
+    /// In this process, on the host's memory: a launch is done when it returns.
+    Host,
+}
+
+/// A batch of launches that is being timed.
+pub(crate) struct Batch<'a> {
+    site: &'a Site,
+    start: Instant,
+}
+
+impl Site {
+    /// What `launch` is told to put its work into.
+    pub(crate) fn stream(&self) -> Stream {
+        match self {
+            Self::Host => Stream(0),
+        }
+    }
+
+    /// Waits until every launch so far is done.
+    ///
+    /// # Errors
+    /// What a launch ended with after it had been accepted.
+    pub(crate) fn wait(&self) -> Result<(), Error> {
+        match self {
+            Self::Host => Ok(()),
+        }
+    }
+
+    /// Begins to time a batch, with nothing else under way.
+    ///
+    /// # Errors
+    /// Where the device does not answer.
+    pub(crate) fn begin(&self) -> Result<Batch<'_>, Error> {
+        self.wait()?;
+        Ok(Batch {
+            site: self,
+            start: Instant::now(),
+        })
+    }
+
+    /// The least time in seconds that a batch here can tell from nothing; `clock_s` is that of the
+    /// host's clock.
+    pub(crate) fn resolution(&self, clock_s: f64) -> f64 {
+        match self {
+            Self::Host => clock_s,
+        }
+    }
+}
+
+impl Batch<'_> {
+    /// Waits until the batch is done, and returns the seconds it took.
+    ///
+    /// # Errors
+    /// What a launch ended with.
+    pub(crate) fn end(self) -> Result<f64, Error> {
+        self.site.wait()?;
+        Ok(self.start.elapsed().as_secs_f64())
+    }
+}
