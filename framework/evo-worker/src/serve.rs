@@ -199,6 +199,7 @@ impl Worker {
                 settings,
                 config,
             } => objective::evaluate(self, reporter, &objective, &settings, &config),
+            Request::Conform(_) => Err(Fault::internal("probes are not connected")),
             Request::Profile(job) => {
                 let metrics = profile::profile(self, reporter, &job)?;
                 Ok(Reply::Profiled { metrics })

@@ -282,7 +282,7 @@ fn first_phase(request: &Request) -> Phase {
             Phase::Load
         }
         Request::ResolveProblem { .. } | Request::Build { .. } => Phase::Build,
-        Request::Measure(_) | Request::Compare(_) => Phase::Load,
+        Request::Measure(_) | Request::Compare(_) | Request::Conform(_) => Phase::Load,
         Request::Evaluate { .. } => Phase::Evaluate,
         Request::Profile(_) => Phase::Profile,
     }
