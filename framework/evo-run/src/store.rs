@@ -230,7 +230,7 @@ mod tests {
         fs::write(&file, b"content").unwrap();
         let hash = store.add(&file).unwrap();
         assert_eq!(hash, ContentHash::of_bytes(b"content"));
-        let copy = store.path(&hash);
+        let copy = store.path(&hash, LIBRARY);
         assert_eq!(fs::read(&copy).unwrap(), b"content");
         fs::set_permissions(&copy, fs::Permissions::from_mode(0o700)).unwrap();
         fs::write(&copy, b"damaged").unwrap();
