@@ -18,6 +18,9 @@ use crate::RunError;
 /// How long a killed process may take to disappear.
 const REAP: Duration = Duration::from_secs(5);
 
+/// The variable with which a plugin that is another process is told its socket.
+const PLUGIN_SOCKET: &[u8] = b"EVO_SOCKET=";
+
 /// A running worker.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -77,11 +80,16 @@ impl Process {
         self.child.id()
     }
 
-    /// Bytes of resident memory, where the system tells.
+    /// Bytes of resident memory of the worker and of what it started, where the system tells.
     pub(crate) fn resident_bytes(&self) -> Option<u64> {
-        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.pid())).ok()?;
-        let pages: u64 = statm.split_whitespace().nth(1)?.parse().ok()?;
-        Some(pages.saturating_mul(rustix::param::page_size() as u64))
+        let own = resident_bytes(self.pid())?;
+        let started = children(&self.pid().to_string());
+        Some(
+            started
+                .into_iter()
+                .filter_map(resident_bytes)
+                .fold(own, u64::saturating_add),
+        )
     }
 
     /// How many processes a plugin has left running: children of the worker, and those that were
@@ -90,7 +98,9 @@ impl Process {
         let strangers = strangers(known)
             .into_iter()
             .filter(|pid| *pid != self.pid());
-        children(&self.pid().to_string()).len() + strangers.count()
+        let started = children(&self.pid().to_string());
+        let left = started.into_iter().filter(|pid| !is_plugin(*pid));
+        left.count() + strangers.count()
     }
 
     /// Waits a moment for the process to end by itself, for its exit status.
@@ -122,6 +132,22 @@ impl Process {
             reaped,
         }
     }
+}
+
+fn resident_bytes(pid: u32) -> Option<u64> {
+    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = statm.split_whitespace().nth(1)?.parse().ok()?;
+    Some(pages.saturating_mul(rustix::param::page_size() as u64))
+}
+
+/// Whether a child of a worker is a plugin that is another process, and so meant to be there: it
+/// was started with the socket of its protocol.
+fn is_plugin(pid: u32) -> bool {
+    std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| {
+        environment
+            .split(|byte| *byte == 0)
+            .any(|variable| variable.starts_with(PLUGIN_SOCKET))
+    })
 }
 
 /// How a worker ended.

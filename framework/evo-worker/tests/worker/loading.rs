@@ -62,7 +62,7 @@ fn another_layout_is_told_in_a_few_lines() {
 
 #[test]
 fn an_ordinary_library_is_told_from_a_plugin() {
-    insta::assert_snapshot!(error(&library("not-a-plugin")), @"plugins/mine.so is a shared library, but no evo plugin: it does not export a plugin; call `evo_plugin::export!(...)` in its lib.rs");
+    insta::assert_snapshot!(error(&library("not-a-plugin")), @"plugins/mine.so is a shared library, but no evo plugin: it does not export a plugin; in Rust call `evo_plugin::export!(...)` in its lib.rs, in C define `evo_plugin_entry` as evo_plugin.h says");
 }
 
 #[test]

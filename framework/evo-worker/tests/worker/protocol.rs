@@ -43,7 +43,7 @@ fn another_protocol_is_refused_and_both_versions_are_named() {
     });
     let (kind, message) = failure(reply);
     assert_eq!(kind, FailureKind::Protocol);
-    insta::assert_snapshot!(message, @"`evo` speaks protocol 42 and its worker 1: they are not of the same build; install one version of `evo`");
+    insta::assert_snapshot!(message, @"`evo` speaks protocol 42 and its worker 2: they are not of the same build; install one version of `evo`");
 }
 
 #[test]
@@ -84,6 +84,7 @@ fn a_build_is_described_and_its_identity_depends_on_what_is_executed() {
                     resources,
                     log,
                     seconds,
+                    ..
                 },
             ) => {
                 assert_eq!(phases, [(Phase::Accept, None), (Phase::Build, None)]);
