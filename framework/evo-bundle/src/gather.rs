@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use crate::{Bundle, BundleKind};
+use crate::{Bundle, BundleKind, source};
 
 /// What is wrong with a description or a file that it names: where, what, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +12,23 @@ pub struct GatherError {
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
+}
+
+impl GatherError {
+    /// An error whose message says all.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
 }
 
 impl fmt::Display for GatherError {
@@ -59,9 +76,9 @@ pub fn gather(path: &Path) -> Result<Bundle, GatherError> {
         message: format!("{}: {what}", path.display()),
         hint: Some("descriptions are called NAME.kernel.ron or NAME.process.ron".to_owned()),
     };
-    match kind(path) {
-        Some(BundleKind::Source) => Err(wrong("source-only kernels cannot be gathered")),
-        Some(BundleKind::Process) => Err(wrong("processes cannot be gathered")),
+    match split(path) {
+        Some((name, BundleKind::Source)) => source::gather(path, &name),
+        Some((_, BundleKind::Process)) => Err(wrong("processes cannot be gathered")),
         None => Err(wrong("this is no description of a plugin")),
     }
 }

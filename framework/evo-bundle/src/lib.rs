@@ -11,7 +11,11 @@
 #![forbid(unsafe_code)]
 
 mod bundle;
+mod document;
 mod gather;
+mod scalar;
+pub mod source;
 
 pub use bundle::{Bundle, BundleError, BundleKind};
 pub use gather::{EXTENSIONS, GatherError, gather, kind, name};
+pub use scalar::ScalarType;
