@@ -186,6 +186,8 @@ pub enum Probe {
     Check {
         /// The candidate; its request has the shape in it.
         candidate: Probed,
+        /// The rule that a wrong value breaks.
+        rule: Rule,
         /// The shape in words.
         shape: String,
         /// The input distribution.

@@ -404,7 +404,7 @@ impl<'a> Checker<'a> {
 }
 
 /// One execution on what the buffers hold, to its end.
-fn call(slot: &mut Slot, prepare: bool, bind: bool) -> Result<(), Error> {
+pub(crate) fn call(slot: &mut Slot, prepare: bool, bind: bool) -> Result<(), Error> {
     let Slot { set, instance } = slot;
     set.push()?;
     if prepare {
