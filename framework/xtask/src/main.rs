@@ -3,7 +3,8 @@
 //! A plain `cargo run` builds the program alone, and a dynamic plugin is a library that nothing
 //! links to, so it would be missing. This task knows which packages are plugins (the folders of
 //! `plugins/` and `tests/plugins/`), builds them together with the program, and puts the libraries
-//! where the program looks for them: `<target>/<profile>/plugins/<folder>.so`.
+//! where the program looks for them: `<target>/<profile>/plugins/<folder>.so`. A plugin that is no
+//! library, but a description with its files, is copied to `<target>/<profile>/plugins/<folder>/`.
 //!
 //! `cargo xtask build` and `cargo xtask build --dev` only build; the latter adds the test plugins
 //! (`<target>/debug/test-plugins/`) and is what the end-to-end tests call.
@@ -92,7 +93,46 @@ fn build(profile: Profile) -> Result<PathBuf, Box<dyn Error>> {
             install(&library, &place.join(format!("{}.so", package.folder)))?;
         }
     }
+    for described in described(&root.join("plugins"))? {
+        let name = described.file_name().unwrap_or_default();
+        install_folder(&described, &folder.join("plugins").join(name))?;
+    }
     Ok(folder)
+}
+
+/// The folders with plugins that are no library but have a description of the folder's name.
+fn described(folder: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path
+            .file_name()
+            .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let is_described = ["kernel", "process"]
+            .iter()
+            .any(|kind| path.join(format!("{name}.{kind}.ron")).is_file());
+        if is_described {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
+/// Copies the files of a folder; what an interpreter left there stays behind.
+fn install_folder(from: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let path = entry?.path();
+        let Some(name) = path.file_name() else {
+            continue;
+        };
+        if path.is_file() {
+            install(&path, &to.join(name))?;
+        } else if path.is_dir() && name != "__pycache__" {
+            install_folder(&path, &to.join(name))?;
+        }
+    }
+    Ok(())
 }
 
 /// A plugin's package: its folder's name is the plugin's name.
