@@ -15,9 +15,9 @@ mod writer;
 pub use error::JournalError;
 pub use reader::{Journal, read};
 pub use record::{
-    ComparedItem, Comparison, Environment, Evaluated, Header, InsightLine, Limits, OperatorLine,
-    Plan, PlannedCandidate, PlannedPlugin, Profiled, Proposed, Record, Snapshot, Stage, Target,
-    Work,
+    BuildFacts, ComparedItem, Comparison, Environment, Evaluated, Header, InsightLine, Limits,
+    OperatorLine, Plan, PlannedCandidate, PlannedPlugin, Profiled, Proposed, Record, Snapshot,
+    Stage, Target, Work,
 };
 pub use writer::Writer;
 

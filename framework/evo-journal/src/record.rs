@@ -327,6 +327,9 @@ pub struct Evaluated {
     /// duplicate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution: Option<ContentHash>,
+    /// What the build was, where there was one; absent in journals of older programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<BuildFacts>,
     /// Seconds from the proposal's turn to its outcome: what the budget's wall time is charged.
     pub wall_s: f64,
     /// Seconds that the device was busy, or that a recorded objective charges.
@@ -337,6 +340,20 @@ pub struct Evaluated {
     pub elapsed_s: f64,
     /// When.
     pub at: f64,
+}
+
+/// A build: the three parts of its execution's identity, and what it needs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BuildFacts {
+    /// Identity of the machine code.
+    pub code: ContentHash,
+    /// The launch geometry.
+    pub launch: Params,
+    /// The parameters that act at launch only.
+    pub runtime: Params,
+    /// Resource figures: instructions, registers, shared memory and the like.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub figures: Vec<Metric>,
 }
 
 /// What a profiler saw.

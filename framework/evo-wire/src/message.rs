@@ -216,8 +216,14 @@ pub enum Reply {
     },
     /// To `Build`, when it succeeded.
     Built {
-        /// Identity of what will be executed.
+        /// Identity of what will be executed: of the kernel and of the three parts below.
         execution: ContentHash,
+        /// Identity of the machine code.
+        code: ContentHash,
+        /// The launch geometry.
+        launch: Params,
+        /// The parameters that act at launch only.
+        runtime: Params,
         /// Resource figures.
         resources: Vec<Metric>,
         /// What the build tool printed.

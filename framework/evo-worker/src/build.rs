@@ -130,21 +130,45 @@ fn key(kernel: &Kernel, request: &BuildRequest) -> Result<ContentHash, Fault> {
     ]))
 }
 
-/// Identity of what is executed: the kernel's version, the code, the launch geometry, and the
-/// parameters that act at launch only.
+/// What tells one execution of a kernel from another.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Parts {
+    /// The machine code, whatever names and paths it was built with.
+    pub(crate) code: ContentHash,
+    /// The launch geometry, as the build says it.
+    pub(crate) launch: Params,
+    /// The parameters that act at launch only, by the kernel's own description.
+    pub(crate) runtime: Params,
+}
+
+impl Parts {
+    pub(crate) fn of(kernel: &Kernel, built: &Built, config: &Params) -> Self {
+        Self {
+            code: built.code.hash.clone(),
+            launch: built.artifact.launch.clone(),
+            runtime: runtime_params(&kernel.info, config),
+        }
+    }
+
+    /// The identity of the whole. The kernel is part of it: which entry point it launches, and with
+    /// which arguments, is code that the artifact does not hold.
+    pub(crate) fn execution(&self, kernel: &Kernel) -> ContentHash {
+        let (plugin, version) = &kernel.plugin;
+        ContentHash::of_parts(&[
+            plugin.as_bytes(),
+            version.as_bytes(),
+            kernel.info.name.as_bytes(),
+            kernel.info.version.as_bytes(),
+            self.code.as_str().as_bytes(),
+            document(&self.launch).as_bytes(),
+            document(&self.runtime).as_bytes(),
+        ])
+    }
+}
+
+/// Identity of what is executed.
 pub(crate) fn execution(kernel: &Kernel, built: &Built, config: &Params) -> ContentHash {
-    let launch = document(&built.artifact.launch);
-    let runtime = document(&runtime_params(&kernel.info, config));
-    let (plugin, version) = &kernel.plugin;
-    ContentHash::of_parts(&[
-        plugin.as_bytes(),
-        version.as_bytes(),
-        kernel.info.name.as_bytes(),
-        kernel.info.version.as_bytes(),
-        &built.artifact.bytes,
-        launch.as_bytes(),
-        runtime.as_bytes(),
-    ])
+    Parts::of(kernel, built, config).execution(kernel)
 }
 
 fn runtime_params(info: &KernelInfo, config: &Params) -> Params {

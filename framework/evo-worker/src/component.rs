@@ -11,6 +11,7 @@ use evo_plugin::{Error, Rows};
 use evo_types::{Artifact, BuildRequest, KernelInfo, Params, ProblemSpec};
 use serde::Serialize;
 
+use crate::identity::Code;
 use crate::loader::LoadedPlugin;
 use crate::memory::{BufferSet, Expected, OutOfMemory};
 use crate::site::Site;
@@ -40,6 +41,8 @@ pub(crate) struct Kernel {
 #[derive(Clone)]
 pub(crate) struct Built {
     pub(crate) artifact: Artifact,
+    /// What the artifact's bytes are, whatever names are in them.
+    pub(crate) code: Code,
     pub(crate) raw: RawArtifact,
 }
 
@@ -65,7 +68,11 @@ impl Kernel {
     pub(crate) fn build(&self, request: &BuildRequest) -> Result<Built, Error> {
         let raw = host::result(self.raw.build(json(request)?.as_str().into()))?;
         let artifact = host::from_raw(&raw)?;
-        Ok(Built { artifact, raw })
+        Ok(Built {
+            code: Code::of(&artifact.bytes),
+            artifact,
+            raw,
+        })
     }
 
     pub(crate) fn load(&self, built: &Built, request: &BuildRequest) -> Result<Instance, Error> {

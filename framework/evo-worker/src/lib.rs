@@ -20,18 +20,22 @@
 //! | `clock`, `lane`, `timing` | clock and disturbances; buffer sets to rotate over; samples |
 //! | `recheck`, `peaks` | verification after the timing; what the device can do at most |
 //! | `build` | static check and build, with a small cache |
+//! | `identity` | what a build is, whatever names and paths are in it |
 //! | `fault` | why a request ended early, and which outcome that is |
 //! | `measure`, `compare` | one candidate from build to outcome; several, interleaved |
 //! | `objective`, `profile` | what is no kernel; profiling passes |
+//! | `conform` | probes of the rules that plugins keep |
 
 mod build;
 mod check;
 mod clock;
 mod compare;
 mod component;
+mod conform;
 mod device;
 mod element;
 mod fault;
+mod identity;
 mod judge;
 mod lane;
 mod loader;

@@ -14,14 +14,14 @@ use evo_wire::{
     write_frame,
 };
 
-use crate::build::{self, Builder};
+use crate::build::{self, Builder, Parts};
 use crate::component::{Kernel, Problem};
 use crate::fault::{Fault, cap_log};
 use crate::loader::{LoadedPlugin, Loader};
 use crate::objective::{self, Objectives};
 use crate::peaks::{self, Peaks};
 use crate::site::Site;
-use crate::{clock, compare, device, measure, profile};
+use crate::{clock, compare, conform, device, measure, profile};
 
 /// Serves a host until it closes the channel.
 ///
@@ -199,7 +199,10 @@ impl Worker {
                 settings,
                 config,
             } => objective::evaluate(self, reporter, &objective, &settings, &config),
-            Request::Conform(_) => Err(Fault::internal("probes are not connected")),
+            Request::Conform(job) => {
+                let report = conform::conform(self, reporter, &job)?;
+                Ok(Reply::Conformed { report })
+            }
             Request::Profile(job) => {
                 let metrics = profile::profile(self, reporter, &job)?;
                 Ok(Reply::Profiled { metrics })
@@ -251,9 +254,13 @@ impl Worker {
         reporter.phase(Phase::Build)?;
         let finished = self.builder.build_accepted(&kernel, request)?;
         let built = &finished.built;
+        let parts = Parts::of(&kernel, built, &request.config);
         Ok(Reply::Built {
-            execution: build::execution(&kernel, built, &request.config),
-            resources: built.artifact.resources.clone(),
+            execution: parts.execution(&kernel),
+            code: parts.code,
+            launch: parts.launch,
+            runtime: parts.runtime,
+            resources: built.code.figures(&built.artifact.resources),
             log: cap_log(&built.artifact.log),
             seconds: finished.seconds,
         })

@@ -120,6 +120,7 @@ impl Journal {
             attempt: 1,
             outcome,
             execution: None,
+            build: None,
             wall_s: 1.25,
             device_s: 0.75,
             device: "cpu-1".to_owned(),

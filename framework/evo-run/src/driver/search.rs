@@ -192,6 +192,7 @@ impl Session {
             attempt: *attempt,
             outcome: judged.outcome,
             execution: judged.execution,
+            build: judged.build,
             wall_s: judged.wall_s,
             device_s: judged.device_s,
             device: self.plan.device.uuid.clone(),

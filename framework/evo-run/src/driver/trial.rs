@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use evo_journal::{Proposed, Work};
+use evo_journal::{BuildFacts, Proposed, Work};
 use evo_types::{BuildRequest, ContentHash, Outcome, Params, ProblemSpec};
 use evo_wire::{ComponentRef, MeasureJob, Reply, Request};
 
@@ -15,6 +15,7 @@ use crate::{Event, Observer, RunError, lock};
 pub(super) struct Judged {
     pub(super) outcome: Outcome,
     pub(super) execution: Option<ContentHash>,
+    pub(super) build: Option<BuildFacts>,
     pub(super) wall_s: f64,
     pub(super) device_s: f64,
 }
@@ -25,6 +26,7 @@ impl Judged {
         Self {
             outcome,
             execution: None,
+            build: None,
             wall_s: 0.0,
             device_s: 0.0,
         }
@@ -170,8 +172,23 @@ impl Session {
             request: request.clone(),
         };
         let trial = proposed.trial;
-        let built = match self.call(build, 0.0, Patience::Long, trial, observer) {
-            Ok(Reply::Built { execution, .. }) => execution,
+        let (execution, facts) = match self.call(build, 0.0, Patience::Long, trial, observer) {
+            Ok(Reply::Built {
+                execution,
+                code,
+                launch,
+                runtime,
+                resources,
+                ..
+            }) => {
+                let facts = BuildFacts {
+                    code,
+                    launch,
+                    runtime,
+                    figures: resources,
+                };
+                (execution, facts)
+            }
             Ok(Reply::Outcome {
                 outcome,
                 device_seconds,
@@ -184,10 +201,11 @@ impl Session {
             Ok(other) => return Err(unexpected("Build", &other)),
             Err(failure) => return judged_failure(failure),
         };
-        if let Some(earlier) = self.history.executions.get(&built).copied() {
+        if let Some(earlier) = self.history.executions.get(&execution).copied() {
             let outcome = Outcome::DuplicateOf { trial: earlier };
             return Ok(Some(Judged {
-                execution: Some(built),
+                execution: Some(execution),
+                build: Some(facts),
                 ..Judged::free(outcome)
             }));
         }
@@ -207,7 +225,8 @@ impl Session {
         let judged =
             self.call_for_outcome(Request::Measure(Box::new(job)), seconds, trial, observer)?;
         Ok(judged.map(|judged| Judged {
-            execution: Some(built),
+            execution: Some(execution),
+            build: Some(facts),
             ..judged
         }))
     }
