@@ -10,6 +10,7 @@ pub struct Plugin {
     version: String,
     doc: String,
     default_spec: Option<String>,
+    interface: InterfaceVersion,
     pub(crate) kernels: Vec<Box<dyn Kernel>>,
     pub(crate) problems: Vec<Box<dyn Problem>>,
     pub(crate) objectives: Vec<Box<dyn Objective>>,
@@ -24,6 +25,7 @@ impl Plugin {
             version: version.to_owned(),
             doc: doc.to_owned(),
             default_spec: None,
+            interface: InterfaceVersion::CURRENT,
             kernels: Vec::new(),
             problems: Vec::new(),
             objectives: Vec::new(),
@@ -66,13 +68,22 @@ impl Plugin {
         self
     }
 
+    /// Sets the interface version that the plugin was made for, where it is not that of this crate:
+    /// for the adapters of other ways to bring a kernel.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn interface(mut self, version: InterfaceVersion) -> Self {
+        self.interface = version;
+        self
+    }
+
     /// What the plugin says of itself.
     pub fn info(&self) -> PluginInfo {
         PluginInfo {
             name: self.name.clone(),
             version: self.version.clone(),
             doc: self.doc.clone(),
-            interface: InterfaceVersion::CURRENT,
+            interface: self.interface,
             problems: self.problems.iter().map(|problem| problem.info()).collect(),
             kernels: self.kernels.iter().map(|kernel| kernel.info()).collect(),
             objectives: self
