@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use crate::{Bundle, BundleKind, source};
+use crate::{Bundle, BundleKind, process, source};
 
 /// What is wrong with a description or a file that it names: where, what, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +78,7 @@ pub fn gather(path: &Path) -> Result<Bundle, GatherError> {
     };
     match split(path) {
         Some((name, BundleKind::Source)) => source::gather(path, &name),
-        Some((_, BundleKind::Process)) => Err(wrong("processes cannot be gathered")),
+        Some((name, BundleKind::Process)) => process::gather(path, &name),
         None => Err(wrong("this is no description of a plugin")),
     }
 }

@@ -13,9 +13,11 @@
 mod bundle;
 mod document;
 mod gather;
+mod process;
 mod scalar;
 pub mod source;
 
 pub use bundle::{Bundle, BundleError, BundleKind};
 pub use gather::{EXTENSIONS, GatherError, gather, kind, name};
+pub use process::ProcessDescription;
 pub use scalar::ScalarType;

@@ -29,6 +29,9 @@ pub enum Error {
     Implausible(String),
     /// Anything else. From a kernel's launch it is a wrong result, elsewhere a crash.
     Failed(String),
+    /// The process that a plugin runs in ended, or broke its protocol: outcome `Crashed`. Made by
+    /// the framework.
+    Crashed(String),
     /// The plugin panicked; made by the framework's shims.
     Panicked(String),
 }
@@ -45,6 +48,7 @@ impl Error {
             Self::TimedOut(seconds) => ("timed_out", seconds.to_string(), ""),
             Self::Implausible(message) => ("implausible", message.clone(), ""),
             Self::Failed(message) => ("failed", message.clone(), ""),
+            Self::Crashed(message) => ("crashed", message.clone(), ""),
             Self::Panicked(message) => ("panicked", message.clone(), ""),
         };
         json!({ "kind": kind, "message": message, "log": log }).to_string()
@@ -66,6 +70,7 @@ impl Error {
             Some("wrong_result") => Self::WrongResult(message),
             Some("timed_out") => Self::TimedOut(message.parse().unwrap_or(0)),
             Some("implausible") => Self::Implausible(message),
+            Some("crashed") => Self::Crashed(message),
             Some("panicked") => Self::Panicked(message),
             Some(_) => Self::Failed(message),
             None => Self::Failed(format!("the plugin returned an unreadable error: {text}")),
@@ -82,7 +87,7 @@ impl fmt::Display for Error {
             Self::WrongResult(message) => write!(formatter, "wrong result: {message}"),
             Self::TimedOut(seconds) => write!(formatter, "timed out after {seconds} s"),
             Self::Implausible(message) => write!(formatter, "implausible: {message}"),
-            Self::Failed(message) => formatter.write_str(message),
+            Self::Failed(message) | Self::Crashed(message) => formatter.write_str(message),
             Self::Panicked(message) => write!(formatter, "panicked {message}"),
         }
     }
@@ -119,6 +124,7 @@ mod tests {
             Error::TimedOut(3),
             Error::Implausible("i".into()),
             Error::Failed("f".into()),
+            Error::Crashed("c".into()),
             Error::Panicked("at x.rs:1".into()),
         ];
         for error in errors {
