@@ -278,7 +278,10 @@ fn check_geometry(
             figures.name
         )))
     };
-    let product = |sizes: [u32; 3]| sizes.iter().map(|size| u64::from(*size)).product::<u64>();
+    let product = |sizes: [u32; 3]| {
+        let sizes = sizes.iter().map(|size| u64::from(*size));
+        sizes.fold(1, u64::saturating_mul)
+    };
     let shapes = [
         ("grid", Some(config.grid)),
         ("block", Some(config.block)),
@@ -394,7 +397,13 @@ mod tests {
             geometry(|it| it.shared_bytes = 232_000),
             geometry(|it| it.cluster = Some([3, 1, 1])),
         ];
-        insta::assert_snapshot!(refused.join("\n"), @"");
+        insta::assert_snapshot!(refused.join("\n"), @r"
+        the kernel `k` cannot be launched: its grid is [1, 0, 1]
+        the kernel `k` cannot be launched: a block of [32, 32, 1] has 1024 threads; its launch bound is 512
+        the kernel `k` cannot be launched: a block of [4294967295, 4294967295, 2] has 18446744073709551615 threads; its launch bound is 512
+        the kernel `k` cannot be launched: a block takes 233024 bytes of shared memory (1024 static, 232000 dynamic), and the device has 232448 for one
+        the kernel `k` cannot be launched: clusters of [3, 1, 1] do not divide the grid [16, 1, 1], or have more than 16 blocks
+        ");
     }
 
     #[test]
@@ -408,7 +417,7 @@ mod tests {
         let text = check_arguments(&figures(), &contents(&wrong))
             .unwrap_err()
             .to_string();
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @"the kernel `k` takes other arguments than it is given: its parameters are 2 of 8, 4 bytes, the arguments 3 of 8, 8, 1 bytes");
     }
 
     #[test]

@@ -18,7 +18,8 @@ const HEADER: &str = "cuda_fp16.h";
 /// The places to look in; separate from the environment, so that it can be tested.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Search {
-    /// `EVO_NVRTC`: a file or a folder. Where it is given, nothing else is looked at.
+    /// `EVO_NVRTC`: a file, or the folder of a toolkit, of a Python environment or its packages, or
+    /// of the library itself. Where it is given, nothing else is looked at.
     pub(super) given: Option<PathBuf>,
     /// Roots of CUDA toolkits.
     pub(super) toolkits: Vec<PathBuf>,
@@ -73,8 +74,9 @@ impl Search {
         let mut folders = Vec::new();
         if let Some(given) = &self.given {
             folders.extend(in_toolkit(given));
-            for wheel in WHEELS {
-                folders.push(given.join(wheel));
+            let packages = site_packages(given);
+            for packages in packages.iter().chain([given]) {
+                folders.extend(WHEELS.iter().map(|wheel| packages.join(wheel)));
             }
             return folders;
         }
@@ -242,6 +244,17 @@ mod tests {
         let other = root.path().join("b/lib64/libnvrtc.so.12");
         touch(&other);
         let toolkits = vec![root.path().join("b")];
+        let wheel = root
+            .path()
+            .join("venv/lib/python3.12/site-packages/nvidia/cu13/lib/libnvrtc.so.13");
+        touch(&wheel);
+        for given in ["venv", "venv/lib/python3.12/site-packages"] {
+            let search = Search {
+                given: Some(root.path().join(given)),
+                ..Search::default()
+            };
+            assert_eq!(search.library(), Some(wheel.clone()));
+        }
         for given in [
             file.clone(),
             root.path().join("a"),

@@ -344,7 +344,12 @@ fn first_error(log: &str) -> Option<String> {
         .lines()
         .find(tells)
         .or_else(|| log.lines().find(|line| !line.is_empty()))?;
-    Some(line.trim().to_owned())
+    // NVRTC compiles the name expressions as the lines of a source of this name.
+    let Some((before, rest)) = line.split_once("__nv_name_map(") else {
+        return Some(line.trim().to_owned());
+    };
+    let rest = rest.split_once(')').map_or(rest, |(_, rest)| rest);
+    Some(format!("{before}name expressions{rest}"))
 }
 
 /// The log without what differs from run to run.

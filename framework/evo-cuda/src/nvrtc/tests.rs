@@ -3,11 +3,12 @@
 use super::*;
 use crate::cubin::Parameter;
 
-/// The NVRTC of this machine; where there is none, says that a test is skipped.
+/// The NVRTC of this machine; where there is none, says that a test is skipped. Where one is
+/// promised by `EVO_NVRTC` and is not there, the test fails.
 fn nvrtc() -> Option<&'static Nvrtc> {
     match Nvrtc::get() {
         Ok(nvrtc) => Some(nvrtc),
-        Err(error @ NvrtcError::NotFound { .. }) => {
+        Err(error @ NvrtcError::NotFound { given: None, .. }) => {
             println!(
                 "skipped: {}",
                 error.to_string().lines().next().unwrap_or_default()
@@ -216,7 +217,7 @@ fn an_error_names_the_line_and_keeps_the_text() {
     let NvrtcError::Compile { message, log } = nvrtc.compile(&wrong).unwrap_err() else {
         panic!("a compile error");
     };
-    insta::assert_snapshot!(message, @"");
+    insta::assert_snapshot!(message, @r#"test.cu(2): error: identifier "undeclared" is undefined"#);
     assert!(
         log.contains("undeclared") && log.contains("1 error detected"),
         "{log}"
@@ -258,7 +259,13 @@ fn wrong_options_architectures_and_bytes_are_refused() {
         },
     ]
     .map(|request| nvrtc.compile(&request).unwrap_err().to_string());
-    insta::assert_snapshot!(texts.join("\n"), @"");
+    insta::assert_snapshot!(texts.join("\n"), @r#"
+    nvrtc: error: unrecognized option --no-such-option found
+    nvrtc: error: invalid value for --gpu-architecture (-arch)
+    NVRTC made no machine code for `compute_90`: it takes a real architecture such as sm_90a
+    the source has a zero byte, which ends a text in C
+    name expressions: error: identifier "nowhere" is undefined
+    "#);
 }
 
 #[test]
@@ -272,7 +279,18 @@ fn absence_tells_the_places_and_the_cure() {
     let text = error
         .to_string()
         .replace(&empty.path().display().to_string(), "/tmp");
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r"
+    EVO_NVRTC is /tmp/nowhere, and there is no libnvrtc.so.13 or libnvrtc.so.12 in it; install it with `pip install nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cuda-cccl` in a virtual environment that is active, or set EVO_NVRTC to its file or folder.
+    It was looked for in:
+      /tmp/nowhere
+      /tmp/nowhere/lib64
+      /tmp/nowhere/lib
+      /tmp/nowhere/targets/x86_64-linux/lib
+      /tmp/nowhere/targets/sbsa-linux/lib
+      /tmp/nowhere/nvidia/cu13/lib
+      /tmp/nowhere/nvidia/cuda_nvrtc/lib
+      /tmp/nowhere/nvidia/cu12/lib
+    ");
 
     let file = empty.path().join("libnvrtc.so.13");
     std::fs::write(&file, "no library").unwrap();
