@@ -41,6 +41,8 @@ pub struct RawTensor {
 
 /// DLPack's device type of the host.
 pub const DEVICE_CPU: i32 = 1;
+/// DLPack's device type of CUDA devices.
+pub const DEVICE_CUDA: i32 = 2;
 
 /// DLPack's code and number of bits of an element type.
 pub fn dtype_code(dtype: Dtype) -> (u8, u8) {
