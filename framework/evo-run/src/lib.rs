@@ -13,6 +13,7 @@
 
 #![forbid(unsafe_code)]
 
+mod audit;
 mod driver;
 mod environment;
 mod error;
@@ -27,6 +28,9 @@ mod stop;
 mod store;
 mod worker;
 
+pub use audit::{
+    Audit, AuditEvent, AuditSettings, AuditedCandidate, BuiltConfig, FailedConfig, TimedPair, audit,
+};
 pub use driver::{RunEnd, Session};
 pub use environment::capture as capture_environment;
 pub use error::{ErrorKind, RunError};
@@ -34,7 +38,7 @@ pub use event::{Event, Observer, Progress, SilentObserver};
 pub use folder::{JOURNAL, RunFolder};
 pub use plan::{
     Described, Prepared, Source, default_worker, describe_built_in, describe_plugin, prepare,
-    space_environment,
+    prepare_audit, space_environment,
 };
 pub use plugins::{Found, SearchPath, is_description};
 pub use ron_text::parse as parse_ron;

@@ -10,3 +10,4 @@ mod session;
 mod trial;
 
 pub use session::{RunEnd, Session};
+pub(crate) use trial::{Sorted, leaves_disorder, sort};

@@ -35,13 +35,13 @@ impl Judged {
 
 /// A failed call, sorted: into an outcome of the candidate, the user's wish to stop, or an error
 /// of the run.
-pub(super) enum Sorted {
+pub(crate) enum Sorted {
     Outcome(Outcome),
     Interrupted,
     Error(RunError),
 }
 
-pub(super) fn sort(failure: CallFailure) -> Sorted {
+pub(crate) fn sort(failure: CallFailure) -> Sorted {
     match failure {
         CallFailure::Died {
             phase,
@@ -297,7 +297,7 @@ fn judged_failure(failure: CallFailure) -> Result<Option<Judged>, RunError> {
 }
 
 /// After these the worker's memory may not be what it should be, so it is not used again.
-pub(super) fn leaves_disorder(outcome: &Outcome) -> bool {
+pub(crate) fn leaves_disorder(outcome: &Outcome) -> bool {
     !matches!(
         outcome,
         Outcome::Measured(_)

@@ -153,15 +153,58 @@ pub fn prepare(
     program: &Path,
     stop: &Stop,
 ) -> Result<Prepared, RunError> {
+    resolve(source, overrides, search, program, stop, Purpose::Run)
+}
+
+/// Resolves a spec for an audit of its spaces: without what a run compares with, aims at and
+/// profiles. `elsewhere` is a device that builds are made for although it is not here.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_audit(
+    source: &Source,
+    overrides: &Overrides,
+    search: &SearchPath,
+    program: &Path,
+    stop: &Stop,
+    elsewhere: Option<DeviceFacts>,
+) -> Result<Prepared, RunError> {
+    let purpose = Purpose::Audit(elsewhere);
+    resolve(source, overrides, search, program, stop, purpose)
+}
+
+/// What a plan is for.
+enum Purpose {
+    Run,
+    /// For a device that is not here, or for that of the spec.
+    Audit(Option<DeviceFacts>),
+}
+
+fn resolve(
+    source: &Source,
+    overrides: &Overrides,
+    search: &SearchPath,
+    program: &Path,
+    stop: &Stop,
+    purpose: Purpose,
+) -> Result<Prepared, RunError> {
     let mut host = default_worker(program)?;
     let mut resolver = Resolver {
         host: &mut host,
         search,
         stop,
         loaded: Vec::new(),
+        elsewhere: None,
     };
     let (mut spec, folder) = resolver.read(source)?;
     spec.apply(overrides)?;
+    if let Purpose::Audit(elsewhere) = purpose {
+        resolver.elsewhere = elsewhere;
+        spec.baselines.clear();
+        spec.profilers.clear();
+        spec.target = None;
+        spec.budget.stop_at_target = false;
+    }
     settings::check(&spec)?;
     resolver.host.set_limits(settings::limits(&spec));
     if !spec.cpus.is_empty() {
@@ -172,8 +215,10 @@ pub fn prepare(
         resolver.load(name, &folder)?;
     }
     resolver.load_built_in()?;
-    let device = resolver.device(&spec)?;
-    resolver.host.serve(&device);
+    if resolver.elsewhere.is_none() {
+        let device = resolver.device(&spec)?;
+        resolver.host.serve(&device);
+    }
     let plan = resolver.plan(&spec, &folder)?;
     let spaces = spaces(&plan)?;
     Ok(Prepared {
@@ -215,6 +260,8 @@ struct Resolver<'a> {
     search: &'a SearchPath,
     stop: &'a Stop,
     loaded: Vec<Loaded>,
+    /// A device that is not here, in the place of the host's.
+    elsewhere: Option<DeviceFacts>,
 }
 
 impl Resolver<'_> {
@@ -316,7 +363,10 @@ impl Resolver<'_> {
     }
 
     fn plan(&mut self, spec: &RunSpec, folder: &Path) -> Result<Plan, RunError> {
-        let device = self.host.device(self.stop)?;
+        let device = match &self.elsewhere {
+            Some(device) => device.clone(),
+            None => self.host.device(self.stop)?,
+        };
         let objective = spec.objective.clone().or_else(|| self.only_objective(spec));
         let (work, candidates, baselines, metric, higher) = if let Some(objective) = objective {
             let (work, candidate, metric, higher) = self.objective(spec, &objective, folder)?;
