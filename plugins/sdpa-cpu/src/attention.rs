@@ -4,7 +4,7 @@ use std::any::TypeId;
 
 use evo_plugin::Error;
 
-use crate::shape::Shape;
+use crate::Shape;
 use crate::simd::Elem;
 
 /// The tensors of one launch.

@@ -8,9 +8,9 @@ use crate::attention::{self, Attention};
 use crate::flash::{Flash, FlashPlan};
 use crate::machine::Machine;
 use crate::math::{Math, MathPlan};
-use crate::shape::{Shape, Storage};
 use crate::simd::Elem;
 use crate::tiled::{Config, Plan, Tiled};
+use crate::{Shape, Storage};
 
 /// A resolved plan of one of the kernels.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,11 +8,11 @@ use std::sync::{Mutex, PoisonError};
 use evo_plugin::Error;
 use serde::{Deserialize, Serialize};
 
+use crate::Shape;
 use crate::attention::{Attention, Pointers, is_f32};
 use crate::buffer::Scratch;
 use crate::machine::{Machine, require};
 use crate::rows::{RowGemm, RowProduct};
-use crate::shape::Shape;
 use crate::simd::table::{self, RowSoftmaxFn};
 use crate::simd::{
     Elem, ExpKind, Isa, MASKED, PackRows, PackTransposed, RowSoftmax, ScaleRows, Start, StoreRows,

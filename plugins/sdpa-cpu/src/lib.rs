@@ -7,14 +7,10 @@ mod attention;
 mod buffer;
 pub mod direct;
 mod flash;
-mod inputs;
 mod machine;
 mod math;
 mod plugin;
-mod problem;
-mod reference;
 mod rows;
-mod shape;
 mod simd;
 mod team;
 mod tiled;
@@ -24,6 +20,6 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use shape::{Shape, Storage};
+pub use evo_problems::sdpa::{Shape, Storage};
 
 evo_plugin::export!(plugin::plugin);

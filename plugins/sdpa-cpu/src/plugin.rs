@@ -4,12 +4,12 @@ use evo_plugin::{
     Artifact, BuildRequest, Direction, Error, Instance, Io, Kernel, KernelInfo, Metric, ParamInfo,
     Plugin, Stream, Value,
 };
+use evo_problems::sdpa;
 use half::{bf16, f16};
 
+use crate::Storage;
 use crate::direct::{AnyPlan, Loaded, Stored};
 use crate::machine::Machine;
-use crate::problem::{self, Sdpa};
-use crate::shape::Storage;
 use crate::tiled::Config;
 
 /// The search space of `tiled`.
@@ -27,7 +27,7 @@ pub(crate) fn plugin() -> Plugin {
         "Scaled-dot-product attention on the CPU: two baselines and a tunable kernel",
     )
     .default_spec(DEFAULT_SPEC)
-    .problem(Sdpa)
+    .problem(sdpa::Sdpa)
     .kernel(Attention {
         name: "math",
         doc: "Unfused: all scores of a head, then their softmax, then the product with V",
@@ -50,15 +50,15 @@ struct Attention {
 
 impl Attention {
     fn resolve(&self, request: &BuildRequest) -> Result<AnyPlan, Error> {
-        if request.problem.problem != problem::NAME {
+        if request.problem.problem != sdpa::NAME {
             return Err(Error::Rejected(format!(
                 "`{}` solves `{}`, not `{}`",
                 self.name,
-                problem::NAME,
+                sdpa::NAME,
                 request.problem.problem
             )));
         }
-        let shape = problem::shape_of(&request.problem.fields)?;
+        let shape = sdpa::shape_of(&request.problem.fields)?;
         AnyPlan::resolve(
             self.name,
             &request.config,
@@ -81,7 +81,7 @@ impl Kernel for Attention {
             name: self.name.to_owned(),
             version: format!("{}+{REVISION}", env!("CARGO_PKG_VERSION")),
             doc: self.doc.to_owned(),
-            problems: vec![problem::NAME.to_owned()],
+            problems: vec![sdpa::NAME.to_owned()],
             devices: vec!["cpu".to_owned()],
             params: if tunable {
                 Config::params()

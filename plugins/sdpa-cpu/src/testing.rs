@@ -1,19 +1,18 @@
 //! What the tests share: inputs and outputs between guards, launches, and error figures.
 
 use evo_plugin::{Params, Rows, Value};
+use evo_problems::Real;
+use evo_problems::sdpa::{fill_slices, rows_of};
 use half::{bf16, f16};
 
 use crate::direct::{Loaded, Stored};
-use crate::inputs::{self, Round};
-use crate::reference;
-use crate::shape::{Shape, Storage};
-use crate::simd::Elem;
+use crate::{Shape, Storage};
 
 /// Elements before and after each tensor.
 const GUARD: usize = 96;
 
 /// An element type of the tests.
-pub(crate) trait Tested: Stored + Elem + Round + PartialEq {
+pub(crate) trait Tested: Stored + Real + PartialEq {
     const STORAGE: Storage;
     /// The gate of the problem.
     const GATE: f64;
@@ -72,7 +71,8 @@ pub(crate) struct Inputs<T> {
 
 impl<T: Tested> Inputs<T> {
     pub(crate) fn new(shape: Shape, seed: u64, distribution: &str) -> Self {
-        let mut tensors = [(); 3].map(|()| vec![T::round(f32::NAN); shape.elements() + 2 * GUARD]);
+        let mut tensors =
+            [(); 3].map(|()| vec![T::from_f64(f64::NAN); shape.elements() + 2 * GUARD]);
         let inside = GUARD..GUARD + shape.elements();
         let [q, k, v] = &mut tensors;
         let slices = [
@@ -80,7 +80,7 @@ impl<T: Tested> Inputs<T> {
             &mut k[inside.clone()],
             &mut v[inside],
         ];
-        inputs::fill_slices(&shape, seed, distribution, slices);
+        fill_slices(&shape, seed, distribution, slices);
         Self { shape, tensors }
     }
 
@@ -93,7 +93,7 @@ impl<T: Tested> Inputs<T> {
 
     pub(crate) fn reference(&self) -> Vec<f64> {
         let mut o = vec![f64::NAN; self.shape.elements()];
-        reference::rows_of(&self.shape, self.slices(), Rows::All, &mut o).unwrap();
+        rows_of(&self.shape, self.slices(), Rows::All, &mut o).unwrap();
         o
     }
 
@@ -101,7 +101,7 @@ impl<T: Tested> Inputs<T> {
     /// everything was written.
     pub(crate) fn launch(&self, loaded: &mut Loaded, what: &str) -> Vec<T> {
         let before: Vec<u32> = self.tensors.iter().flatten().map(|x| x.bits()).collect();
-        let poison = T::round(f32::NAN);
+        let poison = T::from_f64(f64::NAN);
         let mut o = vec![poison; self.shape.elements() + 2 * GUARD];
         let inside = GUARD..GUARD + self.shape.elements();
         loaded
@@ -112,7 +112,7 @@ impl<T: Tested> Inputs<T> {
         for (index, value) in o.iter().enumerate() {
             if inside.contains(&index) {
                 assert!(
-                    value.to_f32().is_finite(),
+                    value.to_f64().is_finite(),
                     "{what}: element {} is not finite",
                     index - GUARD
                 );
@@ -130,7 +130,7 @@ impl<T: Tested> Inputs<T> {
 /// Relative Frobenius error over everything and over the worst row.
 pub(crate) fn errors<T: Tested>(d: usize, got: &[T], wanted: &[f64]) -> (f64, f64) {
     let relative = |got: &[T], wanted: &[f64]| {
-        let pairs = got.iter().map(|x| f64::from(x.to_f32())).zip(wanted);
+        let pairs = got.iter().map(|x| x.to_f64()).zip(wanted);
         let (difference, norm) = pairs.fold((0.0, 0.0), |(difference, norm), (x, y)| {
             (difference + (x - y).powi(2), norm + y * y)
         });

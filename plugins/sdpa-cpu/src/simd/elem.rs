@@ -13,7 +13,6 @@ pub(crate) unsafe trait Elem: Copy + Send + Sync + 'static {
 
     unsafe fn load<S: Simd>(from: *const Self) -> S::V;
     unsafe fn store<S: Simd>(to: *mut Self, value: S::V);
-    fn to_f32(self) -> f32;
 
     /// Loads `count < LANES` elements and nothing beyond; the other lanes are zero.
     #[inline(always)]
@@ -39,7 +38,7 @@ pub(crate) unsafe trait Elem: Copy + Send + Sync + 'static {
 }
 
 macro_rules! elem {
-    ($ty:ty, $zero:expr, $load:ident, $store:ident, $to_f32:expr, {$($more:tt)*}) => {
+    ($ty:ty, $zero:expr, $load:ident, $store:ident, {$($more:tt)*}) => {
         // SAFETY: forwards to the methods of `Simd` for this type.
         unsafe impl Elem for $ty {
             const ZERO: Self = $zero;
@@ -56,17 +55,12 @@ macro_rules! elem {
                 unsafe { S::$store(to, value) }
             }
 
-            #[inline(always)]
-            fn to_f32(self) -> f32 {
-                $to_f32(self)
-            }
-
             $($more)*
         }
     };
 }
 
-elem!(f32, 0.0, load, store, std::convert::identity, {
+elem!(f32, 0.0, load, store, {
     #[inline(always)]
     unsafe fn load_part<S: Simd>(from: *const Self, count: usize) -> S::V {
         // SAFETY: the caller's promise is the one that `Simd` asks for.
@@ -79,5 +73,5 @@ elem!(f32, 0.0, load, store, std::convert::identity, {
         unsafe { S::store_part(to, value, count) }
     }
 });
-elem!(bf16, bf16::ZERO, load_bf16, store_bf16, bf16::to_f32, {});
-elem!(f16, f16::ZERO, load_f16, store_f16, f16::to_f32, {});
+elem!(bf16, bf16::ZERO, load_bf16, store_bf16, {});
+elem!(f16, f16::ZERO, load_f16, store_f16, {});

@@ -44,14 +44,6 @@ impl Isa {
         }
     }
 
-    /// The widest instruction set for `f32` arithmetic that this CPU has.
-    pub(crate) fn best() -> Self {
-        [Self::Avx512, Self::Avx2]
-            .into_iter()
-            .find(|isa| isa.is_available())
-            .unwrap_or(Self::Portable)
-    }
-
     /// Number of `f32` lanes in a vector.
     pub(crate) fn lanes(self) -> usize {
         match self {

@@ -3,8 +3,8 @@
 use half::{bf16, f16};
 
 use crate::direct::Loaded;
-use crate::inputs::DISTRIBUTIONS;
 use crate::testing::{Inputs, Tested, assert_passes, params, shape};
+use evo_problems::sdpa::DISTRIBUTIONS;
 
 const SHAPES: [[usize; 4]; 9] = [
     [1, 3, 67, 40],

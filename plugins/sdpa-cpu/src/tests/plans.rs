@@ -4,8 +4,8 @@ use evo_plugin::Error;
 
 use crate::direct::AnyPlan;
 use crate::machine::Machine;
-use crate::shape::{Shape, Storage};
 use crate::testing::params;
+use crate::{Shape, Storage};
 
 fn machine() -> Machine {
     Machine {

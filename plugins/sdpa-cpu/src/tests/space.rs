@@ -6,9 +6,9 @@ use evo_plugin::{Params, Value};
 use half::{bf16, f16};
 use serde::Deserialize;
 
+use crate::Storage;
 use crate::direct::{AnyPlan, Loaded};
 use crate::machine::Machine;
-use crate::shape::Storage;
 use crate::testing::{Inputs, Tested, assert_passes, shape};
 use crate::tiled::Config;
 

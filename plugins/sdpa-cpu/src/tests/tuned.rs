@@ -6,9 +6,9 @@ use evo_plugin::Rows;
 use half::bf16;
 
 use crate::direct::Loaded;
-use crate::inputs::DISTRIBUTIONS;
-use crate::reference;
 use crate::testing::{Inputs, Tested, assert_passes, params, shape};
+use evo_problems::sdpa::DISTRIBUTIONS;
+use evo_problems::sdpa::rows_of;
 
 /// Checks a configuration on one head of its problem, on every 37th row.
 fn passes<T: Tested>([s, d]: [usize; 2], causal: bool, words: &str) {
@@ -22,7 +22,7 @@ fn passes<T: Tested>([s, d]: [usize; 2], causal: bool, words: &str) {
         let inputs = Inputs::<T>::new(shape, seed, distribution);
         let output = inputs.launch(&mut loaded, &what);
         let mut wanted = vec![0.0; shape.elements()];
-        reference::rows_of(&shape, inputs.slices(), Rows::Some(&rows), &mut wanted).unwrap();
+        rows_of(&shape, inputs.slices(), Rows::Some(&rows), &mut wanted).unwrap();
         let at = |row: &u64| *row as usize * d..(*row as usize + 1) * d;
         let got: Vec<T> = rows
             .iter()

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::config::{Bf16, Config, IsaChoice, KvOrder, Packing, Pin, Rescale, Split};
 use super::schedule::Schedule;
 use crate::machine::Machine;
-use crate::shape::{Shape, Storage};
 use crate::simd::{ExpKind, Isa, micro_shape_exists};
 use crate::team::CAN_PIN;
+use crate::{Shape, Storage};
 
 /// Everything that the engine does, with nothing left to choose. Two configurations that execute
 /// the same thing resolve to equal plans.

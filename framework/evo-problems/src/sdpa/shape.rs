@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The most elements a tensor may have: byte counts and row offsets stay far from overflow.
-const MAX_ELEMENTS: usize = 1 << 38;
+use crate::fields::MAX_ELEMENTS;
 
 /// Storage type of the tensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -78,7 +77,7 @@ impl Shape {
     }
 
     /// Elements of one head of a tensor.
-    pub(crate) fn head_elements(&self) -> usize {
+    pub fn head_elements(&self) -> usize {
         self.s * self.d
     }
 

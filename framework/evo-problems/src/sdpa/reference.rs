@@ -1,18 +1,14 @@
 //! The reference: attention in float64 on the inputs as they are stored.
-//!
-//! Plain loops over fixed-size blocks that the compiler vectorises, compiled once more for each
-//! instruction set that helps; heads and rows are spread over all cores.
 
 use evo_plugin::{Error, Rows, Tensor, TensorMut};
 use rayon::prelude::*;
 
-use crate::shape::{Shape, Storage};
-use crate::simd::{Elem, Isa};
+use super::{Shape, Storage};
+use crate::product::{TILE_COLUMNS, multiply};
+use crate::{Real, rows};
 
-/// Rows of a register tile.
+/// Queries that are computed together.
 const TILE_ROWS: usize = 4;
-/// Columns of a register tile.
-const TILE_COLUMNS: usize = 32;
 /// Rows that one task computes.
 const TASK_ROWS: usize = 32;
 
@@ -54,8 +50,11 @@ pub(crate) fn compute(
     }
 }
 
-/// As [`compute`], on slices.
-pub(crate) fn rows_of<T: Elem>(
+/// Computes the wanted rows of the output from slices of a shape's tensors.
+///
+/// # Errors
+/// `Failed` where a slice has another length, or a row does not exist.
+pub fn rows_of<T: Real>(
     shape: &Shape,
     inputs: [&[T]; 3],
     rows: Rows<'_>,
@@ -67,42 +66,27 @@ pub(crate) fn rows_of<T: Elem>(
             "every tensor must have {elements} elements"
         )));
     }
-    let all_rows = shape.heads * shape.s;
-    let isa = Isa::best();
+    let wanted = rows::wanted(rows, shape.heads * shape.s)?;
     // As many heads at a time as there are threads: their float64 copies bound the memory.
     let batch = rayon::current_num_threads().max(1);
-    for first in (0..shape.heads).step_by(batch) {
-        let heads = first..shape.heads.min(first + batch);
-        let copies: Vec<Head> = heads
-            .clone()
-            .into_par_iter()
-            .map(|head| Head::new(shape, inputs[1], inputs[2], head))
-            .collect();
-        let wanted: Vec<usize> = match rows {
-            Rows::All => (heads.start * shape.s..heads.end * shape.s).collect(),
-            Rows::Some(rows) => rows
-                .iter()
-                .filter_map(|row| usize::try_from(*row).ok())
-                .filter(|row| heads.contains(&(row / shape.s)) && *row < all_rows)
-                .collect(),
-        };
+    for wanted in wanted.chunk_by(|a, b| a / shape.s / batch == b / shape.s / batch) {
         // Runs of rows of one head.
-        let tasks: Vec<&[usize]> = wanted
-            .chunk_by(|a, b| a / shape.s == b / shape.s)
-            .flat_map(|head| head.chunks(TASK_ROWS))
-            .collect();
-        let results: Vec<Vec<f64>> = tasks
+        let heads: Vec<&[usize]> = wanted.chunk_by(|a, b| a / shape.s == b / shape.s).collect();
+        let copies: Vec<(usize, Head)> = heads
             .par_iter()
-            .map(|rows| {
-                let head = copies.get(rows[0] / shape.s - first);
-                head.map_or_else(Vec::new, |head| head.rows(isa, shape, inputs[0], rows))
-            })
+            .filter_map(|rows| rows.first())
+            .map(|row| row / shape.s)
+            .map(|head| (head, Head::new(shape, inputs[1], inputs[2], head)))
             .collect();
-        for (rows, result) in tasks.iter().zip(&results) {
-            for (row, values) in rows.iter().zip(result.chunks_exact(shape.d)) {
-                o[row * shape.d..][..shape.d].copy_from_slice(values);
-            }
-        }
+        let tasks: Vec<&[usize]> = heads
+            .iter()
+            .flat_map(|rows| rows.chunks(TASK_ROWS))
+            .collect();
+        rows::compute(&tasks, shape.d, o, |rows| {
+            let head = rows.first().map_or(0, |row| row / shape.s);
+            let copy = copies.iter().find(|(of, _)| *of == head);
+            copy.map_or_else(Vec::new, |(_, head)| head.rows(shape, inputs[0], rows))
+        });
     }
     Ok(())
 }
@@ -118,7 +102,7 @@ struct Head {
 }
 
 impl Head {
-    fn new<T: Elem>(shape: &Shape, k: &[T], v: &[T], head: usize) -> Self {
+    fn new<T: Real>(shape: &Shape, k: &[T], v: &[T], head: usize) -> Self {
         let (s, d) = (shape.s, shape.d);
         let padded_s = s.next_multiple_of(TILE_COLUMNS);
         let padded_d = d.next_multiple_of(TILE_COLUMNS);
@@ -131,19 +115,19 @@ impl Head {
         let range = head * s * d..(head + 1) * s * d;
         for (n, row) in k[range.clone()].chunks_exact(d).enumerate() {
             for (column, value) in row.iter().enumerate() {
-                copy.k[column * padded_s + n] = f64::from(value.to_f32());
+                copy.k[column * padded_s + n] = value.to_f64();
             }
         }
         for (n, row) in v[range].chunks_exact(d).enumerate() {
             for (column, value) in row.iter().enumerate() {
-                copy.v[n * padded_d + column] = f64::from(value.to_f32());
+                copy.v[n * padded_d + column] = value.to_f64();
             }
         }
         copy
     }
 
     /// The outputs of some rows of this head, given by their numbers over all heads.
-    fn rows<T: Elem>(&self, isa: Isa, shape: &Shape, q: &[T], rows: &[usize]) -> Vec<f64> {
+    fn rows<T: Real>(&self, shape: &Shape, q: &[T], rows: &[usize]) -> Vec<f64> {
         let d = shape.d;
         let scale = 1.0 / (d as f64).sqrt();
         let mut outputs = Vec::with_capacity(rows.len() * d);
@@ -154,7 +138,7 @@ impl Head {
             queries.fill(0.0);
             for (to, row) in queries.chunks_exact_mut(d).zip(tile) {
                 for (to, from) in to.iter_mut().zip(&q[row * d..][..d]) {
-                    *to = f64::from(from.to_f32()) * scale;
+                    *to = from.to_f64() * scale;
                 }
             }
             let seen = |row: usize| {
@@ -167,10 +151,10 @@ impl Head {
             let keys = tile.iter().map(|row| seen(*row)).max().unwrap_or(0);
             // What the last columns of a tile hold beyond `keys` is never used.
             let columns = keys.next_multiple_of(TILE_COLUMNS);
-            product(
-                isa,
+            scores.fill(0.0);
+            multiply(
                 &queries,
-                d,
+                [d, d],
                 &self.k,
                 self.padded_s,
                 columns,
@@ -185,7 +169,15 @@ impl Head {
                 *sum = exponentials(&mut scores[..keys], seen(*row));
             }
             let depth = [self.padded_s, keys];
-            product_rows(isa, &scores, depth, &self.v, self.padded_d, &mut results);
+            results.fill(0.0);
+            multiply(
+                &scores,
+                depth,
+                &self.v,
+                self.padded_d,
+                self.padded_d,
+                &mut results,
+            );
             for ((_, result), sum) in tile
                 .iter()
                 .zip(results.chunks_exact(self.padded_d))
@@ -211,123 +203,10 @@ fn exponentials(scores: &mut [f64], seen: usize) -> f64 {
     sum
 }
 
-/// `c[row][..columns] = a[row][..depth] b`, `a` and `c` with [`TILE_ROWS`] rows, `b` and `c` with
-/// rows of `stride`.
-fn product(
-    isa: Isa,
-    a: &[f64],
-    depth: usize,
-    b: &[f64],
-    stride: usize,
-    columns: usize,
-    c: &mut [f64],
-) {
-    for column in (0..columns).step_by(TILE_COLUMNS) {
-        tile(
-            isa,
-            a,
-            [depth, depth],
-            &b[column..],
-            stride,
-            &mut c[column..],
-            stride,
-        );
-    }
-}
-
-/// As [`product`] over all columns, with rows of `a` that are `depth[0]` apart and `depth[1]` long.
-fn product_rows(isa: Isa, a: &[f64], depth: [usize; 2], b: &[f64], stride: usize, c: &mut [f64]) {
-    for column in (0..stride).step_by(TILE_COLUMNS) {
-        tile(
-            isa,
-            a,
-            depth,
-            &b[column..],
-            stride,
-            &mut c[column..],
-            stride,
-        );
-    }
-}
-
-/// One register tile, with the widest vectors that the CPU has.
-fn tile(
-    isa: Isa,
-    a: &[f64],
-    depth: [usize; 2],
-    b: &[f64],
-    b_stride: usize,
-    c: &mut [f64],
-    c_stride: usize,
-) {
-    #[cfg(target_arch = "x86_64")]
-    match isa {
-        // SAFETY: `isa` is one that this CPU has.
-        Isa::Avx512 => return unsafe { tile_avx512(a, depth, b, b_stride, c, c_stride) },
-        // SAFETY: `isa` is one that this CPU has.
-        Isa::Avx2 => return unsafe { tile_avx2(a, depth, b, b_stride, c, c_stride) },
-        _ => {}
-    }
-    let _ = isa;
-    tile_with(|x, y, z| x * y + z, a, depth, b, b_stride, c, c_stride);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,fma")]
-fn tile_avx512(
-    a: &[f64],
-    depth: [usize; 2],
-    b: &[f64],
-    b_stride: usize,
-    c: &mut [f64],
-    c_stride: usize,
-) {
-    tile_with(f64::mul_add, a, depth, b, b_stride, c, c_stride);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn tile_avx2(
-    a: &[f64],
-    depth: [usize; 2],
-    b: &[f64],
-    b_stride: usize,
-    c: &mut [f64],
-    c_stride: usize,
-) {
-    tile_with(f64::mul_add, a, depth, b, b_stride, c, c_stride);
-}
-
-#[inline(always)]
-fn tile_with(
-    mul_add: impl Fn(f64, f64, f64) -> f64,
-    a: &[f64],
-    [a_stride, depth]: [usize; 2],
-    b: &[f64],
-    b_stride: usize,
-    c: &mut [f64],
-    c_stride: usize,
-) {
-    let mut acc = [[0.0; TILE_COLUMNS]; TILE_ROWS];
-    let rows: [&[f64]; TILE_ROWS] = std::array::from_fn(|row| &a[row * a_stride..][..depth]);
-    for (k, b) in b.chunks(b_stride).take(depth).enumerate() {
-        let b = &b[..TILE_COLUMNS];
-        for (sums, row) in acc.iter_mut().zip(rows) {
-            let factor = row[k];
-            for (sum, value) in sums.iter_mut().zip(b) {
-                *sum = mul_add(factor, *value, *sum);
-            }
-        }
-    }
-    for (sums, c) in acc.iter().zip(c.chunks_mut(c_stride)) {
-        c[..TILE_COLUMNS].copy_from_slice(sums);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Inputs, shape};
+    use crate::sdpa::testing::{Inputs, shape};
 
     /// Attention as its definition reads.
     fn naive(shape: &Shape, [q, k, v]: [&[f32]; 3]) -> Vec<f64> {
@@ -388,26 +267,5 @@ mod tests {
                 assert_eq!(some, [-7.0; 6]);
             }
         }
-    }
-
-    #[test]
-    fn every_instruction_set_agrees() {
-        let a: Vec<f64> = (0..TILE_ROWS * 9)
-            .map(|x| f64::from(x as u32) - 17.0)
-            .collect();
-        let b: Vec<f64> = (0..9 * TILE_COLUMNS)
-            .map(|x| f64::from(x as u32 % 13) - 6.0)
-            .collect();
-        let results = [Isa::Portable, Isa::Avx2, Isa::Avx512]
-            .into_iter()
-            .filter(|isa| isa.is_available())
-            .map(|isa| {
-                let mut c = vec![0.0; TILE_ROWS * TILE_COLUMNS];
-                tile(isa, &a, [9, 9], &b, TILE_COLUMNS, &mut c, TILE_COLUMNS);
-                c
-            });
-        let results: Vec<_> = results.collect();
-        // Small whole numbers: every order of summing is exact.
-        assert!(results.iter().all(|result| *result == results[0]) && results[0][0] != 0.0);
     }
 }

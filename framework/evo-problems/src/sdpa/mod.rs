@@ -1,25 +1,33 @@
 //! The problem `sdpa`: what is computed, on which inputs, and what is right.
 
+mod inputs;
+mod reference;
+mod shape;
+#[cfg(test)]
+mod testing;
+
 use evo_plugin::{
-    CachePolicy, Dtype, Error, FieldInfo, FieldKind, Gate, Params, Problem, ProblemInfo,
-    ProblemSpec, Role, Rows, Tensor, TensorMut, TensorSpec, Value,
+    CachePolicy, Dtype, Error, Gate, Params, Problem, ProblemInfo, ProblemSpec, Role, Rows, Tensor,
+    TensorMut, TensorSpec, Value,
 };
 
-use crate::inputs;
-use crate::reference;
-use crate::shape::{Shape, Storage};
+use crate::fields;
+
+pub use inputs::{DISTRIBUTIONS, fill_slices};
+pub use reference::rows_of;
+pub use shape::{Shape, Storage};
 
 /// The problem's name.
-pub(crate) const NAME: &str = "sdpa";
+pub const NAME: &str = "sdpa";
 
 /// Scaled-dot-product attention, forward.
-pub(crate) struct Sdpa;
+pub struct Sdpa;
 
 /// Reads the shape out of a problem's fields.
 ///
 /// # Errors
 /// `Rejected`, naming the field or the extents.
-pub(crate) fn shape_of(fields: &Params) -> Result<Shape, Error> {
+pub fn shape_of(fields: &Params) -> Result<Shape, Error> {
     let extent = |name: &str| evo_plugin::size(fields, name);
     let storage = match evo_plugin::choice(fields, "dtype")? {
         "f32" => Storage::F32,
@@ -67,32 +75,21 @@ fn extra_shapes() -> Vec<Params> {
 
 impl Problem for Sdpa {
     fn info(&self) -> ProblemInfo {
-        let int = |name: &str, doc: &str, max: i64, default: i64| FieldInfo {
-            name: name.to_owned(),
-            doc: doc.to_owned(),
-            kind: FieldKind::Int { min: 1, max },
-            default: Value::from(default),
-        };
-        let choice = |name: &str, doc: &str, names: &[&str]| FieldInfo {
-            name: name.to_owned(),
-            doc: doc.to_owned(),
-            kind: FieldKind::Choice(names.iter().map(|&name| name.to_owned()).collect()),
-            default: Value::from(names.first().copied().unwrap_or_default()),
-        };
+        let extent = |name, doc, most, default| fields::int(name, doc, [1, most], default);
         ProblemInfo {
             name: NAME.to_owned(),
             doc: "Scaled-dot-product attention, forward: softmax(Q K^T / sqrt(D)) V".to_owned(),
             fields: vec![
-                int("B", "Batch size", 65_536, 2),
-                int("H", "Heads", 65_536, 8),
-                int("S", "Sequence length of queries and keys", 1 << 20, 512),
-                int("D", "Elements of a query, key or value", 4_096, 64),
-                choice(
+                extent("B", "Batch size", 65_536, 2),
+                extent("H", "Heads", 65_536, 8),
+                extent("S", "Sequence length of queries and keys", 1 << 20, 512),
+                extent("D", "Elements of a query, key or value", 4_096, 64),
+                fields::choice(
                     "dtype",
                     "Storage type of the tensors",
                     &["f32", "bf16", "f16"],
                 ),
-                choice(
+                fields::choice(
                     "mask",
                     "Whether a query sees all keys or those up to its own",
                     &["full", "causal"],
@@ -118,15 +115,7 @@ impl Problem for Sdpa {
             dtype,
             shape: extents.clone(),
         };
-        let mut constants: Params = fields
-            .iter()
-            .filter(|(_, value)| value.as_int().is_some())
-            .map(|(n, v)| (n.clone(), v.clone()))
-            .collect();
-        constants.insert(
-            "BYTES_PER_ELEMENT".to_owned(),
-            Value::from(shape.storage.bytes() as i64),
-        );
+        let mut constants = fields::constants(fields, dtype);
         constants.insert("CAUSAL".to_owned(), Value::from(shape.causal));
         constants.insert(
             "BF16_STORAGE".to_owned(),
@@ -150,7 +139,7 @@ impl Problem for Sdpa {
             bytes: 4.0 * shape.elements() as f64 * shape.storage.bytes() as f64,
             cache: CachePolicy::Rotate,
             extra_shapes: extra_shapes(),
-            distributions: inputs::DISTRIBUTIONS.map(str::to_owned).to_vec(),
+            distributions: DISTRIBUTIONS.map(str::to_owned).to_vec(),
         })
     }
 

@@ -1,58 +1,20 @@
-//! Inputs from a seed.
-//!
-//! Every run of [`CHUNK`] elements has its own stream of the generator, so that threads can fill
-//! them side by side and the values depend on nothing but the seed.
+//! Queries, keys and values from a seed.
 
 use evo_plugin::{Error, TensorMut};
 use half::{bf16, f16};
-use rand::{Rng, RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-use rand_distr::StandardNormal;
 use rayon::prelude::*;
 
-use crate::shape::{Shape, Storage};
-
-const CHUNK: usize = 1 << 14;
+use super::{Shape, Storage};
+use crate::Real;
+use crate::inputs::{draw, equal_rows, known, normal, rare};
 
 /// The ways in which inputs are drawn, the ordinary one first.
-pub(crate) const DISTRIBUTIONS: [&str; 3] = ["normal", "outliers", "equal_rows"];
+pub const DISTRIBUTIONS: [&str; 3] = ["normal", "outliers", "equal_rows"];
 
 /// Every hundredth element of Q, K and V is this much larger under `outliers`.
-const OUTLIER: f32 = 6.0;
+const OUTLIER: f64 = 6.0;
 /// Q is larger by this under `outliers`, which sharpens the softmax.
-const SHARPEN: f32 = 3.0;
-
-/// Which tensor an input is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Input {
-    Q,
-    K,
-    V,
-}
-
-/// An element type that can be rounded to.
-pub(crate) trait Round: evo_plugin::Element {
-    /// Rounds to nearest even.
-    fn round(value: f32) -> Self;
-}
-
-impl Round for f32 {
-    fn round(value: f32) -> Self {
-        value
-    }
-}
-
-impl Round for f16 {
-    fn round(value: f32) -> Self {
-        Self::from_f32(value)
-    }
-}
-
-impl Round for bf16 {
-    fn round(value: f32) -> Self {
-        Self::from_f32(value)
-    }
-}
+const SHARPEN: f64 = 3.0;
 
 /// Fills Q, K and V, rounded to their storage type.
 ///
@@ -64,12 +26,7 @@ pub(crate) fn fill(
     distribution: &str,
     inputs: &mut [TensorMut<'_>],
 ) -> Result<(), Error> {
-    if !DISTRIBUTIONS.contains(&distribution) {
-        return Err(Error::Failed(format!(
-            "no input distribution is called `{distribution}`; there are {}",
-            DISTRIBUTIONS.join(", ")
-        )));
-    }
+    known(distribution, &DISTRIBUTIONS)?;
     let [q, k, v] = inputs else {
         return Err(Error::Failed(format!(
             "{} inputs instead of 3",
@@ -105,50 +62,32 @@ pub(crate) fn fill(
     Ok(())
 }
 
-/// As [`fill`], on slices and for a distribution that exists.
-pub(crate) fn fill_slices<T: Round>(
-    shape: &Shape,
-    seed: u64,
-    distribution: &str,
-    inputs: [&mut [T]; 3],
-) {
-    for (input, to) in [Input::Q, Input::K, Input::V].into_iter().zip(inputs) {
-        fill_one(shape, seed, distribution, input, to);
-    }
-}
-
-fn fill_one<T: Round>(shape: &Shape, seed: u64, distribution: &str, input: Input, to: &mut [T]) {
+/// Fills slices of a shape's tensors under a distribution that exists.
+pub fn fill_slices<T: Real>(shape: &Shape, seed: u64, distribution: &str, inputs: [&mut [T]; 3]) {
     let outliers = distribution == "outliers";
-    to.par_chunks_mut(CHUNK)
-        .enumerate()
-        .for_each(|(chunk, to)| {
-            let mut generator = ChaCha8Rng::seed_from_u64(seed);
-            // Three streams to a chunk, one for each tensor.
-            generator.set_stream(3 * chunk as u64 + input as u64);
-            for element in to {
-                let mut value: f32 = generator.sample(StandardNormal);
-                if outliers {
-                    let scale = if input == Input::Q { SHARPEN } else { 1.0 };
-                    let rare = generator.next_u32() % 100 == 0;
-                    value *= if rare { OUTLIER * scale } else { scale };
-                }
-                *element = T::round(value);
+    for (number, to) in inputs.into_iter().enumerate() {
+        let is_query = number == 0;
+        let scale = if outliers && is_query { SHARPEN } else { 1.0 };
+        draw(to, seed, number as u64, |generator| {
+            let value = scale * normal(generator);
+            if outliers && rare(generator) {
+                OUTLIER * value
+            } else {
+                value
             }
         });
-    if distribution == "equal_rows" && input != Input::Q {
-        // Equal keys, equal values: the output is the value, whatever the weights.
-        to.par_chunks_mut(shape.head_elements()).for_each(|head| {
-            let (first, rest) = head.split_at_mut(shape.d);
-            rest.chunks_exact_mut(shape.d)
-                .for_each(|row| row.copy_from_slice(first));
-        });
+        if distribution == "equal_rows" && !is_query {
+            // Equal keys, equal values: the output is the value, whatever the weights.
+            to.par_chunks_mut(shape.head_elements())
+                .for_each(|head| equal_rows(head, shape.d));
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Inputs, shape};
+    use crate::sdpa::testing::{Inputs, shape};
 
     #[test]
     fn the_seed_alone_decides() {
@@ -165,7 +104,7 @@ mod tests {
         let [q, k, v] = one.slices();
         assert!(q != k && k != v && q != v);
         // Chunks have streams of their own.
-        assert_ne!(q[..100], q[CHUNK..CHUNK + 100]);
+        assert_ne!(q[..100], q[1 << 14..(1 << 14) + 100]);
     }
 
     #[test]
