@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod audit;
+mod check;
 mod driver;
 mod environment;
 mod error;
@@ -30,6 +31,10 @@ mod worker;
 
 pub use audit::{
     Audit, AuditEvent, AuditSettings, AuditedCandidate, BuiltConfig, FailedConfig, TimedPair, audit,
+};
+pub use check::{
+    CheckDevice, CheckEvent, CheckOptions, CheckReport, CheckTarget, Ruling, Verdict, asks, check,
+    cure,
 };
 pub use driver::{RunEnd, Session};
 pub use environment::capture as capture_environment;

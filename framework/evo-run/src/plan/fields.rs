@@ -8,7 +8,7 @@ use crate::RunError;
 use crate::error::suggestion;
 
 /// Every field with its value: the given ones checked, the others at their defaults.
-pub(super) fn complete(
+pub(crate) fn complete(
     what: &str,
     known: &[FieldInfo],
     given: &Params,

@@ -19,6 +19,7 @@ use crate::spec::{ObjectiveSpec, Overrides, RunSpec, TuneSpec, read_target};
 use crate::worker::{Host, HostSettings, Patience};
 use crate::{RunError, SearchPath, Stop, Store, parse_ron};
 
+pub(crate) use fields::complete as complete_fields;
 pub(crate) use settings::Measuring;
 
 /// The device that needs no other hardware.

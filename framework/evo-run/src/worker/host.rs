@@ -1,5 +1,6 @@
 //! The host of a device: keeps one worker for it, and starts a new one when it has to.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub struct HostSettings {
 #[derive(Debug)]
 pub struct Host {
     settings: HostSettings,
+    /// Environment variables of workers, beside this process's own.
+    environment: Vec<(OsString, OsString)>,
     worker: Option<Process>,
     device: Option<DeviceFacts>,
     next_id: u64,
@@ -58,6 +61,7 @@ impl Host {
         adopt_orphans();
         Self {
             settings,
+            environment: Vec::new(),
             worker: None,
             device: None,
             next_id: 1,
@@ -81,6 +85,12 @@ impl Host {
     /// Confines later workers to some CPUs, and ends the present one.
     pub fn confine(&mut self, cpus: &[usize]) {
         self.settings.cpus = cpus.to_vec();
+        self.recycle();
+    }
+
+    /// Gives later workers further environment variables, and ends the present one.
+    pub fn set_environment(&mut self, environment: Vec<(OsString, OsString)>) {
+        self.environment = environment;
         self.recycle();
     }
 
@@ -165,7 +175,7 @@ impl Host {
         if self.worker.is_some() {
             return Ok(());
         }
-        let process = Process::spawn(&self.settings.program)
+        let process = Process::spawn(&self.settings.program, &self.environment)
             .map_err(|error| CallFailure::Environment(error.to_string()))?;
         self.worker = Some(process);
         self.answered = 0;

@@ -1,5 +1,6 @@
 //! One worker process: spawn, channel, end.
 
+use std::ffi::OsString;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
@@ -36,13 +37,17 @@ impl Process {
     ///
     /// The worker asks the system to be killed when the thread that started it ends, so this is
     /// called from the thread that runs the search.
-    pub(crate) fn spawn(program: &Path) -> Result<Self, RunError> {
+    pub(crate) fn spawn(
+        program: &Path,
+        environment: &[(OsString, OsString)],
+    ) -> Result<Self, RunError> {
         let failed = |what: &str, error: &dyn std::fmt::Display| {
             RunError::environment(format!("cannot start a worker: {what}: {error}"))
         };
         let (ours, theirs) = UnixStream::pair().map_err(|error| failed("socket pair", &error))?;
         let mut child = Command::new(program)
             .arg("worker")
+            .envs(environment.iter().cloned())
             .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
