@@ -1,6 +1,7 @@
 //! Launches wait in a queue, by stream, until the framework finishes it: a batch is one message.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
@@ -49,6 +50,14 @@ struct Queue {
     waiting: Vec<(Arc<Connection>, Batch)>,
     /// The connection that was used last.
     last: Weak<Connection>,
+    /// What a round trip takes, once it was measured.
+    trip_s: Option<f64>,
+}
+
+/// A number for a stream that nobody else has.
+pub fn new_stream() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 fn queues() -> MutexGuard<'static, BTreeMap<u64, Queue>> {
@@ -105,8 +114,8 @@ pub fn finish(stream: u64) -> Result<Option<f64>, Error> {
     Ok(seconds)
 }
 
-/// Seconds that an empty batch takes on a stream: the median of some. A batch that is to be timed
-/// well takes a hundred times as long at least.
+/// Seconds that an empty batch takes on a stream: the median of some, measured once. A batch that
+/// is to be timed well takes a hundred times as long at least.
 ///
 /// # Errors
 /// Where nothing was launched on the stream yet, or the process does not answer.
@@ -121,7 +130,11 @@ pub fn round_trip(stream: u64) -> Result<f64, Error> {
         trips.push(start.elapsed().as_secs_f64());
     }
     trips.sort_by(f64::total_cmp);
-    Ok(trips.get(TRIPS / 2).copied().unwrap_or_default())
+    let trip = trips.get(TRIPS / 2).copied().unwrap_or_default();
+    if let Some(queue) = queues().get_mut(&stream) {
+        queue.trip_s = Some(trip);
+    }
+    Ok(trip)
 }
 
 /// The share of a batch's time that the two clocks may disagree by.

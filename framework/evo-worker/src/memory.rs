@@ -5,6 +5,7 @@ use std::ptr::NonNull;
 
 use evo_plugin::Error;
 use evo_plugin::abi::{RawIo, RawTensor};
+use evo_process::SharedMemory;
 use evo_types::{Dtype, ProblemSpec, Role, TensorSpec};
 
 use crate::device;
@@ -69,17 +70,28 @@ fn guard_byte(position: usize) -> u8 {
 #[derive(Debug)]
 pub(crate) struct Block {
     base: NonNull<u8>,
-    layout: Layout,
+    /// Bytes of buffer and guards together.
+    total: usize,
     start: usize,
     length: usize,
+    owner: Owner,
+}
+
+/// Who the memory of a block is given back to.
+#[derive(Debug)]
+enum Owner {
+    Heap(Layout),
+    /// By dropping it.
+    Shared(#[expect(dead_code, reason = "held until the block is dropped")] SharedMemory),
 }
 
 // SAFETY: a block owns its memory, like a boxed slice.
 unsafe impl Send for Block {}
 
 impl Block {
-    /// A buffer of `length` bytes, `skew` bytes off the usual alignment of a page.
-    fn new(length: usize, skew: usize, what: &str) -> Result<Self, OutOfMemory> {
+    /// A buffer of `length` bytes, `skew` bytes off the usual alignment of a page, where kernels of
+    /// a site can have it.
+    fn new(site: &Site, length: usize, skew: usize, what: &str) -> Result<Self, OutOfMemory> {
         let start = GUARD + skew;
         let total = length.checked_add(start + GUARD);
         let too_large = || OutOfMemory(format!("{what} needs {length} bytes, which is no size"));
@@ -88,32 +100,24 @@ impl Block {
             .and_then(|total| Layout::from_size_align(total, align).ok())
             .ok_or_else(too_large)?;
         check_available(layout.size(), what)?;
-        // SAFETY: the layout has a size above zero.
-        let base = NonNull::new(unsafe { alloc(layout) }).ok_or_else(|| {
-            OutOfMemory(format!(
-                "{what} needs {}, which the system did not grant",
-                megabytes(layout.size() as u64)
-            ))
-        })?;
-        if align == HUGE_PAGE {
-            // SAFETY: the range is the allocation just made; the advice changes no content.
-            // Refusal is no fault: the pages are then ordinary ones.
-            let _ = unsafe {
-                rustix::mm::madvise(
-                    base.as_ptr().cast(),
-                    layout.size(),
-                    rustix::mm::Advice::LinuxHugepage,
-                )
-            };
-        }
+        let (base, total, owner) = match site {
+            Site::Host => (heap(layout, what)?, layout.size(), Owner::Heap(layout)),
+            Site::Process(_) => {
+                let memory = SharedMemory::new(layout.size())
+                    .map_err(|error| OutOfMemory(format!("{what}: {error}")))?;
+                let base = NonNull::new(memory.pointer()).ok_or_else(too_large)?;
+                (base, memory.bytes(), Owner::Shared(memory))
+            }
+        };
         let mut block = Self {
             base,
-            layout,
+            total,
             start,
             length,
+            owner,
         };
-        // SAFETY: `base` points to `layout.size()` bytes that this block owns.
-        unsafe { base.as_ptr().write_bytes(0, layout.size()) };
+        // SAFETY: `base` points to `total` bytes that this block owns.
+        unsafe { base.as_ptr().write_bytes(0, total) };
         block.reset_guards();
         Ok(block)
     }
@@ -137,15 +141,14 @@ impl Block {
 
     fn whole(&self) -> &[u8] {
         // SAFETY: the whole allocation, initialised in `new`.
-        unsafe { std::slice::from_raw_parts(self.base.as_ptr(), self.layout.size()) }
+        unsafe { std::slice::from_raw_parts(self.base.as_ptr(), self.total) }
     }
 
     /// Writes the guard pattern anew.
     pub(crate) fn reset_guards(&mut self) {
         let end = self.start + self.length;
         // SAFETY: the whole allocation, and the borrow of the block is exclusive.
-        let whole =
-            unsafe { std::slice::from_raw_parts_mut(self.base.as_ptr(), self.layout.size()) };
+        let whole = unsafe { std::slice::from_raw_parts_mut(self.base.as_ptr(), self.total) };
         for (position, byte) in whole.iter_mut().enumerate().take(self.start) {
             *byte = guard_byte(position);
         }
@@ -167,10 +170,35 @@ impl Block {
     }
 }
 
+/// Memory of this process alone; large blocks are backed by huge pages where the system has them.
+fn heap(layout: Layout, what: &str) -> Result<NonNull<u8>, OutOfMemory> {
+    // SAFETY: the layout has a size above zero: that of two guards at least.
+    let base = NonNull::new(unsafe { alloc(layout) }).ok_or_else(|| {
+        OutOfMemory(format!(
+            "{what} needs {}, which the system did not grant",
+            megabytes(layout.size() as u64)
+        ))
+    })?;
+    if layout.align() == HUGE_PAGE {
+        // SAFETY: the range is the allocation just made; the advice changes no content. Refusal is
+        // no fault: the pages are then ordinary ones.
+        let _ = unsafe {
+            rustix::mm::madvise(
+                base.as_ptr().cast(),
+                layout.size(),
+                rustix::mm::Advice::LinuxHugepage,
+            )
+        };
+    }
+    Ok(base)
+}
+
 impl Drop for Block {
     fn drop(&mut self) {
-        // SAFETY: allocated in `new` with this layout.
-        unsafe { dealloc(self.base.as_ptr(), self.layout) };
+        if let Owner::Heap(layout) = self.owner {
+            // SAFETY: allocated in `heap` with this layout.
+            unsafe { dealloc(self.base.as_ptr(), layout) };
+        }
     }
 }
 
@@ -211,7 +239,7 @@ impl BufferSet {
         for tensor in &spec.tensors {
             let bytes = tensor.bytes().ok_or_else(|| overflow(tensor))?;
             let skew = if odd { 64 } else { 0 };
-            let block = Block::new(bytes, skew, &format!("the tensor `{}`", tensor.name))?;
+            let block = Block::new(site, bytes, skew, &format!("the tensor `{}`", tensor.name))?;
             let shape: Box<[i64]> = tensor.shape.iter().map(|extent| *extent as i64).collect();
             // SAFETY: block and shape live as long as this set, whose `io` holds the tensor.
             let raw = unsafe { RawTensor::host(block.pointer(), tensor.dtype, &shape) };
@@ -230,7 +258,12 @@ impl BufferSet {
         let skew = if odd { WORKSPACE_ALIGN } else { 0 };
         let workspace = match workspace_bytes {
             0 => None,
-            bytes => Some(Block::new(bytes, skew, "the workspace of the kernel")?),
+            bytes => Some(Block::new(
+                site,
+                bytes,
+                skew,
+                "the workspace of the kernel",
+            )?),
         };
         let io = RawIo {
             inputs: raw_inputs.into(),
@@ -282,7 +315,7 @@ impl BufferSet {
     /// Where the device fails.
     pub(crate) fn push(&mut self) -> Result<(), Error> {
         match self.site {
-            Site::Host => Ok(()),
+            Site::Host | Site::Process(_) => Ok(()),
         }
     }
 
@@ -293,7 +326,7 @@ impl BufferSet {
     /// Where the device fails.
     pub(crate) fn pull(&mut self) -> Result<(), Error> {
         match self.site {
-            Site::Host => Ok(()),
+            Site::Host | Site::Process(_) => Ok(()),
         }
     }
 
@@ -478,8 +511,10 @@ mod tests {
 
     #[test]
     fn a_block_is_aligned_and_its_guards_are_whole() {
-        for (length, skew) in [(0, 0), (1, 64), (4096, 0), (HUGE_PAGE, 64)] {
-            let mut block = Block::new(length, skew, "x").unwrap();
+        let sizes = [(0, 0), (1, 64), (4096, 0), (HUGE_PAGE, 64)];
+        let sites = [Site::Host, Site::Process(1)];
+        for (site, (length, skew)) in sites.iter().flat_map(|site| sizes.map(|size| (site, size))) {
+            let mut block = Block::new(site, length, skew, "x").unwrap();
             assert_eq!(block.pointer() as usize % PAGE, skew);
             assert_eq!(block.stray(), None);
             block.bytes_mut().fill(7);
@@ -492,11 +527,13 @@ mod tests {
         fn any_changed_guard_byte_is_found(
             length in 0usize..300,
             odd in any::<bool>(),
+            shared in any::<bool>(),
             distance in 1usize..=GUARD,
             after in any::<bool>(),
             flip in 1u8..=255,
         ) {
-            let block = Block::new(length, if odd { 64 } else { 0 }, "x").unwrap();
+            let site = if shared { Site::Process(1) } else { Site::Host };
+            let block = Block::new(&site, length, if odd { 64 } else { 0 }, "x").unwrap();
             let (offset, expected) = if after {
                 (block.start + length + distance - 1, Stray::After(distance))
             } else {
@@ -511,7 +548,7 @@ mod tests {
     #[test]
     fn absurd_sizes_are_refused_without_an_allocation() {
         for size in [usize::MAX, isize::MAX as usize, 1 << 50] {
-            let error = Block::new(size, 0, "the workspace").unwrap_err();
+            let error = Block::new(&Site::Host, size, 0, "the workspace").unwrap_err();
             assert!(error.0.starts_with("the workspace needs"), "{}", error.0);
         }
     }

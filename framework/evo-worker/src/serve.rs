@@ -295,8 +295,8 @@ impl Worker {
             PluginKind::Rust
             | PluginKind::C
             | PluginKind::Source
-            | PluginKind::Process
             | PluginKind::BuiltIn => Site::Host,
+            PluginKind::Process => Site::Process(evo_process::new_stream()),
         }
     }
 

@@ -8,11 +8,17 @@ use std::time::Instant;
 
 use evo_plugin::{Error, Stream};
 
+/// A batch in another process takes so many times 20 round trips at least (20 is what the stopping
+/// rules want of any clock), so that the message is no more than 1 % of it.
+const TRIPS_PER_TICK: f64 = 5.0;
+
 /// Where a kernel works.
 #[derive(Debug, Clone)]
 pub(crate) enum Site {
     /// In this process, on the host's memory: a launch is done when it returns.
     Host,
+    /// In another process, on memory that is shared with it: launches are queued under a number.
+    Process(u64),
 }
 
 /// A batch of launches that is being timed.
@@ -26,6 +32,7 @@ impl Site {
     pub(crate) fn stream(&self) -> Stream {
         match self {
             Self::Host => Stream(0),
+            Self::Process(stream) => Stream(*stream),
         }
     }
 
@@ -36,6 +43,7 @@ impl Site {
     pub(crate) fn wait(&self) -> Result<(), Error> {
         match self {
             Self::Host => Ok(()),
+            Self::Process(stream) => evo_process::finish(*stream).map(|_| ()),
         }
     }
 
@@ -56,6 +64,10 @@ impl Site {
     pub(crate) fn resolution(&self, clock_s: f64) -> f64 {
         match self {
             Self::Host => clock_s,
+            // Where nothing answers, the batch that follows says why.
+            Self::Process(stream) => {
+                evo_process::round_trip(*stream).map_or(clock_s, |trip| trip * TRIPS_PER_TICK)
+            }
         }
     }
 }
@@ -66,7 +78,19 @@ impl Batch<'_> {
     /// # Errors
     /// What a launch ended with.
     pub(crate) fn end(self) -> Result<f64, Error> {
-        self.site.wait()?;
-        Ok(self.start.elapsed().as_secs_f64())
+        let Site::Process(stream) = self.site else {
+            self.site.wait()?;
+            return Ok(self.start.elapsed().as_secs_f64());
+        };
+        let reported = evo_process::finish(*stream)?;
+        let observed = self.start.elapsed().as_secs_f64();
+        let Some(reported) = reported else {
+            return Ok(observed);
+        };
+        let trip = evo_process::round_trip(*stream)?;
+        match evo_process::implausible(reported, observed, trip) {
+            None => Ok(observed),
+            Some(message) => Err(Error::Implausible(message)),
+        }
     }
 }
