@@ -59,7 +59,7 @@ pub fn open(path: &Path, origin: &str) -> Result<Plugin, String> {
     // SAFETY: opening a library runs its initialisers: the process exists for that, and what
     // they break is seen from outside as a crash.
     let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }
-        .map_err(|error| wrong(error.to_string()))?;
+        .map_err(|error| wrong(with_causes(&error)))?;
     // SAFETY: what is behind the symbol is checked below, before anything of it is called.
     let entry = unsafe { library.get::<*const abi::Plugin>(ENTRY.as_bytes()) };
     let entry = match entry {
@@ -73,6 +73,14 @@ pub fn open(path: &Path, origin: &str) -> Result<Plugin, String> {
     // SAFETY: the symbol's address; a plugin that exports something else under this name is
     // found out by the magic number.
     unsafe { from_table(entry, &code) }.map_err(wrong)
+}
+
+/// An error with its causes on one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }
 
 /// Makes a plugin of an exported table.

@@ -542,8 +542,8 @@ extern EVO_EXPORT const evo_plugin evo_plugin_entry;
 /* -------------------------------------------------------------------------------- helpers ---- */
 
 /** Makes a string literal of JSON or RON that is written without quotes around it. White space,
-    line ends included, becomes one space; only text within text has to be escaped. Do not use it
-    inside another macro. A literal has at most 4,095 characters in strict C11. */
+    line ends included, becomes one space, macros are not expanded, and only text within text has
+    to be escaped. A literal has at most 4,095 characters in strict C11. */
 #define EVO_TEXT(...) #__VA_ARGS__
 
 /** The number of elements of an array. */
