@@ -418,7 +418,7 @@ mod tests {
     #[test]
     fn a_place_outside_the_text_is_no_panic() {
         let document = Document::new("é\n", "f");
-        for place in [0..99, 1..1, 50..60, 1..0] {
+        for place in [0..99, 1..1, 50..60, 9..9] {
             let error = document.error(&[Fault::new(place, "m").label("l")]);
             assert!(error.to_string().starts_with("m\n"));
         }

@@ -399,6 +399,12 @@ fn expressions(description: &Description, faults: &mut Vec<Fault>) {
         own.bytes
             .iter()
             .for_each(|expr| problem.check(expr, faults));
+        if let Reference::Function { defines, .. } = &own.reference {
+            defines
+                .0
+                .iter()
+                .for_each(|(_, expr)| problem.check(expr, faults));
+        }
     }
     for flag in &description.flags {
         let text = &flag.text;

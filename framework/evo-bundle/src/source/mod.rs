@@ -116,6 +116,9 @@ pub enum Reference {
         /// from `first` up to, not including, `last` of every output.
         #[serde(default)]
         by_rows: bool,
+        /// Macros for its compilation.
+        #[serde(default)]
+        defines: Entries<Expr>,
     },
     /// Inputs and outputs in files.
     Expected(Vec<Case>),
