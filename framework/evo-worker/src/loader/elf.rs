@@ -35,8 +35,8 @@ impl fmt::Display for ElfError {
             ),
             Self::NotShared(what) => write!(
                 formatter,
-                "it is {what}, not a shared library; build the plugin with \
-                 `crate-type = [\"cdylib\"]`"
+                "it is {what}, not a shared library; build a Rust plugin with \
+                 `crate-type = [\"cdylib\"]`, a C plugin with `-shared -fPIC`"
             ),
             Self::Truncated { announced, actual } => write!(
                 formatter,
