@@ -60,8 +60,9 @@
  * Text. All text is UTF-8 and ends with a NUL byte. Descriptions are JSON, search spaces and rules
  * are RON; EVO_TEXT turns either into a string literal without escapes.
  *
- * NULL. A function that is marked "may be NULL" has the default that is stated there; every other
- * one must be set. A field that is not set is zero, so leave out what you do not need.
+ * NULL. A function or text that is marked "may be NULL" has the default that is stated there; every
+ * other one must be set. What an initialiser does not name is zero, so leave out what you do not
+ * need. Descriptions may have no members that are not listed here, so that a slip is found.
  *
  * C++. No exception may leave a function of a plugin: there is no way to hand it on, so one that
  * does ends the worker process, and the trial has the outcome Crashed. The same is true of
@@ -164,8 +165,8 @@ enum {
 /* ------------------------------------------------------------------------- what evo hands over */
 
 /**
- * A tensor, dense and row-major, in the layout of DLPack's DLTensor (a pointer to one may be cast
- * to the other). The first element is at `data + byte_offset`: use `evo_data`.
+ * A tensor, dense and row-major, in the layout of DLPack's DLTensor. The first element is at
+ * `data + byte_offset`: use `evo_data`. A tensor without dimensions has one element.
  */
 typedef struct evo_tensor {
     /** Memory of the host or, where `device_type` says so, of the device. */
@@ -332,8 +333,8 @@ typedef struct evo_instance {
  *   version        of the code, part of its identity; the plugin's, if left out
  *   devices        ["cpu"], ["cuda"] or both; ["cpu"] if left out
  *   deterministic  whether two launches on the same inputs must agree bit by bit; true if left out
- *   prepares       whether `prepare` does work that end-to-end time has to include; whether
- *                  there is a `prepare`, if left out
+ *   prepares       whether `prepare` is called, and end-to-end time includes it; whether there is
+ *                  a `prepare`, if left out
  */
 typedef struct evo_kernel {
     /** sizeof(evo_kernel). */

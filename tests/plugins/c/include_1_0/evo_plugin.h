@@ -60,8 +60,9 @@
  * Text. All text is UTF-8 and ends with a NUL byte. Descriptions are JSON, search spaces and rules
  * are RON; EVO_TEXT turns either into a string literal without escapes.
  *
- * NULL. A function that is marked "may be NULL" has the default that is stated there; every other
- * one must be set. A field that is not set is zero, so leave out what you do not need.
+ * NULL. A function or text that is marked "may be NULL" has the default that is stated there; every
+ * other one must be set. What an initialiser does not name is zero, so leave out what you do not
+ * need. Descriptions may have no members that are not listed here, so that a slip is found.
  *
  * C++. No exception may leave a function of a plugin: there is no way to hand it on, so one that
  * does ends the worker process, and the trial has the outcome Crashed. The same is true of
@@ -163,8 +164,8 @@ enum {
 /* ------------------------------------------------------------------------- what evo hands over */
 
 /**
- * A tensor, dense and row-major, in the layout of DLPack's DLTensor (a pointer to one may be cast
- * to the other). The first element is at `data + byte_offset`: use `evo_data`.
+ * A tensor, dense and row-major, in the layout of DLPack's DLTensor. The first element is at
+ * `data + byte_offset`: use `evo_data`. A tensor without dimensions has one element.
  */
 typedef struct evo_tensor {
     /** Memory of the host or, where `device_type` says so, of the device. */

@@ -1,0 +1,27 @@
+//! The smallest plugins are as small as the examples promise, and readable.
+
+// A test says what is wrong by failing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::fs;
+
+use evo_e2e::root;
+
+/// A file of an example has at most so many lines, none of them longer than 100 characters, and
+/// says in its first line what it is.
+fn assert_small(file: &str, most: usize, comment: &str) {
+    let text = fs::read_to_string(root().join("examples").join(file)).unwrap();
+    let lines = text.lines().count();
+    assert!(lines <= most, "{file} has {lines} lines; at most {most}");
+    let longest = text.lines().map(|line| line.chars().count()).max();
+    assert!(
+        longest <= Some(100),
+        "{file} has a line of {longest:?} characters"
+    );
+    assert!(text.starts_with(comment), "{file} does not say what it is");
+}
+
+#[test]
+fn the_smallest_c_plugin_has_at_most_60_lines() {
+    assert_small("04_c_plugin/row_sum.c", 60, "// The smallest C plugin");
+}
