@@ -31,6 +31,7 @@ const SCHEMA: u32 = 1;
 /// | `target` | `speedup`, `over`, `verdict` (`met`, `not met`, `valid negative`, `not confirmed`), `reached`, `explanation`; or null |
 /// | `trials` | `proposed`, `counted`, `pending`, and one count for each kind of outcome |
 /// | `budget` | `trials`, `wall_s`, `device_s`, each with `used` and `limit` |
+/// | `knobs` | what the builds say of the parameters of each candidate; empty where the journal does not say what was built |
 /// | `elapsed_s` | seconds of run time over all resumptions |
 /// | `warnings` | texts |
 ///
@@ -38,6 +39,9 @@ const SCHEMA: u32 = 1;
 /// `outcome` (kind), `reason` (of a failure), `value`, `ci_low`, `ci_high`, `p90`, `mean`,
 /// `samples` (number), `speedup` (by baseline letter: `estimate`, `ci_low`, `ci_high`, `rounds`)
 /// and `error` (the error figures of its checks).
+///
+/// An entry of `knobs` has `candidate`, `configurations` (built), `executions` and `codes` (distinct
+/// among them) and `params`: the fields of [`Knob`](crate::knobs::Knob).
 pub fn summary_json(model: &RunModel) -> Value {
     let table = model.confirmation.as_ref();
     let rows = |rows: Vec<&Row>| -> Vec<Value> { rows.into_iter().map(candidate).collect() };
@@ -89,6 +93,7 @@ pub fn summary_json(model: &RunModel) -> Value {
         "target": target(model),
         "trials": trials(model),
         "budget": budget(model),
+        "knobs": model.knobs(),
         "elapsed_s": model.elapsed_s,
         "warnings": model.warnings.iter().map(|warning| plain(warning)).collect::<Vec<_>>(),
     })

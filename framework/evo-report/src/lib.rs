@@ -20,6 +20,7 @@ mod format;
 mod grid;
 mod headline;
 mod json;
+pub mod knobs;
 mod limits;
 mod manifest;
 mod model;

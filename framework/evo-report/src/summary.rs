@@ -12,6 +12,7 @@ use crate::ReportError;
 use crate::model::RunModel;
 use crate::text;
 
+mod knobs;
 mod method;
 mod search;
 mod tables;
@@ -28,6 +29,7 @@ struct View {
     target: Option<Target>,
     winning: Option<tables::Winning>,
     search: search::Search,
+    knobs: Option<knobs::Section>,
     correctness: Vec<tables::Correct>,
     profiles: Vec<search::Profile>,
     method: Vec<String>,
@@ -93,6 +95,7 @@ fn view(model: &RunModel) -> View {
         target: target(model),
         winning: tables::winning(model),
         search: search::search(model),
+        knobs: knobs::section(model),
         correctness: tables::correctness(model),
         profiles: search::profiles(model),
         method: method::method(model),

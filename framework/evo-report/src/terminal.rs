@@ -23,6 +23,7 @@ pub fn final_table(model: &RunModel) -> String {
     if let Some(target) = model.target() {
         lines.push(plain(&target.line()));
     }
+    lines.extend(dead_line(model));
     lines.extend(state_line(model));
     if !model.warnings.is_empty() {
         let warnings = count(model.warnings.len() as u64, "warning");
@@ -114,6 +115,17 @@ pub(crate) fn counts_line(model: &RunModel) -> String {
         counts_in_words(model),
         span(model.elapsed_s)
     )
+}
+
+/// `never changed the execution: PAD (7 pairs)`, for the parameters that turned out to be dead.
+fn dead_line(model: &RunModel) -> Option<String> {
+    let candidates = model.knobs();
+    let dead: Vec<String> = candidates
+        .iter()
+        .flat_map(|candidate| candidate.knobs.dead())
+        .map(|knob| format!("{} ({})", knob.name, count(knob.pairs as u64, "pair")))
+        .collect();
+    (!dead.is_empty()).then(|| plain(&format!("never changed the execution: {}", dead.join(", "))))
 }
 
 fn state_line(model: &RunModel) -> Option<String> {

@@ -6,7 +6,7 @@ mod common;
 
 use std::fs;
 
-use common::{Journal, all_failed, finished, interrupted, objective};
+use common::{Journal, all_failed, built, finished, interrupted, objective};
 use evo_report::{RunModel, final_table, summary_json, summary_markdown, write_all};
 
 fn model(journal: &Journal) -> RunModel {
@@ -69,4 +69,27 @@ fn a_run_on_an_objective() {
     insta::assert_snapshot!("objective_table", final_table(&model));
     insta::assert_snapshot!("objective_log", file(&journal, "tune_log.csv"));
     insta::assert_snapshot!("objective_manifest", file(&journal, "manifest.yaml"));
+}
+
+#[test]
+fn what_the_parameters_do() {
+    let model = model(&built());
+    let summary = summary_markdown(&model).unwrap();
+    let section = summary
+        .split("\n## ")
+        .find(|part| part.starts_with("What the parameters"));
+    insta::assert_snapshot!("built_section", section.unwrap());
+    insta::assert_snapshot!("built_table", final_table(&model));
+    let json = summary_json(&model);
+    let knobs = serde_json::to_string_pretty(&json["knobs"][0]["params"][1]).unwrap();
+    insta::assert_snapshot!("built_json", knobs);
+}
+
+#[test]
+fn a_journal_that_does_not_say_what_was_built_is_told_so() {
+    let model = model(&finished(None));
+    let summary = summary_markdown(&model).unwrap();
+    assert!(summary.contains("The journal does not say what its builds were"));
+    assert_eq!(summary_json(&model)["knobs"], serde_json::json!([]));
+    assert!(!final_table(&model).contains("never changed"));
 }

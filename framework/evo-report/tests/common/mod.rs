@@ -7,15 +7,15 @@ mod plan;
 mod runs;
 
 use evo_journal::{
-    ComparedItem, Comparison, Evaluated, Header, InsightLine, OperatorLine, Plan, Profiled,
-    Proposed, Record, Snapshot, Stage, Target, Work,
+    BuildFacts, ComparedItem, Comparison, Evaluated, Header, InsightLine, OperatorLine, Plan,
+    Profiled, Proposed, Record, Snapshot, Stage, Target, Work,
 };
 use evo_types::{ContentHash, Direction, Metric, Outcome, Value};
 use serde_json::json;
 
 pub(crate) use outcomes::{crashed, duplicate, evaluated, rejected, samples, timed, wrong};
 pub(crate) use plan::{configuration, environment, params, plan};
-pub(crate) use runs::{all_failed, finished, interrupted, objective};
+pub(crate) use runs::{all_failed, built, finished, interrupted, objective};
 
 /// When every synthetic run begins: 2026-11-22 21:40 UTC.
 const START: f64 = 1_795_383_600.0;
@@ -128,6 +128,40 @@ impl Journal {
             at: self.at,
         };
         self.push(Record::Evaluated(Box::new(evaluated)))
+    }
+
+    /// Says what the last trial's build was.
+    pub(crate) fn built(&mut self, code: &str, grid: i64, registers: f64) -> &mut Self {
+        if let Some(Record::Evaluated(evaluated)) = self.records.last_mut() {
+            evaluated.build = Some(BuildFacts {
+                code: ContentHash::of_bytes(code.as_bytes()),
+                launch: params(&[("GRID", Value::from(grid))]),
+                runtime: params(&[]),
+                figures: vec![Metric::new(
+                    "registers",
+                    "count",
+                    Direction::Lower,
+                    registers,
+                )],
+            });
+        }
+        self
+    }
+
+    /// Changes a parameter of the last proposal.
+    pub(crate) fn with(&mut self, name: &str, value: Value) -> &mut Self {
+        let proposed = self
+            .records
+            .iter_mut()
+            .rev()
+            .find_map(|record| match record {
+                Record::Proposed(proposed) => Some(proposed),
+                _ => None,
+            });
+        if let Some(proposed) = proposed {
+            proposed.params.insert(name.to_owned(), value);
+        }
+        self
     }
 
     /// A proposal without an outcome.

@@ -57,6 +57,7 @@ pub(crate) fn plan() -> Plan {
             uuid: "cpu-1".to_owned(),
             facts: params(&[("CORES", Value::from(2)), ("SIMD_BITS", Value::from(512))]),
         },
+        device_name: "cpu".to_owned(),
         metric: "kernel_time".to_owned(),
         target: None,
         preset: "full".to_owned(),

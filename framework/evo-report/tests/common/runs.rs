@@ -49,6 +49,33 @@ pub(crate) fn finished(target: Option<f64>) -> Journal {
     journal
 }
 
+/// A run whose journal says what was built: `BLOCK_M` changes the code, but not from 48 to 64,
+/// `ORDER` changes the geometry, and `PAD` nothing.
+pub(crate) fn built() -> Journal {
+    let mut journal = Journal::kernels(None);
+    journal.baselines();
+    let trials = [
+        (16, 1, 0, timed(1900.0), 40.0),
+        (32, 1, 0, timed(1720.0), 56.0),
+        (48, 1, 0, timed(1495.0), 64.0),
+        (64, 1, 0, duplicate(2), 64.0),
+        (16, 2, 0, timed(1850.0), 40.0),
+        (16, 1, 4, duplicate(0), 40.0),
+        (32, 2, 4, wrong(), 56.0),
+        (32, 1, 4, duplicate(1), 56.0),
+    ];
+    for (block, order, pad, outcome, registers) in trials {
+        let code = block.min(48).to_string();
+        journal
+            .trial(block, outcome)
+            .with("ORDER", order.into())
+            .with("PAD", pad.into())
+            .built(&code, order, registers);
+    }
+    journal.finished("all 4 trials of the budget were used");
+    journal
+}
+
 /// A run that was interrupted before its confirmation.
 pub(crate) fn interrupted() -> Journal {
     let mut journal = Journal::kernels(Some(15.0));
