@@ -29,7 +29,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use connection::Connection;
-pub use queue::{finish, implausible, new_stream, round_trip};
+pub use queue::{finish, finish_timed, new_stream, round_trip};
 pub use shared::SharedMemory;
 
 /// The version of the protocol that this crate speaks: major, minor.

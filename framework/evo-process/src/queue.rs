@@ -52,6 +52,7 @@ struct Queue {
     last: Weak<Connection>,
     /// What a round trip takes, once it was measured.
     trip_s: Option<f64>,
+    suspicion: Suspicion,
 }
 
 /// A number for a stream that nobody else has.
@@ -141,33 +142,94 @@ pub fn round_trip(stream: u64) -> Result<f64, Error> {
 const TOLERANCE: f64 = 0.1;
 /// Round trips that the observed time may be longer by, beyond that: one, and scheduling.
 const TRIPS_ALLOWED: f64 = 20.0;
+/// Batches that have to be reported too short before a process is accused: one alone was
+/// interrupted by something else.
+const LEAST_SHORT: u32 = 8;
 
-/// Holds the seconds that the other side reports for a batch against those that were observed
-/// here. The report cannot be longer than what was observed from outside; it cannot be much
-/// shorter either, or the work is done outside of what the other side calls its launches (a
-/// thread that goes on, a result made while the message is read).
+/// As [`finish`], for a batch that began at `start`: returns the seconds since then, after holding
+/// them against the seconds that the other side reports.
 ///
-/// Returns what is wrong, with both figures. Allowed: a report of up to 1 % and a microsecond
-/// above the observed time (two readings of clocks), or below it by a tenth and 20 round trips.
-pub fn implausible(reported_s: f64, observed_s: f64, round_trip_s: f64) -> Option<String> {
-    let figures = || {
+/// A report cannot be longer than what is observed from outside: 1 % and a microsecond are allowed
+/// for the reading of clocks. Nor can it be much shorter, time after time, or work is done outside
+/// of what the other side calls its launches (while a message is read, or on a thread that goes
+/// on): a tenth and 20 round trips are allowed, and that more than half of the batches, and 8 at
+/// least, are shorter still.
+///
+/// # Errors
+/// As for [`finish`]; [`Error::Implausible`] with both figures where they do not fit.
+pub fn finish_timed(stream: u64, start: Instant) -> Result<f64, Error> {
+    let reported = finish(stream)?;
+    let observed_s = start.elapsed().as_secs_f64();
+    let Some(reported_s) = reported else {
+        return Ok(observed_s);
+    };
+    let trip_s = round_trip(stream)?;
+    let report = Report {
+        reported_s,
+        observed_s,
+        trip_s,
+    };
+    let mut queues = queues();
+    let suspicion = &mut queues.entry(stream).or_default().suspicion;
+    match suspicion.look_at(&report) {
+        None => Ok(observed_s),
+        Some(message) => Err(Error::Implausible(message)),
+    }
+}
+
+/// What is known of one batch.
+#[derive(Debug, Clone, Copy)]
+struct Report {
+    reported_s: f64,
+    observed_s: f64,
+    trip_s: f64,
+}
+
+impl Report {
+    fn is_longer_than_can_be(&self) -> bool {
+        self.reported_s > self.observed_s * 1.01 + 1e-6
+    }
+
+    fn is_short(&self) -> bool {
+        let explained = self.reported_s + self.trip_s * TRIPS_ALLOWED;
+        explained < self.observed_s * (1.0 - TOLERANCE)
+    }
+
+    fn figures(&self) -> String {
         format!(
             "the process reports {:.1} us for a batch that took {:.1} us as seen from outside",
-            reported_s * 1e6,
-            observed_s * 1e6
+            self.reported_s * 1e6,
+            self.observed_s * 1e6
         )
-    };
-    if reported_s > observed_s * 1.01 + 1e-6 {
-        return Some(format!("{}: longer than can be", figures()));
     }
-    let unexplained = observed_s * (1.0 - TOLERANCE) - round_trip_s * TRIPS_ALLOWED - reported_s;
-    (unexplained > 0.0).then(|| {
-        format!(
-            "{}: a round trip takes {:.1} us and does not explain the difference",
-            figures(),
-            round_trip_s * 1e6
-        )
-    })
+}
+
+/// How many batches were looked at, and how many of them were reported too short.
+#[derive(Debug, Clone, Copy, Default)]
+struct Suspicion {
+    batches: u32,
+    short: u32,
+}
+
+impl Suspicion {
+    fn look_at(&mut self, report: &Report) -> Option<String> {
+        if report.is_longer_than_can_be() {
+            return Some(format!("{}: longer than can be", report.figures()));
+        }
+        self.batches = self.batches.saturating_add(1);
+        self.short = self.short.saturating_add(u32::from(report.is_short()));
+        let guilty = self.short >= LEAST_SHORT && self.short > self.batches / 2;
+        (guilty && report.is_short()).then(|| {
+            format!(
+                "{}, and it was like that in {} of {} batches: a round trip takes {:.1} us and \
+                 does not explain it",
+                report.figures(),
+                self.short,
+                self.batches,
+                report.trip_s * 1e6
+            )
+        })
+    }
 }
 
 #[cfg(test)]
@@ -201,17 +263,40 @@ mod tests {
         assert!(round_trip(u64::MAX).is_err());
     }
 
+    fn report(reported_s: f64, observed_s: f64) -> Report {
+        Report {
+            reported_s,
+            observed_s,
+            trip_s: 50e-6,
+        }
+    }
+
     #[test]
-    fn reports_that_cannot_be_are_named_with_both_figures() {
-        let trip = 50e-6;
-        assert_eq!(implausible(10e-3, 10.1e-3, trip), None);
-        assert_eq!(implausible(0.0, 60e-6, trip), None);
-        let longer = implausible(11e-3, 10e-3, trip).unwrap();
+    fn a_report_that_is_longer_than_the_observation_is_named_at_once() {
+        let mut suspicion = Suspicion::default();
+        assert_eq!(suspicion.look_at(&report(10e-3, 10e-3)), None);
+        let longer = suspicion.look_at(&report(11e-3, 10e-3)).unwrap();
         assert!(
             longer.contains("11000.0 us") && longer.contains("10000.0 us"),
             "{longer}"
         );
-        let shorter = implausible(1e-3, 10e-3, trip).unwrap();
-        assert!(shorter.contains("a round trip takes 50.0 us"), "{shorter}");
+    }
+
+    #[test]
+    fn reports_that_are_short_every_time_are_named_and_a_rare_one_is_not() {
+        let mut honest = Suspicion::default();
+        for batch in 0..100 {
+            let seen = if batch % 3 == 0 { 20e-3 } else { 10.1e-3 };
+            assert_eq!(honest.look_at(&report(10e-3, seen)), None);
+        }
+        let mut cheat = Suspicion::default();
+        let accused: Vec<String> = (0..10)
+            .filter_map(|_| cheat.look_at(&report(1e-3, 10e-3)))
+            .collect();
+        assert_eq!(accused.len(), 3);
+        assert!(
+            accused[0].contains("in 8 of 8 batches: a round trip takes 50.0 us"),
+            "{accused:?}"
+        );
     }
 }

@@ -78,19 +78,9 @@ impl Batch<'_> {
     /// # Errors
     /// What a launch ended with.
     pub(crate) fn end(self) -> Result<f64, Error> {
-        let Site::Process(stream) = self.site else {
-            self.site.wait()?;
-            return Ok(self.start.elapsed().as_secs_f64());
-        };
-        let reported = evo_process::finish(*stream)?;
-        let observed = self.start.elapsed().as_secs_f64();
-        let Some(reported) = reported else {
-            return Ok(observed);
-        };
-        let trip = evo_process::round_trip(*stream)?;
-        match evo_process::implausible(reported, observed, trip) {
-            None => Ok(observed),
-            Some(message) => Err(Error::Implausible(message)),
+        match self.site {
+            Site::Host => Ok(self.start.elapsed().as_secs_f64()),
+            Site::Process(stream) => evo_process::finish_timed(*stream, self.start),
         }
     }
 }
