@@ -13,11 +13,12 @@ use rand::SeedableRng;
 use rand::seq::index;
 use rand_chacha::ChaCha8Rng;
 
+use crate::block::Stray;
 use crate::component::{Built, Instance, Kernel, Problem};
 use crate::element::Poison;
 use crate::fault::{Fault, LaunchPlace, outcome_of_launch};
 use crate::judge::{self, Finding, Output};
-use crate::memory::{BufferSet, Stray};
+use crate::memory::BufferSet;
 use crate::seeds::derive_seed;
 
 /// Rows drawn where not all are compared.

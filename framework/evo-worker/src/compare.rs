@@ -58,7 +58,7 @@ pub(crate) fn compare(
         reporter.item(Some(item));
         match qualify(worker, reporter, job, &problem, item, source) {
             Ok(runner) => runners.push(runner),
-            Err(fault) => put(&mut outcomes, item, outcome(fault)?),
+            Err(fault) => put(&mut outcomes, item, outcome(worker, reporter, item, fault)?),
         }
     }
     let timed = time_all(worker, reporter, job, &problem, &runners, &mut outcomes)?;
@@ -78,7 +78,7 @@ pub(crate) fn compare(
             Err(fault) => {
                 // The kernel may still be at work: its buffers must outlive it.
                 std::mem::forget(racer);
-                outcome(fault)?
+                outcome(worker, reporter, runner.item, fault)?
             }
         };
         put(&mut outcomes, runner.item, result);
@@ -103,11 +103,35 @@ fn put(outcomes: &mut [Option<Outcome>], item: usize, outcome: Outcome) {
 }
 
 /// The outcome of a candidate's fault; any other fault ends the comparison.
-fn outcome(fault: Fault) -> Result<Outcome, Fault> {
-    match fault {
-        Fault::Outcome(outcome) => Ok(*outcome),
-        fault => Err(fault),
+///
+/// A candidate that brought a GPU's context down leaves nothing for the others to run in. Then this
+/// process ends, as one does that a candidate on a CPU brings down, and the host compares the
+/// others in another one.
+fn outcome(
+    worker: &Worker,
+    reporter: &mut Reporter<'_>,
+    item: usize,
+    fault: Fault,
+) -> Result<Outcome, Fault> {
+    let Fault::Outcome(outcome) = fault else {
+        return Err(fault);
+    };
+    if let Outcome::Crashed { phase, message, .. } = outcome.as_ref()
+        && worker.is_lost()
+    {
+        reporter.item(Some(item));
+        reporter.phase(*phase)?;
+        eprintln!("{message}");
+        end_process();
     }
+    Ok(*outcome)
+}
+
+/// Ends this process at once: what libraries do at an orderly end may wait for a device that no
+/// longer answers.
+fn end_process() -> ! {
+    // SAFETY: ends the process, whatever its state.
+    unsafe { libc::_exit(1) }
 }
 
 fn qualify<'a>(
@@ -161,18 +185,30 @@ fn time_all<'a, 'b>(
         reporter.item(Some(runner.item));
         match warm(worker, reporter, job, problem, runner, runners.len()) {
             Ok(racer) => field.push((runner, racer)),
-            Err(fault) => put(outcomes, runner.item, outcome(fault)?),
+            Err(fault) => {
+                let outcome = outcome(worker, reporter, runner.item, fault)?;
+                put(outcomes, runner.item, outcome);
+            }
         }
     }
     reporter.item(None);
     reporter.phase(Phase::Measure)?;
     let mut racers: Vec<&mut Racer> = field.iter_mut().map(|(_, racer)| racer).collect();
-    let run = run_rounds(&mut racers, job)?;
+    let run = run_rounds(worker, &mut racers, job)?;
+    let culprit = run.culprit.and_then(|place| field.get_mut(place));
+    if let Some((runner, racer)) = culprit
+        && let Some(fault) = racer.failed.take()
+    {
+        // Of all that failed with the device it was the first, and the only one to blame.
+        let outcome = outcome(worker, reporter, runner.item, fault)?;
+        return Err(Fault::internal(outcome.summary()));
+    }
     let mut timed = Vec::new();
     for (runner, mut racer) in field {
         if let Some(fault) = racer.failed.take() {
-            put(outcomes, runner.item, outcome(fault)?);
             std::mem::forget(racer);
+            let outcome = outcome(worker, reporter, runner.item, fault)?;
+            put(outcomes, runner.item, outcome);
             continue;
         }
         let timing = Timing {
@@ -223,10 +259,12 @@ impl Runner<'_> {
 struct Run {
     disturbed: usize,
     seconds: f64,
+    /// Who brought the device down.
+    culprit: Option<usize>,
 }
 
 /// Rounds until every interval is narrow, or the budget of rounds or time is spent.
-fn run_rounds(racers: &mut [&mut Racer], job: &CompareJob) -> Result<Run, Fault> {
+fn run_rounds(worker: &Worker, racers: &mut [&mut Racer], job: &CompareJob) -> Result<Run, Fault> {
     let settings = &job.settings;
     let mut rng = ChaCha8Rng::seed_from_u64(derive_seed(job.seed, "order", 0));
     let mut disturbance = Disturbance::new(timing::retakes(settings));
@@ -234,12 +272,14 @@ fn run_rounds(racers: &mut [&mut Racer], job: &CompareJob) -> Result<Run, Fault>
     let limit = settings.max_seconds * racers.len().max(1) as f64;
     let start = Instant::now();
     let mut rounds = 0;
+    let mut culprit;
     let mut order: Vec<usize> = (0..racers.len()).collect();
     loop {
         order.shuffle(&mut rng);
         let before = clock::preemptions();
-        let round = take_round(racers, &order);
-        if round.is_empty() {
+        let (round, failed) = take_round(racers, &order);
+        culprit = failed.filter(|_| worker.is_lost());
+        if round.is_empty() || culprit.is_some() {
             break;
         }
         let elapsed = start.elapsed().as_secs_f64();
@@ -263,12 +303,15 @@ fn run_rounds(racers: &mut [&mut Racer], job: &CompareJob) -> Result<Run, Fault>
     Ok(Run {
         disturbed: disturbance.disturbed(),
         seconds: start.elapsed().as_secs_f64(),
+        culprit,
     })
 }
 
-/// One sample, in microseconds per launch, of every candidate that still runs.
-fn take_round(racers: &mut [&mut Racer], order: &[usize]) -> Vec<(usize, f64)> {
+/// One sample, in microseconds per launch, of every candidate that still runs; and the first one
+/// that failed.
+fn take_round(racers: &mut [&mut Racer], order: &[usize]) -> (Vec<(usize, f64)>, Option<usize>) {
     let mut round = Vec::with_capacity(order.len());
+    let mut failed = None;
     for index in order {
         let Some(racer) = racers.get_mut(*index) else {
             continue;
@@ -281,8 +324,11 @@ fn take_round(racers: &mut [&mut Racer], order: &[usize]) -> Vec<(usize, f64)> {
         let sample = racer.lane.time(1).and_then(|_| racer.lane.time(launches));
         match sample {
             Ok(seconds) => round.push((*index, seconds / f64::from(launches) * 1e6)),
-            Err(fault) => racer.failed = Some(fault),
+            Err(fault) => {
+                racer.failed = Some(fault);
+                failed = failed.or(Some(*index));
+            }
         }
     }
-    round
+    (round, failed)
 }

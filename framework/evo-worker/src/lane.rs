@@ -7,14 +7,15 @@ use evo_plugin::Error;
 use evo_types::{CachePolicy, Phase};
 
 use crate::check::{Content, Slot};
-use crate::device;
 use crate::element::Poison;
 use crate::fault::{Fault, LaunchPlace, outcome_of, outcome_of_launch};
 use crate::site::Site;
 use crate::verify::Candidate;
 
-/// Most buffer sets that launches rotate over.
+/// Most buffer sets that launches rotate over, on the host and on a GPU: what fits into its cache
+/// is launched over so quickly that few sets would stay there.
 const MOST_SETS: usize = 16;
+const MOST_SETS_ON_GPU: usize = 64;
 /// Most bytes of all buffer sets together.
 const MOST_BYTES: usize = 1 << 30;
 /// The sets together exceed the last-level cache by this factor.
@@ -49,7 +50,7 @@ impl Lane {
         };
         lane.add(candidate, content)?;
         let footprint = lane.slots.first().map_or(0, |slot| slot.set.footprint());
-        for _ in 1..sets(spec.cache, footprint, share) {
+        for _ in 1..sets(&lane.site(), spec.cache, footprint, share) {
             if !lane.add(candidate, content)? {
                 break;
             }
@@ -122,7 +123,7 @@ impl Lane {
             let mut total = 0.0;
             for _ in 0..launches {
                 let Slot { set, instance } = self.turn()?;
-                set.flush();
+                set.flush()?;
                 let batch = site.begin()?;
                 instance.launch(set)?;
                 total += batch.end()?;
@@ -148,7 +149,8 @@ impl Lane {
         for _ in 0..executions {
             let slot = self.turn().map_err(of_launch)?;
             if flush {
-                slot.set.flush();
+                let flushed = slot.set.flush().and_then(|()| slot.instance.site().wait());
+                flushed.map_err(of_launch)?;
             }
             let start = Instant::now();
             execute(slot, prepares).map_err(of_launch)?;
@@ -177,15 +179,19 @@ fn of_launch(error: Error) -> Fault {
 }
 
 /// How many sets of this many bytes the policy wants and the limits allow.
-fn sets(cache: CachePolicy, footprint: usize, share: f64) -> usize {
+fn sets(site: &Site, cache: CachePolicy, footprint: usize, share: f64) -> usize {
     if cache != CachePolicy::Rotate {
         return 1;
     }
     let footprint = footprint.max(1);
-    let wanted = (device::caches().l3 as f64 * EXCESS / footprint as f64).ceil() as usize;
-    let available = usize::try_from(device::available_bytes()).unwrap_or(usize::MAX) / 4;
+    let wanted = (site.cache_bytes() as f64 * EXCESS / footprint as f64).ceil() as usize;
+    let available = usize::try_from(site.available_bytes()).unwrap_or(usize::MAX) / 4;
+    let most = match site {
+        Site::Host | Site::Process(_) => MOST_SETS,
+        Site::Cuda(_) => MOST_SETS_ON_GPU,
+    };
     let limit = (MOST_BYTES.min(available) as f64 * share) as usize;
-    wanted.clamp(1, MOST_SETS).min((limit / footprint).max(1))
+    wanted.clamp(1, most).min((limit / footprint).max(1))
 }
 
 /// How many lanes of a comparison share the limit.
@@ -196,15 +202,16 @@ pub(crate) fn share(lanes: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device;
 
     #[test]
     fn only_rotation_takes_several_sets_and_within_bounds() {
-        assert_eq!(sets(CachePolicy::Hot, 1, 1.0), 1);
-        assert_eq!(sets(CachePolicy::Flush, 1, 1.0), 1);
-        assert_eq!(sets(CachePolicy::Rotate, 1, 1.0), MOST_SETS);
-        assert_eq!(sets(CachePolicy::Rotate, usize::MAX, 1.0), 1);
+        assert_eq!(sets(&Site::Host, CachePolicy::Hot, 1, 1.0), 1);
+        assert_eq!(sets(&Site::Host, CachePolicy::Flush, 1, 1.0), 1);
+        assert_eq!(sets(&Site::Host, CachePolicy::Rotate, 1, 1.0), MOST_SETS);
+        assert_eq!(sets(&Site::Host, CachePolicy::Rotate, usize::MAX, 1.0), 1);
         let l3 = device::caches().l3 as usize;
-        let count = sets(CachePolicy::Rotate, l3 / 4, 1.0);
+        let count = sets(&Site::Host, CachePolicy::Rotate, l3 / 4, 1.0);
         assert!(count * (l3 / 4) > l3 || count == MOST_SETS);
     }
 }

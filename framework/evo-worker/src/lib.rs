@@ -26,6 +26,7 @@
 //! | `objective`, `profile` | what is no kernel; profiling passes |
 //! | `conform` | probes of the rules that plugins keep |
 
+mod block;
 mod build;
 mod check;
 mod clock;
@@ -35,6 +36,7 @@ mod conform;
 mod device;
 mod element;
 mod fault;
+mod gpu;
 mod identity;
 mod judge;
 mod lane;

@@ -1,9 +1,9 @@
-//! What this CPU can do at most: the floor under any time that can be believed.
+//! What the device can do at most: the floor under any time that can be believed.
 //!
-//! The loops are written in assembly, so that the figures do not depend on how this program was
-//! compiled. They run on one thread; every CPU of the machine is credited with as much, and on top
-//! comes a generous factor, so that no honest kernel is ever rejected. Where there is no loop for
-//! the processor, there is no floor.
+//! A CPU is measured. The loops are written in assembly, so that the figures do not depend on how
+//! this program was compiled. They run on one thread; every CPU of the machine is credited with as
+//! much. For a GPU the figures are bounds from the data sheet. On top comes a generous factor, so
+//! that no honest kernel is ever rejected. Where the processor is unknown, there is no floor.
 
 use evo_types::{Dtype, ProblemSpec};
 
@@ -12,13 +12,36 @@ use crate::device;
 /// Headroom over what was measured: clock boost, a noisy measurement.
 const SLACK: f64 = 1.5;
 
-/// Peaks of the whole machine.
+/// Peaks of the whole device.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Peaks {
-    /// Single-precision operations per second with fused multiply-add.
-    flops: f64,
-    /// Bytes per second from the first-level caches.
-    bytes: f64,
+pub(crate) enum Peaks {
+    /// Measured on this machine.
+    Cpu {
+        /// Single-precision operations per second with fused multiply-add.
+        flops: f64,
+        /// Bytes per second from the first-level caches.
+        bytes: f64,
+    },
+    /// From the data sheet.
+    Cuda(evo_cuda::Peaks),
+}
+
+impl Peaks {
+    /// Operations per second at most, for a problem.
+    fn flops(self, spec: &ProblemSpec) -> f64 {
+        match self {
+            Self::Cpu { flops, .. } => flops * width_factor(spec),
+            Self::Cuda(peaks) => peaks.flops(spec),
+        }
+    }
+
+    /// Seconds at least for bytes that have to be moved.
+    fn seconds_for_bytes(self, moved: f64) -> f64 {
+        match self {
+            Self::Cpu { bytes, .. } => moved / bytes,
+            Self::Cuda(peaks) => peaks.seconds_for_bytes(moved),
+        }
+    }
 }
 
 /// Why a time cannot be true.
@@ -31,10 +54,9 @@ pub(crate) fn implausible(
         return Some(format!("a launch takes {seconds} s, which is no time"));
     }
     let peaks = peaks?;
-    let flops = peaks.flops * width_factor(spec) * SLACK;
-    let bytes = peaks.bytes * SLACK;
+    let flops = peaks.flops(spec) * SLACK;
     let floor_flops = spec.flops / flops;
-    let floor_bytes = spec.bytes / bytes;
+    let floor_bytes = peaks.seconds_for_bytes(spec.bytes) / SLACK;
     let (floor, why) = if floor_flops >= floor_bytes {
         let why = format!(
             "{:.4e} floating-point operations at {:.0} GFLOP/s",
@@ -43,7 +65,8 @@ pub(crate) fn implausible(
         );
         (floor_flops, why)
     } else {
-        let why = format!("{:.4e} bytes at {:.0} GB/s", spec.bytes, bytes / 1e9);
+        let rate = spec.bytes / floor_bytes;
+        let why = format!("{:.4e} bytes at {:.0} GB/s", spec.bytes, rate / 1e9);
         (floor_bytes, why)
     };
     (seconds < floor).then(|| {
@@ -71,12 +94,12 @@ fn width_factor(spec: &ProblemSpec) -> f64 {
     }
 }
 
-/// Measures the peaks; `None` where there is no loop for this processor.
+/// Measures the peaks of the CPU; `None` where there is no loop for this processor.
 pub(crate) fn measure() -> Option<Peaks> {
     let cpus = device::online_cpus() as f64;
     let flops = best(loops::flops)?;
     let bytes = best(loops::bytes)?;
-    Some(Peaks {
+    Some(Peaks::Cpu {
         flops: flops * cpus,
         bytes: bytes * cpus,
     })
@@ -292,7 +315,7 @@ mod tests {
 
     #[test]
     fn a_time_under_the_floor_is_refused_with_the_figures() {
-        let peaks = Some(Peaks {
+        let peaks = Some(Peaks::Cpu {
             flops: 1e11,
             bytes: 1e11,
         });
@@ -316,9 +339,11 @@ mod tests {
         if !device::has_avx2() {
             return;
         }
-        let peaks = measure().unwrap();
+        let Some(Peaks::Cpu { flops, bytes }) = measure() else {
+            panic!("a CPU with AVX2 is measured");
+        };
         // From a tenth of a slow core to a large server, whatever the build profile.
-        assert!((1e9..1e15).contains(&peaks.flops), "{peaks:?}");
-        assert!((1e9..1e15).contains(&peaks.bytes), "{peaks:?}");
+        assert!((1e9..1e15).contains(&flops), "{flops}");
+        assert!((1e9..1e15).contains(&bytes), "{bytes}");
     }
 }

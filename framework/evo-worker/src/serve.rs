@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use evo_plugin::Error;
@@ -17,6 +18,7 @@ use evo_wire::{
 use crate::build::{self, Builder, Parts};
 use crate::component::{Kernel, Problem};
 use crate::fault::{Fault, cap_log};
+use crate::gpu::Gpu;
 use crate::loader::{LoadedPlugin, Loader};
 use crate::objective::{self, Objectives};
 use crate::peaks::{self, Peaks};
@@ -145,6 +147,8 @@ pub(crate) struct Worker {
     loader: Option<Loader>,
     pub(crate) builder: Builder,
     pub(crate) objectives: Objectives,
+    /// The GPU that kernels run on; without one they run on the CPU.
+    gpu: Option<Arc<Gpu>>,
     peaks: Option<Option<Peaks>>,
     clock_resolution: Option<f64>,
 }
@@ -229,15 +233,12 @@ impl Worker {
         if !cpus.is_empty() {
             device::confine(cpus).map_err(Fault::refused)?;
         }
-        if device != "cpu" {
-            return Err(Fault::refused(format!(
-                "there is no device `{device}`: write `cpu`, or `cuda:0` by number"
-            )));
-        }
+        self.gpu = open_gpu(device)?;
         self.loader = Some(Loader::new(store));
+        let gpu = self.gpu.as_deref();
         Ok(Reply::Hello {
             protocol: PROTOCOL,
-            device: device::facts(),
+            device: gpu.map_or_else(device::facts, Gpu::facts),
         })
     }
 
@@ -292,10 +293,9 @@ impl Worker {
     /// Where the kernels of a plugin work.
     fn site(&self, plugin: &LoadedPlugin) -> Site {
         match plugin.kind {
-            PluginKind::Rust
-            | PluginKind::C
-            | PluginKind::Source
-            | PluginKind::BuiltIn => Site::Host,
+            PluginKind::Rust | PluginKind::C | PluginKind::Source | PluginKind::BuiltIn => {
+                self.gpu.clone().map_or(Site::Host, Site::Cuda)
+            }
             PluginKind::Process => Site::Process(evo_process::new_stream()),
         }
     }
@@ -306,9 +306,19 @@ impl Worker {
         Problem::find(&plugin, &component.name).map_err(|error| missing(&plugin, error))
     }
 
-    /// What this machine can do at most; measured once.
+    /// What the device can do at most; found out once.
     pub(crate) fn peaks(&mut self) -> Option<Peaks> {
-        *self.peaks.get_or_insert_with(peaks::measure)
+        let gpu = self.gpu.as_ref();
+        *self.peaks.get_or_insert_with(|| match gpu {
+            Some(gpu) => gpu.peaks().map(Peaks::Cuda),
+            None => peaks::measure(),
+        })
+    }
+
+    /// Whether a kernel brought the GPU's context down, after which nothing works any more in this
+    /// process.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.gpu.as_ref().is_some_and(|gpu| gpu.is_lost())
     }
 
     /// The resolution of the clock in seconds; measured once.
@@ -317,6 +327,22 @@ impl Worker {
             .clock_resolution
             .get_or_insert_with(clock::resolution_s)
     }
+}
+
+/// The GPU of a device's name: `cuda:0` by number; none for `cpu`.
+fn open_gpu(device: &str) -> Result<Option<Arc<Gpu>>, Fault> {
+    if device == "cpu" {
+        return Ok(None);
+    }
+    let number = device.strip_prefix("cuda:").map(str::parse::<u32>);
+    let Some(Ok(number)) = number else {
+        return Err(Fault::refused(format!(
+            "there is no device `{device}`: write `cpu`, or `cuda:0` by number"
+        )));
+    };
+    let gpu = Gpu::open(number)
+        .map_err(|error| Fault::refused(format!("the device `{device}`: {error}")))?;
+    Ok(Some(Arc::new(gpu)))
 }
 
 fn missing(plugin: &LoadedPlugin, error: Error) -> Fault {

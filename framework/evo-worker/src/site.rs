@@ -4,9 +4,13 @@
 //! Everything else in the worker (checks, rotation over buffer sets, stopping rules, rechecks) is
 //! the same for every kernel, whichever way it was brought.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use evo_plugin::{Error, Stream};
+
+use crate::device;
+use crate::gpu::Gpu;
 
 /// A batch in another process takes so many times 20 round trips at least (20 is what the stopping
 /// rules want of any clock), so that the message is no more than 1 % of it.
@@ -19,6 +23,8 @@ pub(crate) enum Site {
     Host,
     /// In another process, on memory that is shared with it: launches are queued under a number.
     Process(u64),
+    /// On a GPU: every buffer has a twin in the device's memory, and launches go into a stream.
+    Cuda(Arc<Gpu>),
 }
 
 /// A batch of launches that is being timed.
@@ -33,6 +39,7 @@ impl Site {
         match self {
             Self::Host => Stream(0),
             Self::Process(stream) => Stream(*stream),
+            Self::Cuda(gpu) => Stream(gpu.stream()),
         }
     }
 
@@ -44,15 +51,19 @@ impl Site {
         match self {
             Self::Host => Ok(()),
             Self::Process(stream) => evo_process::finish(*stream).map(|_| ()),
+            Self::Cuda(gpu) => gpu.wait(),
         }
     }
 
-    /// Begins to time a batch, with nothing else under way.
+    /// Begins to time a batch, with nothing else under way, or on a GPU after what is queued.
     ///
     /// # Errors
     /// Where the device does not answer.
     pub(crate) fn begin(&self) -> Result<Batch<'_>, Error> {
-        self.wait()?;
+        match self {
+            Self::Cuda(gpu) => gpu.begin()?,
+            Self::Host | Self::Process(_) => self.wait()?,
+        }
         Ok(Batch {
             site: self,
             start: Instant::now(),
@@ -68,6 +79,23 @@ impl Site {
             Self::Process(stream) => {
                 evo_process::round_trip(*stream).map_or(clock_s, |trip| trip * TRIPS_PER_TICK)
             }
+            Self::Cuda(_) => Gpu::resolution(),
+        }
+    }
+
+    /// Bytes of the last cache before the memory that kernels work on.
+    pub(crate) fn cache_bytes(&self) -> u64 {
+        match self {
+            Self::Host | Self::Process(_) => device::caches().l3,
+            Self::Cuda(gpu) => gpu.cache_bytes(),
+        }
+    }
+
+    /// Bytes of memory that are free for buffers; for a GPU there, and here for their mirrors.
+    pub(crate) fn available_bytes(&self) -> u64 {
+        match self {
+            Self::Host | Self::Process(_) => device::available_bytes(),
+            Self::Cuda(gpu) => gpu.free_bytes().min(device::available_bytes()),
         }
     }
 }
@@ -81,6 +109,7 @@ impl Batch<'_> {
         match self.site {
             Site::Host => Ok(self.start.elapsed().as_secs_f64()),
             Site::Process(stream) => evo_process::finish_timed(*stream, self.start),
+            Site::Cuda(gpu) => gpu.end(),
         }
     }
 }

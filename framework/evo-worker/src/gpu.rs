@@ -1,0 +1,181 @@
+//! The GPU that a worker serves: one stream, a pair of events, and what pushes the cache empty.
+//!
+//! A batch is timed by two events in the stream, so that neither the host's clock nor the wait for
+//! the end is part of it. What is left of the host is the launches themselves: a kernel that is
+//! over before the next one has been queued, after two to five microseconds, is timed at the rate
+//! of the launches.
+
+use std::sync::OnceLock;
+
+use evo_cuda::{CudaError, Device, DeviceBuffer, ErrorKind, Event, Flush, Peaks, Stream};
+use evo_plugin::Error;
+use evo_types::DeviceFacts;
+
+/// The first kernel of a batch begins up to this many seconds after the event before it was
+/// reached: the host is still on its way. NVIDIA gives no figure; a launch takes about half.
+const GAP_S: f64 = 5e-6;
+/// The part of a batch that the gap may be.
+const GAP_SHARE: f64 = 0.01;
+
+/// A device with what batches on it need.
+#[derive(Debug)]
+pub(crate) struct Gpu {
+    device: Device,
+    stream: Stream,
+    start: Event,
+    end: Event,
+    /// Made when it is first needed: it takes twice the cache's size in memory.
+    flush: OnceLock<Flush>,
+}
+
+/// An error of the driver as one of plugins, which decides the outcome of a trial.
+pub(crate) fn error_of(error: CudaError) -> Error {
+    match error.kind() {
+        ErrorKind::OutOfMemory => Error::OutOfMemory(error.to_string()),
+        ErrorKind::ContextLost => Error::Crashed(error.to_string()),
+        ErrorKind::Missing | ErrorKind::Refused | ErrorKind::Failed => {
+            Error::Failed(error.to_string())
+        }
+    }
+}
+
+impl Gpu {
+    /// Opens a device by its number.
+    ///
+    /// # Errors
+    /// Where there is no driver or no such device, with what to do instead.
+    pub(crate) fn open(index: u32) -> Result<Self, CudaError> {
+        let device = Device::open(index)?;
+        Ok(Self {
+            stream: Stream::new(&device)?,
+            start: Event::new(&device)?,
+            end: Event::new(&device)?,
+            flush: OnceLock::new(),
+            device,
+        })
+    }
+
+    pub(crate) fn facts(&self) -> DeviceFacts {
+        self.device.facts()
+    }
+
+    /// The device's number, as tensors tell it.
+    pub(crate) fn index(&self) -> i32 {
+        i32::try_from(self.device.index()).unwrap_or(i32::MAX)
+    }
+
+    /// Bounds from the data sheet, where the architecture is known.
+    pub(crate) fn peaks(&self) -> Option<Peaks> {
+        Peaks::of(self.device.limits())
+    }
+
+    /// The `CUstream` that kernels are launched into.
+    pub(crate) fn stream(&self) -> u64 {
+        self.stream.handle()
+    }
+
+    /// Bytes of the last-level cache.
+    pub(crate) fn cache_bytes(&self) -> u64 {
+        self.device.limits().l2_bytes
+    }
+
+    /// Bytes of device memory that are free; 0 where it does not answer.
+    pub(crate) fn free_bytes(&self) -> u64 {
+        self.device.memory().map_or(0, |(free, _)| free)
+    }
+
+    /// Memory for a buffer.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub(crate) fn buffer(&self, bytes: usize, what: &str) -> Result<DeviceBuffer, Error> {
+        DeviceBuffer::new(&self.device, bytes).map_err(|error| match error_of(error) {
+            Error::OutOfMemory(message) => Error::OutOfMemory(format!("{what} needs {message}")),
+            error => error,
+        })
+    }
+
+    /// Waits until all launches are done.
+    ///
+    /// # Errors
+    /// What a kernel ended with.
+    pub(crate) fn wait(&self) -> Result<(), Error> {
+        self.stream.synchronize().map_err(error_of)
+    }
+
+    /// Marks the start of a batch, after everything that is queued.
+    ///
+    /// # Errors
+    /// Where the device fails.
+    pub(crate) fn begin(&self) -> Result<(), Error> {
+        self.start.record(&self.stream).map_err(error_of)
+    }
+
+    /// Marks the end of a batch and waits for it; seconds since its start.
+    ///
+    /// # Errors
+    /// What a kernel ended with.
+    pub(crate) fn end(&self) -> Result<f64, Error> {
+        let ended = || {
+            self.end.record(&self.stream)?;
+            self.end.synchronize()?;
+            self.end.seconds_since(&self.start)
+        };
+        ended().map_err(error_of)
+    }
+
+    /// The least time in seconds that a batch can tell from nothing. The stopping rules take
+    /// batches of so many times 20.
+    pub(crate) fn resolution() -> f64 {
+        Event::RESOLUTION_S.max(GAP_S / GAP_SHARE / evo_stats::LEAST_CLOCK_TICKS)
+    }
+
+    /// Queues what pushes all buffers out of the cache.
+    ///
+    /// # Errors
+    /// Where there is no memory for it, or the device fails.
+    pub(crate) fn flush(&self) -> Result<(), Error> {
+        let flush = match self.flush.get() {
+            Some(flush) => flush,
+            None => {
+                let made = Flush::new(&self.device).map_err(error_of)?;
+                self.flush.get_or_init(|| made)
+            }
+        };
+        flush.queue(&self.stream).map_err(error_of)
+    }
+
+    /// Whether a kernel brought the context down: then nothing works any more in this process.
+    pub(crate) fn is_lost(&self) -> bool {
+        let answer = self.device.synchronize();
+        answer.is_err_and(|error| error.kind() == ErrorKind::ContextLost)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_outweighs_the_gap_before_its_first_kernel() {
+        let least = Gpu::resolution() * evo_stats::LEAST_CLOCK_TICKS;
+        assert!(GAP_S / least <= GAP_SHARE * 1.001, "{least}");
+    }
+
+    #[test]
+    fn a_machine_without_a_driver_is_told_what_to_do() {
+        match Gpu::open(0) {
+            Ok(gpu) => {
+                assert_eq!(gpu.facts().kind, "cuda");
+                assert!(gpu.wait().is_ok() && !gpu.is_lost());
+                gpu.begin().unwrap();
+                gpu.flush().unwrap();
+                assert!(gpu.end().unwrap() > 0.0);
+            }
+            Err(error) => {
+                let text = error_of(error).to_string();
+                assert!(text.contains("device `cpu`"), "{text}");
+            }
+        }
+    }
+}
