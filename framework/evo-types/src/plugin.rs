@@ -137,7 +137,8 @@ pub struct ObjectiveInfo {
     pub space: Option<String>,
     /// The name of the metric to rank by.
     pub metric: String,
-    /// Which way that metric is better; lower, if left out.
+    /// Which way that metric is better; lower, if left out. A setting called `direction`, a choice
+    /// of `lower` and `higher`, goes before it.
     #[serde(default = "lower")]
     pub direction: Direction,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use evo_core::space::Space;
 use evo_journal::{PlannedCandidate, Work};
-use evo_types::{DeviceFacts, Direction, KernelInfo, Params, ProblemSpec};
+use evo_types::{DeviceFacts, Direction, KernelInfo, Params, ProblemSpec, Value};
 use evo_wire::{Reply, Request};
 
 use super::{Loaded, Resolver, fields, space_environment, unexpected};
@@ -107,7 +107,12 @@ impl Resolver<'_> {
         )?;
         let what = format!("the objective `{}`", info.name);
         let settings = fields::complete(&what, &info.settings, &wanted.settings, folder)?;
-        let higher = info.direction == Direction::Higher;
+        // Where the settings decide which way is better, they do so under this name.
+        let higher = match settings.get("direction").and_then(Value::as_name) {
+            Some("higher") => true,
+            Some("lower") => false,
+            _ => info.direction == Direction::Higher,
+        };
         let (plugin, name, metric, own_space) = (
             loaded.info.name.clone(),
             info.name.clone(),
