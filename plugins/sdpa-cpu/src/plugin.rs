@@ -27,7 +27,6 @@ pub(crate) fn plugin() -> Plugin {
         "Scaled-dot-product attention on the CPU: two baselines and a tunable kernel",
     )
     .default_spec(DEFAULT_SPEC)
-    .problem(sdpa::Sdpa)
     .kernel(Attention {
         name: "math",
         doc: "Unfused: all scores of a head, then their softmax, then the product with V",

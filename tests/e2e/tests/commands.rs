@@ -89,7 +89,7 @@ fn plugins_are_listed_with_what_is_in_them_and_where_they_came_from() {
     assert!(list.as_array().is_some_and(|list| list.len() >= 4));
     let ended = bench.run(&["plugin", "describe", "sdpa-cpu"]).ok();
     for text in [
-        "problem sdpa",
+        "problem sdpa (built-in)",
         "kernel math",
         "kernel flash",
         "kernel tiled",
