@@ -18,6 +18,8 @@ mod npy;
 mod problem;
 mod reference;
 mod shapes;
+#[cfg(test)]
+mod tests;
 mod text;
 mod values;
 
