@@ -94,6 +94,20 @@ impl std::fmt::Debug for Launch {
 }
 
 impl Function {
+    /// Whether the kernel can be launched so on its device, whatever its arguments: threads,
+    /// registers, shared memory, clusters.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`](super::ErrorKind::Refused), with the reason.
+    pub fn check(&self, config: &LaunchConfig) -> Result<(), CudaError> {
+        check_geometry(
+            self.figures(),
+            self.device().limits(),
+            self.max_threads_per_block(),
+            config,
+        )
+    }
+
     /// Checks geometry and arguments, asks for what the device grants on request (much shared
     /// memory, large clusters), and keeps all of it for launches.
     ///
@@ -108,12 +122,7 @@ impl Function {
         let figures = self.figures();
         let contents: Vec<Vec<u8>> = arguments.iter().map(Argument::bytes).collect();
         check_arguments(figures, &contents)?;
-        check_geometry(
-            figures,
-            self.device().limits(),
-            self.max_threads_per_block(),
-            config,
-        )?;
+        self.check(config)?;
         self.allow_shared(config.shared_bytes)?;
         if config
             .cluster

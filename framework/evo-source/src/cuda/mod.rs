@@ -170,6 +170,8 @@ fn check_arguments(source: &Source, call: &Call, figures: &KernelFigures) -> Res
 fn of_cuda(error: CudaError) -> Error {
     match error.kind() {
         ErrorKind::OutOfMemory => Error::OutOfMemory(error.to_string()),
+        ErrorKind::ContextLost => Error::Crashed(error.to_string()),
+        ErrorKind::Refused => Error::Rejected(error.to_string()),
         _ => Error::Failed(error.to_string()),
     }
 }
@@ -188,8 +190,10 @@ pub(crate) fn load(
     let module = Module::load(&device, &artifact.bytes).map_err(of_cuda)?;
     let symbol = symbol(&source.description.entry.value, module.kernels())?;
     let function = module.function(symbol).map_err(of_cuda)?;
+    let config = geometry::from_params(&artifact.launch)?;
+    function.check(&config).map_err(of_cuda)?;
     Ok(Box::new(CudaInstance {
-        config: geometry::from_params(&artifact.launch)?,
+        config,
         function,
         call,
         words: Vec::new(),
