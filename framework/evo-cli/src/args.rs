@@ -1,9 +1,13 @@
 //! The command line.
 
+mod plugin;
+
 use std::path::PathBuf;
 
 use clap::{Args as Arguments, Parser, Subcommand};
 use evo_core::engine::Preset;
+
+pub(crate) use plugin::{Language, Plugin, PluginCheck, PluginDescribe, PluginList, PluginNew};
 
 /// Evolutionary search for fast kernels, with plugins.
 #[derive(Debug, Parser)]
@@ -14,8 +18,8 @@ pub(crate) struct Args {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 the machine did not allow it; 2 bad input; \
-                          3 the search ended without one correct candidate; 129, 130 and \
-                          143 interrupted and saved.";
+                          3 the search ended without one correct candidate; 4 a plugin breaks a \
+                          rule; 129, 130 and 143 interrupted and saved.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -28,7 +32,7 @@ pub(crate) enum Command {
     /// Look at search spaces.
     #[command(subcommand)]
     Space(Space),
-    /// Look at plugins.
+    /// Look at plugins, check them, and begin a new one.
     #[command(subcommand)]
     Plugin(Plugin),
     /// Say what this machine has and what follows from it.
@@ -144,34 +148,6 @@ pub(crate) struct SpaceShow {
     pub(crate) device: Option<String>,
     #[command(flatten)]
     pub(crate) plugins: Plugins,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Plugin {
-    /// List the plugins on the search path.
-    List(PluginList),
-    /// Say what is in a plugin: problems, kernels, objectives, profilers, parameters.
-    Describe(PluginDescribe),
-}
-
-#[derive(Debug, Arguments)]
-pub(crate) struct PluginList {
-    #[command(flatten)]
-    pub(crate) plugins: Plugins,
-    /// Print a JSON document.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Arguments)]
-pub(crate) struct PluginDescribe {
-    /// The name or path of a plugin.
-    pub(crate) plugin: String,
-    #[command(flatten)]
-    pub(crate) plugins: Plugins,
-    /// Print a JSON document.
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Arguments)]

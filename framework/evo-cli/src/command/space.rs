@@ -88,7 +88,7 @@ fn show_plugin(args: &SpaceShow) -> Result<String, RunError> {
 }
 
 /// The facts of a shipped profile, of a file, or of this machine.
-fn device(wanted: Option<&str>) -> Result<DeviceFacts, RunError> {
+pub(super) fn device(wanted: Option<&str>) -> Result<DeviceFacts, RunError> {
     let Some(wanted) = wanted else {
         return default_worker(&program()?)?.device(&Stop::default());
     };

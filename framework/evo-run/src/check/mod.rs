@@ -27,7 +27,6 @@ mod rules;
 use std::path::{Path, PathBuf};
 
 use evo_types::{ContentHash, DeviceFacts, Params, PluginKind};
-use evo_wire::Rule;
 use serde::Serialize;
 
 use crate::plan::{default_worker, describe_built_in, describe_plugin};
@@ -36,6 +35,7 @@ use crate::{RunError, Stop, is_description, lock};
 use asking::Asking;
 use ledger::Ledger;
 
+pub use evo_wire::Rule;
 pub use rules::{asks, cure};
 
 /// What is checked.
