@@ -89,6 +89,10 @@ class Kernel(_Named):
         """Changes the layout of the inputs, ahead of the launches. Timed apart; only called where
         it is overridden."""
 
+    def bind(self, *tensors):
+        """Called with the arrays of the next launches: the place to make views of them. Nothing
+        may be computed here."""
+
     def launch(self, *tensors):
         """Computes once: the problem's inputs and outputs as numpy arrays, in its order. The work
         is done when this returns."""
@@ -140,7 +144,7 @@ class Problem(_Named):
         """The document of the problem with these fields."""
         tensors = list(self.tensors(fields))
         outputs = [tensor for tensor in tensors if tensor.role == "output"]
-        gate = {tensor.name: GATES.get(tensor.dtype, 0.0) for tensor in outputs}
+        gate = {tensor.name: GATES.get(tensor.dtype, 1e-12) for tensor in outputs}
         gate.update(self.gates)
         return {
             "problem": self.name,

@@ -88,6 +88,7 @@ class Instance:
             for tensor in self.spec.tensors
         ]
         self.kernel.workspace = workspace
+        self.kernel.bind(*tensors)
         self.launch = functools.partial(self.kernel.launch, *tensors)
 
 
