@@ -24,8 +24,10 @@ extern "C" __global__ void __launch_bounds__(128) clustered(unsigned* out) {
     extern __shared__ unsigned shared[];
     for (int i = threadIdx.x; i < 40000; i += blockDim.x) shared[i] = 1;
     __syncthreads();
-    unsigned size, sum = 0;
+    unsigned size = 0, sum = 0;
+#if __CUDA_ARCH__ >= 900
     asm("mov.u32 %0, %%cluster_nctaid.x;" : "=r"(size));
+#endif
     for (int i = 0; i < 40000; i++) sum += shared[i];
     if (threadIdx.x == 0) out[blockIdx.x] = sum + size;
 }

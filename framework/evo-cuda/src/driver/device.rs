@@ -295,7 +295,7 @@ impl Inner {
         // SAFETY: `uuid` is a place for 16 bytes.
         let code = unsafe { sys::cuDeviceGetUuid_v2(&raw mut uuid, handle) };
         check(code, || "the UUID of a device".to_owned())?;
-        Ok(uuid_text(uuid.bytes.map(|byte| byte.cast_unsigned())))
+        Ok(uuid_text(uuid.bytes.map(|byte| byte.to_ne_bytes()[0])))
     }
 }
 

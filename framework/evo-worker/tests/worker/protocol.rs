@@ -43,7 +43,37 @@ fn another_protocol_is_refused_and_both_versions_are_named() {
     });
     let (kind, message) = failure(reply);
     assert_eq!(kind, FailureKind::Protocol);
-    insta::assert_snapshot!(message, @"`evo` speaks protocol 42 and its worker 2: they are not of the same build; install one version of `evo`");
+    let told = format!(
+        "`evo` speaks protocol {} and its worker {PROTOCOL}: they are not of the same build; \
+         install one version of `evo`",
+        PROTOCOL + 41
+    );
+    assert_eq!(message, told);
+}
+
+#[test]
+fn a_device_that_is_not_there_is_refused_with_what_to_do() {
+    let greet = |device: &str| {
+        let (_, reply) = Host::silent().ask(Request::Hello {
+            protocol: PROTOCOL,
+            device: device.to_owned(),
+            store: store(),
+            cpus: vec![],
+        });
+        let (kind, message) = failure(reply);
+        assert_eq!(kind, FailureKind::Refused, "{message}");
+        message
+    };
+    for name in ["gpu", "cuda", "cuda:", "cuda:-1", "cuda:99999999999"] {
+        let message = greet(name);
+        assert!(message.contains("write `cpu`, or `cuda:0`"), "{message}");
+    }
+    // Not even a machine with GPUs has so many.
+    let message = greet("cuda:4000000000");
+    assert!(
+        message.contains("no CUDA driver found") || message.contains("there is no CUDA device"),
+        "{message}"
+    );
 }
 
 #[test]
