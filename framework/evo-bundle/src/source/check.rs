@@ -14,8 +14,7 @@ use crate::document::{Document, Fault, Text, suggestion};
 use crate::scalar::ScalarType;
 
 /// The facts about devices that expressions may name, of CPUs and of GPUs.
-pub(super) const FACTS: [&str; 23] = [
-    "ARCH",
+pub(super) const FACTS: [&str; 17] = [
     "COMPUTE_CAPABILITY",
     "CORES",
     "HAS_AVX2",
@@ -24,17 +23,12 @@ pub(super) const FACTS: [&str; 23] = [
     "L1D_BYTES",
     "L2_BYTES",
     "L3_BYTES",
-    "MAX_BLOCKS_PER_SM",
     "MAX_REGISTERS_PER_THREAD",
     "MAX_THREADS_PER_BLOCK",
-    "MAX_THREADS_PER_SM",
     "MEM_BYTES",
-    "MEM_CLOCK_KHZ",
-    "REGISTERS_PER_BLOCK",
     "REGISTERS_PER_SM",
     "SIMD_BITS",
     "SMEM_BYTES",
-    "SMEM_PER_BLOCK",
     "SMEM_PER_SM",
     "SMS",
     "WARP_SIZE",

@@ -8,6 +8,8 @@ mod fields;
 mod files;
 mod parts;
 mod space;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 

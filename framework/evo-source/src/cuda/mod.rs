@@ -13,9 +13,6 @@ use crate::Source;
 use crate::call::{Call, Slot};
 use crate::kernel::{Job, build_failed};
 
-/// The fact that names the architecture, where a device has one of its own.
-const ARCH: &str = "ARCH";
-
 /// What can be known before compiling.
 ///
 /// # Errors
@@ -28,9 +25,6 @@ pub(crate) fn check(source: &Source, request: &BuildRequest, job: &Job) -> Resul
 /// The architecture to compile for.
 fn arch(request: &BuildRequest) -> Result<String, Error> {
     let facts = &request.device.facts;
-    if let Some(arch) = facts.get(ARCH).and_then(Value::as_name) {
-        return Ok(arch.to_owned());
-    }
     let capability = facts.get("COMPUTE_CAPABILITY").and_then(Value::as_int);
     capability
         .and_then(|capability| u32::try_from(capability).ok())
