@@ -53,6 +53,7 @@
 pub mod abi;
 mod error;
 mod export;
+mod function;
 mod guard;
 mod params;
 mod plugin;
@@ -65,6 +66,7 @@ pub use evo_types::{
     InterfaceVersion, KernelInfo, Metric, ObjectiveInfo, ParamInfo, Params, ProblemInfo,
     ProblemSpec, ProfilerInfo, Role, TensorSpec, Value,
 };
+pub use function::CpuFunction;
 pub use params::{choice, flag, float, int, size};
 pub use plugin::Plugin;
 pub use tensor::{Element, Io, Tensor, TensorMut};

@@ -108,6 +108,49 @@ pub struct KernelInfo {
     pub prepares: bool,
 }
 
+impl KernelInfo {
+    /// A deterministic kernel for the CPU with no parameters yet; the methods below add to it.
+    pub fn new(name: &str, version: &str, doc: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            doc: doc.to_owned(),
+            problems: Vec::new(),
+            devices: vec!["cpu".to_owned()],
+            params: Vec::new(),
+            space: None,
+            deterministic: true,
+            prepares: false,
+        }
+    }
+
+    /// Adds a problem that the kernel can solve.
+    #[must_use]
+    pub fn solves(mut self, problem: &str) -> Self {
+        self.problems.push(problem.to_owned());
+        self
+    }
+
+    /// Adds a parameter that acts at launch.
+    #[must_use]
+    pub fn param(mut self, name: &str, default: impl Into<Value>, doc: &str) -> Self {
+        self.params.push(ParamInfo {
+            name: name.to_owned(),
+            doc: doc.to_owned(),
+            default: default.into(),
+            runtime: true,
+        });
+        self
+    }
+
+    /// Sets the default search space (RON).
+    #[must_use]
+    pub fn space(mut self, ron: &str) -> Self {
+        self.space = Some(ron.to_owned());
+        self
+    }
+}
+
 /// A parameter that a kernel or an objective understands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ParamInfo {
