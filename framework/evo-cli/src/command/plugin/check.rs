@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use evo_run::{
-    CheckDevice, CheckEvent, CheckOptions, CheckReport, CheckTarget, RunError, SearchPath, Stop,
-    Verdict, asks, cure, read_value,
+    CheckDevice, CheckEvent, CheckOptions, CheckReport, CheckTarget, Ruling, RunError, SearchPath,
+    Stop, Verdict, asks, cure, read_value,
 };
 use evo_types::Params;
 use indicatif::ProgressBar;
@@ -116,35 +116,46 @@ fn rendered(report: &CheckReport, quiet: bool) -> String {
     if !quiet {
         text.push_str(&heading(report));
     }
+    let wanted = |ruling: &&Ruling| !quiet || matches!(ruling.verdict, Verdict::Fail(_));
+    let rulings: Vec<&Ruling> = report.rulings.iter().filter(wanted).collect();
     let mut subject = "";
-    for ruling in &report.rulings {
-        let failed = matches!(ruling.verdict, Verdict::Fail(_));
-        if quiet && !failed {
-            continue;
-        }
-        if ruling.subject != subject {
-            subject = &ruling.subject;
+    // Neighbours that were skipped for one reason are told together.
+    for group in rulings.chunk_by(|a, b| a.subject == b.subject && same_reason(a, b)) {
+        let Some(first) = group.first() else { continue };
+        if first.subject != subject {
+            subject = &first.subject;
             let _ = writeln!(text, "\n{subject}");
         }
-        let mark = match ruling.verdict {
-            Verdict::Pass => "pass",
-            Verdict::Fail(_) => "FAIL",
-            Verdict::Skipped(_) => "skip",
-        };
-        let _ = writeln!(text, "  {mark}  {:<26} {}", ruling.rule, asks(ruling.rule));
-        match &ruling.verdict {
-            Verdict::Pass => {}
-            Verdict::Fail(message) => {
-                indented(&mut text, "", message);
-                indented(&mut text, "to mend: ", cure(ruling.rule));
-            }
-            Verdict::Skipped(reason) => indented(&mut text, "", reason),
+        for ruling in group {
+            verdict(&mut text, ruling);
         }
-        for note in ruling.notes.iter().filter(|_| !quiet) {
-            indented(&mut text, "note: ", note);
+        if let Verdict::Skipped(reason) = &first.verdict {
+            indented(&mut text, "", reason);
         }
     }
     text + &totals(report)
+}
+
+fn same_reason(a: &Ruling, b: &Ruling) -> bool {
+    let plain = a.notes.is_empty() && b.notes.is_empty();
+    plain && matches!(a.verdict, Verdict::Skipped(_)) && a.verdict == b.verdict
+}
+
+/// A line for a rule, and under it what is to be said; why it was skipped is told after the group.
+fn verdict(text: &mut String, ruling: &Ruling) {
+    let mark = match ruling.verdict {
+        Verdict::Pass => "pass",
+        Verdict::Fail(_) => "FAIL",
+        Verdict::Skipped(_) => "skip",
+    };
+    let _ = writeln!(text, "  {mark}  {:<26} {}", ruling.rule, asks(ruling.rule));
+    if let Verdict::Fail(message) = &ruling.verdict {
+        indented(text, "", message);
+        indented(text, "to mend: ", cure(ruling.rule));
+    }
+    for note in &ruling.notes {
+        indented(text, "note: ", note);
+    }
 }
 
 fn heading(report: &CheckReport) -> String {
@@ -197,7 +208,7 @@ fn totals(report: &CheckReport) -> String {
 
 #[cfg(test)]
 mod tests {
-    use evo_run::{Rule, Ruling};
+    use evo_run::Rule;
     use evo_types::{ContentHash, PluginKind};
 
     use super::*;
