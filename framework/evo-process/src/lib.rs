@@ -51,7 +51,10 @@ pub fn open(bundle: &Bundle) -> Result<Plugin, String> {
     let child = child::start(&description, &unpacked, bundle).map_err(told)?;
     let connection = Arc::new(Connection::new(child));
     greet(&connection).map_err(told)?;
-    let info = describe(&connection, bundle).map_err(told)?;
+    let mut info = describe(&connection, bundle).map_err(told)?;
+    if info.doc.is_empty() {
+        info.doc = description.doc;
+    }
     Ok(plugin(&connection, info))
 }
 

@@ -20,7 +20,7 @@ fn a_process_is_described_and_its_kernel_computes_in_shared_memory() {
     assert_eq!(info.kernels[0].params[0].name, "WAY");
     let mut candidate = bench.candidate(1000);
     assert_eq!(candidate.workspace_bytes, 100);
-    assert_eq!(candidate.artifact.bytes, b"way 0");
+    assert_eq!(candidate.artifact.bytes, b"way 0 none");
     assert_eq!(candidate.artifact.launch.get("GRID"), Some(&Value::from(3)));
     candidate.fill(|index| index as f32);
     for _ in 0..5 {

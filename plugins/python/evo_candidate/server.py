@@ -339,8 +339,11 @@ def _sources():
     files = set()
     for module in list(sys.modules.values()):
         path = getattr(module, "__file__", None)
-        if path and os.path.abspath(path).startswith(folder + os.sep):
-            files.add(os.path.abspath(path))
+        # Some packages have modules with a file that is none.
+        if path and os.path.isabs(path) and path.startswith(folder + os.sep):
+            files.add(path)
+    if os.path.isfile(sys.argv[0]):
+        files.add(os.path.abspath(sys.argv[0]))
     digest = hashlib.sha256()
     for path in sorted(files):
         with open(path, "rb") as file:

@@ -1,7 +1,8 @@
 """The protocol written out with nothing but the standard library, and ways to break it.
 
 Brings the problem `doubling` (y = 2 x), the kernel `double` that solves it, and the objective
-`parabola`. The environment variable FAULT says what goes wrong, and when: see FAULTS.
+`parabola`. The environment variable FAULT says what goes wrong, and when: see FAULTS. The kernel's
+parameter of that name does so for its launches alone.
 """
 
 import base64
@@ -114,7 +115,8 @@ def describe(ask):
             {
                 "name": "double", "version": "1", "doc": "", "problems": ["doubling"],
                 "devices": ["cpu"], "deterministic": True,
-                "params": [{"name": "WAY", "doc": "", "default": 0}],
+                "params": [{"name": "WAY", "doc": "", "default": 0},
+                           {"name": "FAULT", "doc": "", "default": "none"}],
                 "space": '(name: "double", params: [(name: "WAY", values: [0, 1])])',
                 "colour": "blue",
             }
@@ -142,39 +144,42 @@ def accept(ask):
 
 
 def build(ask):
-    way = ask["request"]["config"].get("WAY", 0)
+    config = ask["request"]["config"]
+    way, fault = config.get("WAY", 0), config.get("FAULT", "none")
     if way == 8:
         return {"answer": "error", "kind": "build_failed", "message": "no way", "log": "line 1\n"}
-    code = base64.b64encode(b"way %d" % way).decode()
+    code = base64.b64encode(f"way {way} {fault}".encode()).decode()
     code = "*no base64*" if FAULT == "base64" else code
     return {"artifact": {"bytes": code, "log": "built", "launch": {"GRID": 3}}}
 
 
 def load(ask):
-    assert base64.b64decode(ask["artifact"]["bytes"]).startswith(b"way")
-    instances[ask["instance"]] = None
+    word, way, fault = base64.b64decode(ask["artifact"]["bytes"]).decode().split()
+    assert (word, fault == "none" or fault in FAULTS) == ("way", True)
+    instances[ask["instance"]] = (FAULT or fault, None, None)
     return {"workspace_bytes": 100}
 
 
 def bind(ask):
     workspace = ask["workspace"]
     assert workspace["bytes"] == 100 and workspace["offset"] % 256 == 0, workspace
-    instances[ask["instance"]] = (ask["inputs"][0], ask["outputs"][0])
+    fault = instances[ask["instance"]][0]
+    instances[ask["instance"]] = (fault, ask["inputs"][0], ask["outputs"][0])
     return {}
 
 
 def launch_one(instance):
-    x, y = instances[instance]
+    fault, x, y = instances[instance]
     inputs, outputs = floats(x), floats(y)
     for index, value in enumerate(inputs):
         outputs[index] = 2 * value
-    if FAULT == "mutate":
+    if fault == "mutate":
         inputs[0] = 7.0
-    if FAULT == "wrong":
+    if fault == "wrong":
         outputs[0] += 1.0
-    if FAULT == "stray":
+    if fault == "stray":
         memories[y["memory"]][y["offset"] + y["bytes"]] ^= 0xFF
-    if FAULT == "slow":
+    if fault == "slow":
         time.sleep(0.02)
 
 
@@ -182,36 +187,37 @@ def launch(ask):
     order = ask["order"]
     if not order:
         return {"seconds": 0.0}
-    if FAULT == "segfault":
+    fault = instances[order[0]][0]
+    if fault == "segfault":
         sys.stderr.write("about to fall\n")
         os.kill(os.getpid(), signal.SIGSEGV)
-    if FAULT == "garbage":
+    if fault == "garbage":
         send(b"no JSON at all")
-    if FAULT == "array":
+    if fault == "array":
         send(b"[1, 2]")
-    if FAULT == "oversized":
+    if fault == "oversized":
         channel.sendall(b"\xff\xff\xff\xff{")
-    if FAULT == "cut":
+    if fault == "cut":
         channel.sendall(struct.pack("<I", 100) + b"{")
         sys.exit(3)
-    if FAULT == "id":
+    if fault == "id":
         return {"id": 99999}
-    if FAULT == "other":
+    if fault == "other":
         return {"answer": "bind"}
-    if FAULT == "hang":
+    if fault == "hang":
         time.sleep(3600)
-    if FAULT == "error":
+    if fault == "error":
         return {"answer": "error", "kind": "failed", "message": f"{os.getcwd()}/raw.py:1 broke"}
-    if FAULT == "print":
-        for _ in range(100):
-            sys.stdout.write("x" * 50_000 + "\n")
-            sys.stderr.write("y" * 50_000 + "\n")
+    if fault == "print":
+        for _ in range(50_000):
+            sys.stdout.write("x" * 99 + "\n")
+            sys.stderr.write("y" * 99 + "\n")
     start = time.monotonic()
     for turn in range(ask["launches"]):
         launch_one(order[turn % len(order)])
     seconds = time.monotonic() - start
     wrong = {"nan": float("nan"), "negative": -1.0, "longer": seconds * 2, "shorter": seconds / 100}
-    return {"seconds": wrong.get(FAULT, seconds)}
+    return {"seconds": wrong.get(fault, seconds)}
 
 
 def unload(ask):
