@@ -105,6 +105,9 @@ impl<'a> Asking<'a> {
                 self.host.recycle();
                 Ok(Answer::Broken(outcome.summary()))
             }
+            Ok(Reply::Outcome { outcome, .. }) if is_error(&outcome) => {
+                Ok(Answer::Refused(outcome.summary()))
+            }
             Ok(reply) => Ok(Answer::Reply(reply)),
             Err(CallFailure::Died {
                 phase,
@@ -175,12 +178,18 @@ impl<'a> Asking<'a> {
     }
 }
 
-/// Whether an outcome is the end of a worker, told by the worker itself.
+/// Whether an outcome that a living worker tells is as bad as its death: a panic of the plugin.
 fn is_broken(outcome: &Outcome) -> bool {
-    matches!(
-        outcome,
-        Outcome::Crashed { .. } | Outcome::TimedOut { .. } | Outcome::OutOfMemory { .. }
-    )
+    match outcome {
+        Outcome::Crashed { message, .. } => message.starts_with("panicked"),
+        Outcome::TimedOut { .. } | Outcome::OutOfMemory { .. } => true,
+        _ => false,
+    }
+}
+
+/// Whether an outcome is an error that the plugin returned of its own accord.
+fn is_error(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Crashed { .. })
 }
 
 fn died(phase: Phase, message: &str, output: &str) -> String {

@@ -178,7 +178,7 @@ fn passes(
     let words = format_params(config);
     // Entered only when it is known which rule the disagreement breaks.
     let mut found = Ledger::new(ledger.subject());
-    let report = asking.probe(&tried, &mut found, &words, probe)?;
+    let report = asking.probe(&tried, &mut found, &words, probe.clone())?;
     let Some(mut report) = report else {
         ledger.absorb(found);
         return Ok(false);
@@ -187,18 +187,41 @@ fn passes(
         .breaches
         .iter()
         .any(|breach| breach.rule == Rule::DeterministicAsDeclared);
-    if disagree && depends_on_history(asking, &candidate, ledger)? {
+    let history = if report.breaches.is_empty() {
+        None
+    } else if disagree {
+        depends_on_history(asking, &candidate, ledger)?.then_some(
+            "the launches of every new process go the same way, so the result depends on how many \
+             there were before",
+        )
+    } else {
+        passes_alone(asking, &tried, probe, ledger)?.then_some(
+            "in a new process the same check passes, so the result depends on what was launched \
+             before",
+        )
+    };
+    if let Some(history) = history {
         for breach in &mut report.breaches {
             breach.rule = Rule::Stateless;
-            breach.message.push_str(
-                "; the launches of every new process go the same way, so the result depends on \
-                 how many there were before",
-            );
+            breach.message = format!("{}; {history}", breach.message);
         }
     }
     let sound = report.breaches.is_empty();
     ledger.record(&tried, &report, &words);
     Ok(sound)
+}
+
+/// Whether a check that failed passes in a new process.
+fn passes_alone(
+    asking: &mut Asking<'_>,
+    tried: &[Rule],
+    probe: Probe,
+    ledger: &Ledger,
+) -> Result<bool, RunError> {
+    asking.host.recycle();
+    let mut aside = Ledger::new(ledger.subject());
+    let report = asking.probe(tried, &mut aside, "", probe)?;
+    Ok(report.is_some_and(|report| report.breaches.is_empty()))
 }
 
 /// Whether the first launches of two new processes return the same sequence of different results:

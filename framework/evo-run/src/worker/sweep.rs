@@ -4,6 +4,9 @@ use std::fs;
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
+/// Generations of descendants that are swept at once.
+const MOST_ROUNDS: usize = 16;
+
 /// Makes this process the one that orphaned descendants are handed to, so that they can be swept.
 /// Where the system does not allow it, a leaked child of a plugin lives on.
 pub(crate) fn adopt_orphans() {
@@ -13,7 +16,18 @@ pub(crate) fn adopt_orphans() {
 /// Kills and reaps every child of this process but those that are known: the ones that it had
 /// before it started workers, and the workers that are well.
 pub(crate) fn sweep(known: &[u32]) {
-    for pid in strangers(known) {
+    // A process that ends hands its own children on, so there may be more after each round.
+    for _ in 0..MOST_ROUNDS {
+        let found = strangers(known);
+        if found.is_empty() {
+            return;
+        }
+        end(&found);
+    }
+}
+
+fn end(found: &[u32]) {
+    for pid in found.iter().copied() {
         let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
             continue;
         };
