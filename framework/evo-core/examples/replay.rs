@@ -164,7 +164,7 @@ fn measured(time: f64) -> Outcome {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut seeds = 10;
-    let mut presets = Preset::ALL.to_vec();
+    let mut presets = Preset::EVO_ENGINEER.to_vec();
     let mut files = Vec::new();
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {

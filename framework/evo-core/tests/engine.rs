@@ -183,6 +183,89 @@ fn each_guided_preset_finds_better_solutions_than_the_control() {
     }
 }
 
+/// The controls that learn have to learn something too.
+#[test]
+fn each_classical_strategy_that_learns_beats_the_control() {
+    let space = engine_support::large();
+    let mean_best = |preset| {
+        let best = |seed| {
+            let budget = Budget::trials(150);
+            let mut campaign = Campaign::single("k", space.clone(), settings(preset, budget), seed);
+            tell_all(&mut campaign, Objective::Patchy);
+            campaign.best().unwrap().1.value
+        };
+        (0..8).map(best).sum::<f64>() / 8.0
+    };
+    let control = mean_best(Preset::Random);
+    for preset in [
+        Preset::LocalSearch,
+        Preset::DifferentialEvolution,
+        Preset::SimulatedAnnealing,
+        Preset::Surrogate,
+        Preset::Portfolio,
+    ] {
+        let learnt = mean_best(preset);
+        assert!(learnt < control, "{preset}: {learnt} against {control}");
+    }
+}
+
+/// A low-discrepancy sequence leaves smaller gaps than random points do: the least used values
+/// of a parameter are used more often.
+#[test]
+fn quasi_random_sampling_is_more_even_than_random_sampling() {
+    let space = engine_support::large();
+    let least_used = |preset, seed| {
+        let proposals = run(&space, preset, seed, 120, Objective::Flat);
+        let uses = |value: i64| {
+            let has = |p: &&Proposal| p.params["C"] == evo_types::Value::Int(value);
+            proposals.iter().filter(has).count()
+        };
+        (1..=12).map(uses).min().unwrap()
+    };
+    let total = |preset| -> usize { (0..6).map(|seed| least_used(preset, seed)).sum() };
+    let (even, uneven) = (total(Preset::QuasiRandom), total(Preset::Random));
+    assert!(even > uneven + 12, "{even} against {uneven}");
+}
+
+#[test]
+fn a_portfolio_reports_what_its_strategies_earned() {
+    let budget = Budget::trials(60);
+    let mut campaign = Campaign::single(
+        "k",
+        engine_support::large(),
+        settings(Preset::Portfolio, budget),
+        4,
+    );
+    let proposals = tell_all(&mut campaign, Objective::Smooth);
+    let state = campaign.state();
+    let credits = &state.candidates[0].operators;
+    let names: Vec<&str> = credits
+        .iter()
+        .map(|credit| credit.operator.as_str())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "local search",
+            "differential evolution",
+            "annealing",
+            "surrogate"
+        ]
+    );
+    assert_eq!(credits.iter().map(|credit| credit.used).sum::<u64>(), 60);
+    let made = |name: &str| {
+        proposals
+            .iter()
+            .filter(|p| p.origin.operator == name)
+            .count()
+    };
+    assert!(
+        credits
+            .iter()
+            .all(|c| c.used == made(&c.operator) as u64 && c.used > 0)
+    );
+}
+
 /// Three quarters of the space fail; a search that learns meets fewer failures than that.
 #[test]
 fn what_fails_is_avoided() {

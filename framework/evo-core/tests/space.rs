@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use evo_core::space::{Config, Count, Env, FixedBy, Radius, Role, Space};
 use evo_types::{Params, Value};
 use proptest::prelude::*;
-use rand::SeedableRng;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 const ORIGINAL: &str = include_str!("../../../search-spaces/sdpa_ws_original.ron");
@@ -415,12 +415,17 @@ fn chi_square_limit(degrees: f64) -> f64 {
 }
 
 fn assert_uniform(space: &Space, draws: usize) {
+    assert_even(space, draws, |rng| space.sample(rng));
+}
+
+/// The draws hit every valid configuration about equally often.
+fn assert_even(space: &Space, draws: usize, draw: impl Fn(&mut ChaCha8Rng) -> Config) {
     let valid = brute_force(space);
     let mut counts: BTreeMap<Config, usize> = valid.into_iter().map(|c| (c, 0)).collect();
     let mut rng = ChaCha8Rng::seed_from_u64(17);
     for _ in 0..draws {
         *counts
-            .get_mut(&space.sample(&mut rng))
+            .get_mut(&draw(&mut rng))
             .expect("a valid, canonical configuration") += 1;
     }
     let expected = draws as f64 / counts.len() as f64;
@@ -449,6 +454,37 @@ fn samples_are_uniform_over_distinct_configurations() {
         &["A <= B", "C -> A > 2"],
     );
     assert_uniform(&triangle, 20_000);
+}
+
+#[test]
+fn points_spread_over_the_cube_are_configurations_spread_over_the_valid_ones() {
+    let triangle = space(
+        &[
+            "(name: \"A\", range: (from: 1, to: 6))",
+            "(name: \"B\", range: (from: 1, to: 6))",
+            "(name: \"C\", values: [false, true])",
+            "(name: \"D\", values: [1, 2, 3], when: \"C\")",
+        ],
+        &["A <= B", "C -> A > 2"],
+    );
+    assert_even(&triangle, 20_000, |rng| {
+        let point: Vec<f64> = (0..4).map(|_| rng.random::<f64>()).collect();
+        triangle.at(&point).expect("everything is counted")
+    });
+    for corner in [[0.0; 4], [1.0; 4]] {
+        let config = triangle.at(&corner).expect("everything is counted");
+        assert!(triangle.is_valid(&config));
+    }
+    // Too wide to count: valid, or a dead end.
+    let entangled = entangled(8);
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let found = (0..50).filter(|_| {
+        let point: Vec<f64> = (0..11).map(|_| rng.random::<f64>()).collect();
+        let config = entangled.at(&point);
+        assert!(config.iter().all(|config| entangled.is_valid(config)));
+        config.is_some()
+    });
+    assert!(found.count() > 10);
 }
 
 /// A chain whose every parameter is tied to every other: too wide to count exactly.

@@ -39,7 +39,8 @@ pub struct RunSpec {
     /// Whether more of the ranked metric is better; what is known of the metric, if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub higher_is_better: Option<bool>,
-    /// The engine's preset: `random`, `free`, `insight` or `full` (the default).
+    /// The engine's preset: `full` (the default), `insight`, `free`, `random`, or one of the
+    /// classical strategies, such as `differential_evolution` (see `Preset`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preset: Option<Preset>,
     /// The seed of the search and of the checks; 17 if left out.

@@ -22,6 +22,7 @@ use super::proposal::{Genotype, Origin, Proposal, identity};
 use super::ranking::Verdict;
 use super::selection::{OperatorCredit, Selection};
 use super::settings::EngineSettings;
+use super::strategies::{self, Strategy, Told};
 use crate::space::{Config, Space};
 
 /// Drafts of operators that repeat earlier proposals before uniform sampling takes over.
@@ -80,6 +81,8 @@ pub(crate) struct Engine {
     population: Population,
     selection: Selection,
     ledger: Ledger,
+    /// What proposes instead of the operators, for presets that are classical strategies.
+    strategy: Option<Box<dyn Strategy>>,
     /// The model belongs to the insights: without them there is none.
     model: Option<Model>,
     /// The losses of measured solutions, ascending.
@@ -112,6 +115,9 @@ impl Engine {
             population: Population::new(settings.population),
             selection: Selection::new(REGISTRY.iter().map(|each| (each.name(), each.prior()))),
             ledger: Ledger::default(),
+            strategy: strategies::row(settings.preset)
+                .make
+                .map(|make| make(&space)),
             model: used.insights.then(|| Model::new(&space)),
             losses: Vec::new(),
             told: 0,
@@ -137,7 +143,10 @@ impl Engine {
             best: self.population.best().cloned(),
             elites: self.population.kept().to_vec(),
             insights: self.ledger.current(self.told),
-            operators: self.selection.credits().to_vec(),
+            operators: match &self.strategy {
+                Some(strategy) => strategy.credits().to_vec(),
+                None => self.selection.credits().to_vec(),
+            },
             proposed: self.history.len() as u64,
         }
     }
@@ -182,9 +191,25 @@ impl Engine {
         Some(proposal)
     }
 
-    fn next(&self, rng: &mut ChaCha8Rng) -> Option<Made> {
+    fn next(&mut self, rng: &mut ChaCha8Rng) -> Option<Made> {
+        // Taken out while the context borrows the rest.
+        let mut strategy = self.strategy.take();
+        let made = self.next_of(strategy.as_deref_mut(), rng);
+        self.strategy = strategy;
+        made
+    }
+
+    fn next_of(
+        &self,
+        strategy: Option<&mut (dyn Strategy + 'static)>,
+        rng: &mut ChaCha8Rng,
+    ) -> Option<Made> {
         let context = self.context();
-        let guided = if !self.information.used.task {
+        let guided = if let Some(strategy) = strategy {
+            let proposed = strategy.propose(&context, rng);
+            let fresh = proposed.filter(|(_, draft)| context.is_new(&draft.config));
+            fresh.map(|(name, draft)| Made::new(name, draft, ""))
+        } else if !self.information.used.task {
             None
         } else if self.history.len() < self.settings.tuning.initial {
             self.initial(&context, rng)
@@ -333,8 +358,10 @@ impl Engine {
         let (config, origin) = (entry.config.clone(), entry.origin.clone());
         self.told += 1;
         let mut improved = false;
+        let mut earned = None;
         if duplicate_of.is_none() {
             let reward = verdict.loss().map_or(0.0, |loss| self.reward(loss));
+            earned = Some(reward);
             if let Verdict::Measured { value, loss } = verdict {
                 let params = self.space.to_params(&config);
                 improved = self.population.offer(Solution {
@@ -354,6 +381,21 @@ impl Engine {
             }
         }
         self.inform();
+        if let Some(strategy) = &mut self.strategy
+            && let Some(place) = self.history.place(trial)
+        {
+            let told = Told {
+                history: &self.history,
+                place,
+                trial,
+                count: self.told,
+                earned: earned.map(|reward| (reward, improved)),
+            };
+            // The streams of proposals count up from 0; those of outcomes count down.
+            let mut rng = self.rng.clone();
+            rng.set_stream(u64::MAX - trial);
+            strategy.learn(&told, &mut rng);
+        }
         if let Some(model) = &mut self.model
             && let Some(place) = self.history.place(trial)
         {

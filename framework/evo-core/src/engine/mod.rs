@@ -2,8 +2,9 @@
 //!
 //! Two separate things make up a search. The *traverse technique* decides what information a
 //! proposal gets ([`Information`]) and turns it into a proposal (the operators). *Population
-//! management* decides which solutions are kept. A [`Preset`] is a choice of both; everything
-//! else is shared. [`Campaign`] is the interface.
+//! management* decides which solutions are kept. A [`Preset`] of the paper is a choice of both;
+//! everything else is shared. Further presets are classical strategies, which propose in their own
+//! ways, to compare with. [`Campaign`] is the interface.
 //!
 //! The engine is a fold: proposals are a function of spaces, settings, seed and the outcomes told
 //! in order. It has no clock, thread, file or environment, and iterates over nothing whose order
@@ -24,6 +25,7 @@ mod proposal;
 mod ranking;
 mod selection;
 mod settings;
+mod strategies;
 
 pub use budget::{Budget, Counts, StopReason};
 pub use campaign::{Campaign, CampaignState, ReplayStep};

@@ -1,7 +1,8 @@
 //! Settings: the presets of the EvoEngineer paper (arXiv 2510.03760) and what they are made of.
 //!
-//! A preset chooses what information a proposal gets and how the population is kept, and nothing
-//! else: all guided presets share one pool of operators and one tuning.
+//! A preset of the paper chooses what information a proposal gets and how the population is kept, and
+//! nothing else: all guided presets share one pool of operators and one tuning. The other presets
+//! are classical strategies, to compare with.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,8 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use super::budget::Budget;
 use super::ranking::Ranking;
+use super::strategies;
 
-/// A named combination of information and population.
+/// A named way to search: the four of the EvoEngineer paper, which are combinations of information
+/// and population over one pool of operators, and after them classical strategies as controls.
+/// Each has a row in the registry of strategies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Preset {
@@ -23,44 +27,56 @@ pub enum Preset {
     Insight,
     /// The task, historical solutions and insights (I1, I2, I3), with elites.
     Full,
+    /// A low-discrepancy sequence over the valid configurations.
+    QuasiRandom,
+    /// Iterated local search: steps to better neighbours, and a kick where there are none.
+    LocalSearch,
+    /// Differential evolution on the indices of the values.
+    DifferentialEvolution,
+    /// Simulated annealing with reheating.
+    SimulatedAnnealing,
+    /// A Gaussian process alone, by expected improvement.
+    Surrogate,
+    /// Several of these strategies, chosen by what they earn.
+    Portfolio,
 }
 
 impl Preset {
-    /// All presets, from the least information to the most.
-    pub const ALL: [Self; 4] = [Self::Random, Self::Free, Self::Insight, Self::Full];
+    /// All presets, those of the paper first, from the least information to the most.
+    pub const ALL: [Self; 10] = [
+        Self::Random,
+        Self::Free,
+        Self::Insight,
+        Self::Full,
+        Self::QuasiRandom,
+        Self::LocalSearch,
+        Self::DifferentialEvolution,
+        Self::SimulatedAnnealing,
+        Self::Surrogate,
+        Self::Portfolio,
+    ];
+
+    /// The presets of the EvoEngineer paper.
+    pub const EVO_ENGINEER: [Self; 4] = [Self::Random, Self::Free, Self::Insight, Self::Full];
 
     /// The name that a spec uses.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Random => "random",
-            Self::Free => "free",
-            Self::Insight => "insight",
-            Self::Full => "full",
-        }
+        strategies::row(self).name
+    }
+
+    /// How it searches, in one sentence.
+    pub fn doc(self) -> &'static str {
+        strategies::row(self).doc
     }
 
     /// What a proposal is told.
     pub fn information(self) -> InformationUse {
-        let (task, history, insights) = match self {
-            Self::Random => (false, false, false),
-            Self::Free => (true, false, false),
-            Self::Insight => (true, false, true),
-            Self::Full => (true, true, true),
-        };
-        InformationUse {
-            task,
-            history,
-            insights,
-        }
+        strategies::row(self).information
     }
 
     /// How solutions are kept.
     pub fn population(self) -> PopulationKind {
-        match self {
-            Self::Random => PopulationKind::None,
-            Self::Free | Self::Insight => PopulationKind::SingleBest,
-            Self::Full => PopulationKind::Elites { k: 6 },
-        }
+        strategies::row(self).population
     }
 }
 
@@ -182,7 +198,7 @@ mod tests {
 
     #[test]
     fn presets_differ_in_information_and_population_as_the_paper_says() {
-        let rows: Vec<String> = Preset::ALL
+        let rows: Vec<String> = Preset::EVO_ENGINEER
             .iter()
             .map(|preset| {
                 let used = preset.information();
@@ -207,7 +223,8 @@ mod tests {
         let error = "best".parse::<Preset>().unwrap_err();
         assert_eq!(
             error,
-            "there is no preset `best`; the presets are random, free, insight, full"
+            "there is no preset `best`; the presets are random, free, insight, full, quasi_random, \
+             local_search, differential_evolution, simulated_annealing, surrogate, portfolio"
         );
     }
 }

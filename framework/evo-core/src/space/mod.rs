@@ -163,6 +163,14 @@ impl Space {
         Config::from_canonical(sample::draw(&self.model, self.default.choices(), rng))
     }
 
+    /// The valid configuration at a point of the unit cube, with one coordinate in 0 to 1 for each
+    /// parameter: evenly spread points give evenly spread configurations, as quasi-random
+    /// sequences want. `None` where a group of parameters was too much work to count and its part
+    /// of the point leads nowhere.
+    pub fn at(&self, point: &[f64]) -> Option<Config> {
+        sample::at(&self.model, point).map(Config::from_canonical)
+    }
+
     /// All valid, distinct configurations, lazily and in a fixed order.
     pub fn iter_valid(&self) -> impl Iterator<Item = Config> + '_ {
         ValidConfigs::new(&self.model)

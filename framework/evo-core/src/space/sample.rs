@@ -72,6 +72,44 @@ fn from_tables<R: Rng + ?Sized>(
     true
 }
 
+/// The valid assignment at a point of the unit cube, one coordinate per parameter: each parameter
+/// takes the option at its coordinate's quantile of what can still be completed (the inverse of
+/// Rosenblatt's transformation, Annals of Mathematical Statistics 23, 1952), so that points spread
+/// evenly over the cube become configurations spread evenly over the valid ones. Where the
+/// completions are not counted, options that break a constraint at once are left out and the others
+/// weigh alike. `None` at a dead end of such a group.
+pub(super) fn at(model: &Model, point: &[f64]) -> Option<Choices> {
+    let mut choices = vec![None; model.domains.len()];
+    for (plan, tables) in model.plans.iter().zip(model.exact()) {
+        for (depth, step) in plan.steps.iter().enumerate() {
+            let mut open: Vec<(Option<u32>, f64)> = Vec::new();
+            for option in model.options(step.param, &choices).collect::<Vec<_>>() {
+                choices[step.param] = option;
+                if model.step_allows(step, &choices) {
+                    let weight = match tables {
+                        Some(tables) => tables.completions(plan, depth + 1, &choices).unwrap_or(0),
+                        None => 1,
+                    };
+                    open.push((option, weight as f64));
+                }
+            }
+            let total: f64 = open.iter().map(|(_, weight)| weight).sum();
+            let mut left = point.get(step.param).copied().unwrap_or(0.5) * total;
+            let possible = open.iter().filter(|(_, weight)| *weight > 0.0);
+            let mut chosen = None;
+            for (option, weight) in possible {
+                chosen = Some(*option);
+                left -= weight;
+                if left < 0.0 {
+                    break;
+                }
+            }
+            choices[step.param] = chosen?;
+        }
+    }
+    Some(choices)
+}
+
 /// A uniform draw from the raw product until one is valid. An inactive parameter must draw its
 /// first value, so that each distinct configuration stands for exactly one point of the product.
 fn rejection<R: Rng + ?Sized>(

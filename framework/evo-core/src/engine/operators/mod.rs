@@ -35,8 +35,17 @@ impl Draft {
         Self::from_parents(config, &[])
     }
 
+    /// A draft made from the solution of one trial.
+    pub(crate) fn stepped(config: Config, parent: u64) -> Self {
+        Self {
+            config,
+            parents: vec![parent],
+            insights: Vec::new(),
+        }
+    }
+
     /// A draft made from solutions, the one that it is nearest to first.
-    fn from_parents(config: Config, parents: &[&Solution]) -> Self {
+    pub(crate) fn from_parents(config: Config, parents: &[&Solution]) -> Self {
         let parents = parents.iter().map(|parent| parent.trial).collect();
         Self {
             config,
