@@ -6,8 +6,9 @@
 //! where the program looks for them: `<target>/<profile>/plugins/<folder>.so`. A plugin that is no
 //! library, but a description with its files, is copied to `<target>/<profile>/plugins/<folder>/`.
 //!
-//! `cargo xtask build` and `cargo xtask build --dev` only build; the latter adds the test plugins
-//! (`<target>/debug/test-plugins/`) and is what the end-to-end tests call.
+//! `cargo xtask build` and `cargo xtask build --dev` only build. The latter is what the end-to-end
+//! tests call; it adds the test plugins (`<target>/debug/test-plugins/`) and those of the examples
+//! (`<target>/debug/example-plugins/`).
 
 #![forbid(unsafe_code)]
 
@@ -63,6 +64,7 @@ fn build(profile: Profile) -> Result<PathBuf, Box<dyn Error>> {
     let mut plugins = vec![("plugins", packages(&root.join("plugins"))?)];
     if profile == Profile::Dev {
         plugins.push(("test-plugins", packages(&root.join("tests/plugins"))?));
+        plugins.push(("example-plugins", packages(&root.join("examples"))?));
     }
     let mut cargo = Command::new(cargo());
     cargo

@@ -119,6 +119,11 @@ impl Bench {
         built().join("test-plugins").join(format!("{name}.so"))
     }
 
+    /// The path of the library of an example that is a Rust package.
+    pub fn example_plugin(&self, folder: &str) -> PathBuf {
+        built().join("example-plugins").join(format!("{folder}.so"))
+    }
+
     /// The records of a run in this folder.
     pub fn records(&self, run: &str) -> Vec<Record> {
         let path = self.path().join(run).join("journal.jsonl");

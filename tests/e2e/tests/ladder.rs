@@ -25,3 +25,21 @@ fn assert_small(file: &str, most: usize, comment: &str) {
 fn the_smallest_c_plugin_has_at_most_60_lines() {
     assert_small("04_c_plugin/row_sum.c", 60, "// The smallest C plugin");
 }
+
+#[test]
+fn the_smallest_rust_kernel_has_at_most_40_lines() {
+    assert_small(
+        "05_rust_plugin/src/lib.rs",
+        40,
+        "//! The smallest Rust kernel plugin",
+    );
+}
+
+#[test]
+fn the_smallest_objective_has_at_most_40_lines() {
+    assert_small(
+        "02_smallest_objective/src/lib.rs",
+        40,
+        "//! The smallest plugin",
+    );
+}
