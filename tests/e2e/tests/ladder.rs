@@ -43,3 +43,17 @@ fn the_smallest_objective_has_at_most_40_lines() {
         "//! The smallest plugin",
     );
 }
+
+#[test]
+fn the_smallest_python_kernel_is_a_class_of_at_most_35_lines() {
+    let text = fs::read_to_string(root().join("examples/09_python_kernel/blocked.py")).unwrap();
+    let (_, class) = text.split_once("\nclass ").expect("there is a class");
+    let (class, _) = class.split_once("\nrun(").expect("`run` ends the file");
+    let lines = class.trim_end().lines().count();
+    assert!(lines <= 35, "the class has {lines} lines; at most 35");
+    assert_small(
+        "09_python_kernel/blocked.py",
+        40,
+        "# The smallest Python candidate",
+    );
+}

@@ -3,7 +3,10 @@
 // A test says what is wrong by failing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::fs;
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use evo_e2e::{Bench, root};
 use evo_types::{Outcome, OutcomeKind, WrongKind};
@@ -143,7 +146,7 @@ fn a_child_that_a_process_leaves_running_is_no_part_of_the_plugin() {
         "leak.process.ron",
         r#"(command: ["{python}", "raw.py"], files: ["raw.py"], env: {"FAULT": "leak"})"#,
     );
-    std::fs::copy(
+    fs::copy(
         root().join("tests/plugins/process/raw.py"),
         bench.path().join("raw.py"),
     )
@@ -153,17 +156,36 @@ fn a_child_that_a_process_leaves_running_is_no_part_of_the_plugin() {
         r#"(name: "ways", params: [(name: "WAY", values: [0, 1])])"#,
     );
     bench.file("spec.ron", &spec("./leak.process.ron"));
-    bench.run(&["run", "spec.ron", "--out", "r"]).ok();
-    let left = Command::new("pgrep")
-        .args(["-f", &bench.path().display().to_string()])
-        .output();
-    if let Ok(left) = left {
-        assert!(
-            left.stdout.is_empty(),
-            "{}",
-            String::from_utf8_lossy(&left.stdout)
-        );
+    let mut running = bench.start(&["run", "spec.ron", "--out", "r"]);
+    // While it runs, the test sees its processes; afterwards there are none.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !of_bench(&bench)
+        .iter()
+        .any(|command| command.contains("raw.py"))
+    {
+        assert!(Instant::now() < deadline, "the process never started");
+        thread::sleep(Duration::from_millis(5));
     }
+    assert!(running.wait().unwrap().success());
+    assert_eq!(of_bench(&bench), Vec::<String>::new());
+}
+
+/// The processes that were started, directly or not, by programs of a bench: their environment
+/// has its folder.
+fn of_bench(bench: &Bench) -> Vec<String> {
+    let folder = bench.path().join("cache").display().to_string();
+    fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|process| {
+            fs::read(process.join("environ"))
+                .is_ok_and(|environ| String::from_utf8_lossy(&environ).contains(&folder))
+        })
+        // A process that has ended and waits to be reaped has no command line.
+        .filter_map(|process| fs::read_to_string(process.join("cmdline")).ok())
+        .filter(|command| !command.is_empty())
+        .collect()
 }
 
 #[test]
@@ -233,7 +255,7 @@ fn a_description_that_is_wrong_shows_the_place() {
     bench.file("x.process.ron", "(command: [\"{python}\", \"x.py\"])");
     bench
         .run(&["plugin", "describe", "./x.process.ron"])
-        .fails(2, &["`x.py` is not among the files", "x.process.ron:1:23"]);
+        .fails(2, &["`x.py` is not among the files", "x.process.ron:1:24"]);
 }
 
 #[test]
