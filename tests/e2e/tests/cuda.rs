@@ -1,0 +1,149 @@
+//! CUDA kernels through the program: a clear word where there is no GPU; where there is one, a
+//! search, and faults that are caught and named.
+
+// A test says what is wrong by failing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::Path;
+
+use evo_e2e::{Bench, root};
+use evo_types::Outcome;
+
+/// A kernel that is right, writes to an illegal address, never ends, or asks for more shared memory
+/// than any GPU has, by its parameter.
+const KERNEL: &str = r#"(
+    doc: "Twice the input, or a fault",
+    language: cuda,
+    sources: ["twice.cu"],
+    entry: "twice",
+    arguments: [
+        input(name: "x", dtype: f32, shape: ["N"]),
+        output(name: "y", dtype: f32, shape: ["N"]),
+        scalar(type: "int", value: "N"),
+    ],
+    space: (params: [(name: "FAULT", values: [0, 1, 2, 9])]),
+    launch: (grid: ["(N + 255) / 256"], block: ["256"], shared: "FAULT * 30000"),
+    problem: (
+        fields: [(name: "N", default: 1000000, max: 100000000, doc: "elements")],
+        reference: function(source: "twice.c", symbol: "twice"),
+        flops: "N",
+    ),
+)"#;
+
+const SOURCE: &str = r#"
+extern "C" __global__ void twice(const float* x, float* y, int n) {
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+#if FAULT == 1
+    if (i == 0) y[1ull << 40] = 1.0f;
+#elif FAULT == 2
+    volatile int spin = 1;
+    while (spin) {}
+#endif
+    if (i < n) y[i] = 2.0f * x[i];
+}
+"#;
+
+const REFERENCE: &str = "void twice(const double *x, double *y, int n) {\n\
+    for (int i = 0; i < n; i++) y[i] = 2.0 * x[i];\n}\n";
+
+const SPEC: &str = r#"(
+    plugin: "./twice.kernel.ron",
+    problem: (name: "twice"),
+    tune: [(kernel: "twice")],
+    baselines: [(label: "right", kernel: "twice")],
+    preset: random,
+    budget: (trials: 10),
+    limits: (verify_s: 10.0, measure_s: 10.0),
+    measure: (max_seconds: 0.2, confirm_seconds: 0.5),
+)"#;
+
+fn bench() -> Bench {
+    let bench = Bench::new();
+    bench.file("twice.kernel.ron", KERNEL);
+    bench.file("twice.cu", SOURCE);
+    bench.file("twice.c", REFERENCE);
+    bench.file("spec.ron", SPEC);
+    bench
+}
+
+fn has_gpu() -> bool {
+    Path::new("/dev/nvidiactl").exists()
+}
+
+#[test]
+fn without_a_driver_the_program_says_so_and_what_to_do() {
+    if has_gpu() {
+        println!("skipped: this machine has a GPU");
+        return;
+    }
+    let bench = bench();
+    bench
+        .run(&["run", "spec.ron", "--out", "r"])
+        .fails(2, &["no CUDA driver found", "with the device `cpu`"]);
+    assert!(!bench.path().join("r").exists(), "nothing was begun");
+}
+
+#[test]
+fn the_cuda_example_runs_where_there_is_a_gpu_and_says_why_not_elsewhere() {
+    let spec = root().join("examples/07_cuda_source_only/run.ron");
+    let spec = spec.to_str().unwrap();
+    let bench = Bench::new();
+    let ended = bench.run(&["run", spec, "--out", "r", "--budget", "3"]);
+    if has_gpu() {
+        ended.ok();
+        let measured = bench
+            .evaluated("r")
+            .iter()
+            .filter(|it| it.outcome.measurement().is_some())
+            .count();
+        assert!(measured > 0, "no trial was measured");
+    } else {
+        println!("not run: this machine has no GPU");
+        ended.fails(2, &["no CUDA driver found"]);
+    }
+}
+
+#[test]
+fn a_device_that_no_machine_has_is_named_as_typed() {
+    let bench = bench();
+    bench
+        .run(&["run", "spec.ron", "--device", "gpu"])
+        .fails(2, &["there is no device `gpu`", "write `cpu`, `cuda`"]);
+}
+
+#[test]
+fn on_a_gpu_every_fault_is_caught_and_named_and_the_search_goes_on() {
+    if !has_gpu() {
+        println!("skipped: this machine has no GPU");
+        return;
+    }
+    let bench = bench();
+    bench.run(&["run", "spec.ron", "--out", "r"]).ok();
+    let outcome = |fault: &str| {
+        bench
+            .outcome_with("r", "FAULT", fault)
+            .unwrap_or_else(|| panic!("FAULT={fault} was not evaluated"))
+    };
+    let right = outcome("0");
+    assert!(right.measurement().is_some(), "{}", right.summary());
+    let Outcome::Crashed { message, .. } = outcome("1") else {
+        panic!("{}", outcome("1").summary());
+    };
+    assert!(message.contains("CUDA_ERROR_ILLEGAL_ADDRESS"), "{message}");
+    assert!(
+        matches!(outcome("2"), Outcome::TimedOut { .. }),
+        "{}",
+        outcome("2").summary()
+    );
+    let refused = outcome("9");
+    assert!(
+        matches!(refused, Outcome::Rejected { .. }),
+        "{}",
+        refused.summary()
+    );
+    assert!(
+        refused.summary().contains("shared memory"),
+        "{}",
+        refused.summary()
+    );
+}
