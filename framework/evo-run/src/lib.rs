@@ -33,8 +33,8 @@ pub use audit::{
     Audit, AuditEvent, AuditSettings, AuditedCandidate, BuiltConfig, FailedConfig, TimedPair, audit,
 };
 pub use check::{
-    CheckDevice, CheckEvent, CheckOptions, CheckReport, CheckTarget, Rule, Ruling, Verdict, asks,
-    check, cure,
+    CheckDevice, CheckEvent, CheckOptions, CheckReport, CheckSpace, CheckTarget, Rule, Ruling,
+    Verdict, asks, check, cure,
 };
 pub use driver::{RunEnd, Session};
 pub use environment::capture as capture_environment;

@@ -54,6 +54,9 @@ pub(crate) struct PluginCheck {
     /// A field of the problem or a setting of the objective; may be repeated.
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub(crate) set: Vec<String>,
+    /// A search space (RON) in the place of the plugin's own.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) space: Option<PathBuf>,
     /// The device: cpu, cuda:0, or a profile (sm_80, sm_89, sm_90a, a RON file) to build for
     /// without launching; what the kernel runs on, if left out.
     #[arg(long, value_name = "DEVICE|PROFILE")]

@@ -8,7 +8,7 @@ use evo_types::{
 use evo_wire::{ComponentRef, Probe, Probed, Reply, Request, Rule, built_in};
 
 use super::asking::{Answer, Asking};
-use super::{CheckDevice, Ledger, Ruling, behaviour, configs, problem};
+use super::{CheckDevice, CheckOptions, CheckSpace, Ledger, Ruling, behaviour, configs, problem};
 use crate::RunError;
 use crate::plan::{Described, describe_built_in, space_environment, unexpected};
 
@@ -119,7 +119,7 @@ fn stages(
         device,
         space: None,
     };
-    subject.space = space(&subject, ledger);
+    subject.space = space(asking.options, &subject, ledger);
     if ledger.first_failure().is_some() {
         return Ok(None);
     }
@@ -221,16 +221,20 @@ fn resolved(
 }
 
 /// The kernel's own space, read and held against its parameters.
-fn space(subject: &Subject, ledger: &mut Ledger) -> Option<Space> {
-    let Some(text) = &subject.info.space else {
-        let reason = "the kernel brings no space";
+fn space(options: &CheckOptions, subject: &Subject, ledger: &mut Ledger) -> Option<Space> {
+    let given = options.space.clone();
+    let own = subject.info.space.clone().map(|text| CheckSpace {
+        text,
+        origin: format!("<space of {}>", subject.info.name),
+    });
+    let Some(CheckSpace { text, origin }) = given.or(own) else {
+        let reason = "the kernel brings no space; --space names one";
         ledger.skip(Rule::SpaceValid, reason);
         ledger.skip(Rule::SpaceFitsParameters, reason);
         return None;
     };
     let environment = space_environment(Some(&subject.spec), &subject.device);
-    let origin = format!("<space of {}>", subject.info.name);
-    let space = match Space::parse(text, &origin, &environment) {
+    let space = match Space::parse(&text, &origin, &environment) {
         Ok(space) => space,
         Err(errors) => {
             ledger.fail(Rule::SpaceValid, errors.to_string());

@@ -58,6 +58,15 @@ pub enum CheckDevice {
     Profile(Box<DeviceFacts>),
 }
 
+/// A search space as text.
+#[derive(Debug, Clone)]
+pub struct CheckSpace {
+    /// The space as RON.
+    pub text: String,
+    /// Where it is from, for messages.
+    pub origin: String,
+}
+
 /// How a plugin is checked.
 #[derive(Debug, Clone)]
 pub struct CheckOptions {
@@ -65,6 +74,8 @@ pub struct CheckOptions {
     pub only: Option<String>,
     /// Fields of the problem and settings of the objective.
     pub set: Params,
+    /// A search space in the place of the plugin's own.
+    pub space: Option<CheckSpace>,
     /// The device.
     pub device: CheckDevice,
     /// How many configurations of a space are tried, at least 1.
@@ -82,6 +93,7 @@ impl Default for CheckOptions {
         Self {
             only: None,
             set: Params::new(),
+            space: None,
             device: CheckDevice::OfKernel,
             configs: 6,
             seconds: 240.0,

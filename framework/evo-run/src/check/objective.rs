@@ -5,7 +5,7 @@ use evo_types::{ObjectiveInfo, Outcome, Params, Value, format_params};
 use evo_wire::{ComponentRef, Reply, Request, Rule};
 
 use super::asking::{Answer, Asking};
-use super::{Ledger, Ruling, configs, problem};
+use super::{CheckSpace, Ledger, Ruling, configs, problem};
 use crate::RunError;
 use crate::plan::{Described, space_environment, unexpected};
 
@@ -66,7 +66,6 @@ impl Trial<'_, '_> {
         };
         let device = self.asking.host.device(self.asking.stop)?;
         let environment = space_environment(None, &device);
-        let origin = format!("<space of {}>", self.info.name);
         let space = match Space::parse(&text, &origin, &environment) {
             Ok(space) => space,
             Err(errors) => {

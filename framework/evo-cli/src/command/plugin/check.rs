@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use evo_run::{
-    CheckDevice, CheckEvent, CheckOptions, CheckReport, CheckTarget, Ruling, RunError, SearchPath,
-    Stop, Verdict, asks, cure, read_value,
+    CheckDevice, CheckEvent, CheckOptions, CheckReport, CheckSpace, CheckTarget, Ruling, RunError,
+    SearchPath, Stop, Verdict, asks, cure, read_value,
 };
 use evo_types::Params;
 use indicatif::ProgressBar;
@@ -85,15 +85,25 @@ fn options(args: &PluginCheck) -> Result<CheckOptions, RunError> {
         }
         profile => CheckDevice::Profile(Box::new(space::device(profile)?)),
     };
+    let space = args.space.as_deref().map(read_space).transpose()?;
     Ok(CheckOptions {
         only: args.only.clone(),
         set,
+        space,
         device,
         configs: usize::from(args.configs),
         seconds: args.seconds,
         step_seconds: args.step_seconds,
         seed: args.seed,
     })
+}
+
+fn read_space(file: &Path) -> Result<CheckSpace, RunError> {
+    let origin = file.display().to_string();
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        RunError::input(format!("{origin}: cannot read the search space: {error}"))
+    })?;
+    Ok(CheckSpace { text, origin })
 }
 
 /// The report with what each rule asks and how to mend it.
