@@ -19,7 +19,8 @@ pub(crate) struct Args {
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 the machine did not allow it; 2 bad input; \
                           3 the search ended without one correct candidate; 4 a plugin breaks a \
-                          rule; 129, 130 and 143 interrupted and saved.";
+                          rule, or an audit with --deny-dead found a dead parameter; 129, 130 and \
+                          143 interrupted and saved.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -88,7 +89,8 @@ pub(crate) struct Run {
     /// The seed of the search and of the checks.
     #[arg(long, conflicts_with = "from")]
     pub(crate) seed: Option<u64>,
-    /// The engine's preset: random, free, insight or full.
+    /// The engine's preset: full, insight, free or random, or a classical strategy: quasi_random,
+    /// local_search, differential_evolution, simulated_annealing, surrogate or portfolio.
     #[arg(long, conflicts_with = "from")]
     pub(crate) preset: Option<Preset>,
     /// A field of the problem or a setting of the objective; may be repeated.
@@ -132,6 +134,41 @@ pub(crate) struct Report {
 pub(crate) enum Space {
     /// Print a space: parameters, sizes, and what each constraint removes.
     Show(SpaceShow),
+    /// Find out what each parameter does to what is executed: dead ones, and what the builds say.
+    Audit(SpaceAudit),
+}
+
+#[derive(Debug, Arguments)]
+pub(crate) struct SpaceAudit {
+    /// A spec file (RON), or the name or path of a plugin.
+    #[arg(value_name = "SPEC|PLUGIN")]
+    pub(crate) what: String,
+    /// Configurations drawn from the space; around each of them, and around the default, every
+    /// searched parameter takes its other values. With 16, a parameter that never acted acts, with
+    /// 95 % confidence, in at most 17 % of the configurations; with 59, in at most 5 %.
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) samples: u16,
+    /// The seed of the drawing.
+    #[arg(long, default_value_t = 17)]
+    pub(crate) seed: u64,
+    /// Time so many pairs for each parameter that changes the execution, interleaved.
+    #[arg(long, value_name = "PAIRS", default_value_t = 0)]
+    pub(crate) measure: u16,
+    /// Exit with code 4 if a parameter is dead. With --measure also if one that acts at run time
+    /// has no effect on time that can be told from noise.
+    #[arg(long)]
+    pub(crate) deny_dead: bool,
+    /// A field of the problem; may be repeated.
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Build for a device that is not here: a shipped profile (sm_80, sm_89, sm_90a) or a RON
+    /// file. Without it: the device of the spec.
+    #[arg(long, value_name = "PROFILE|FILE", conflicts_with = "measure")]
+    pub(crate) device: Option<String>,
+    #[command(flatten)]
+    pub(crate) plugins: Plugins,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 #[derive(Debug, Arguments)]

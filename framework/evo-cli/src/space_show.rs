@@ -193,7 +193,7 @@ fn grouped(number: u128) -> String {
 
 /// Rows in aligned columns; a column that holds only numbers below its first cell is aligned to
 /// the right, and one that is empty throughout takes no room.
-fn table(rows: &[Vec<String>]) -> String {
+pub(crate) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let cell = |row: &Vec<String>, column: usize| row.get(column).cloned().unwrap_or_default();
     let layout: Vec<(usize, bool)> = (0..columns)

@@ -44,5 +44,6 @@ pub use model::{
 pub use ratio::{Ratio, Rival};
 pub use summary::summary_markdown;
 pub use terminal::final_table;
+pub use text::plain;
 pub use verdict::{TARGET_DEFINITIONS, TargetStatus, TargetVerdict};
 pub use write::write_all;

@@ -3,7 +3,7 @@
 
 /// The text as one line with no control characters, terminal escapes or invisible direction
 /// marks. Runs of white space become one space.
-pub(crate) fn plain(text: &str) -> String {
+pub fn plain(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for word in without_escapes(text).split_whitespace() {
         if !line.is_empty() {

@@ -6,6 +6,7 @@ pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod shell;
 pub(crate) mod space;
+mod space_audit;
 
 use std::path::{Path, PathBuf};
 

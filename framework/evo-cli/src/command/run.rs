@@ -157,7 +157,7 @@ pub(super) fn report(folder: &Path, output: Output) -> Result<(), Failure> {
 
 /// Whether the argument is a spec rather than a plugin: by its name, or because it is a file that
 /// is no library.
-fn is_spec(what: &str) -> bool {
+pub(super) fn is_spec(what: &str) -> bool {
     let path = Path::new(what);
     let library = path.extension().is_some_and(|extension| extension == "so");
     let plugin = library || evo_run::is_description(path);

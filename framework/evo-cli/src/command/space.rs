@@ -1,4 +1,4 @@
-//! `evo space show`.
+//! `evo space ...`, and `evo space show`.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -9,7 +9,7 @@ use evo_run::{
 };
 use evo_types::{DeviceFacts, Params};
 
-use super::{print, program};
+use super::{print, program, space_audit};
 use crate::args::{Space as SpaceCommand, SpaceShow};
 use crate::failure::Failure;
 use crate::space_show::render;
@@ -32,7 +32,10 @@ const PROFILES: [(&str, &str); 3] = [
 
 /// `evo space ...`.
 pub(crate) fn space(command: SpaceCommand) -> Result<ExitCode, Failure> {
-    let SpaceCommand::Show(args) = command;
+    let args = match command {
+        SpaceCommand::Show(args) => args,
+        SpaceCommand::Audit(args) => return space_audit::audit(&args),
+    };
     let path = Path::new(&args.what);
     let text = if path.is_file() || args.what.ends_with(".ron") {
         show_file(path, &args)?

@@ -162,7 +162,7 @@ fn nothing_is_said_without_a_pair() {
             .all(|knob| knob.effect == Effect::Unknown)
     );
     assert_eq!(knobs.params[0].finding(), "no pair: nothing can be said");
-    assert_eq!(knobs.params[0].acts_at_most_in(), None);
+    assert_eq!(knobs.params[0].acts_at_most_in(9), None);
 }
 
 #[test]
@@ -185,7 +185,9 @@ fn the_bound_is_that_of_a_share_of_which_nothing_was_seen() {
     let mut knob = Seen::planted().knobs().params.remove(1);
     knob.contexts = 59;
     // 0.95^59 is just under 5 %.
-    assert!((knob.acts_at_most_in().unwrap() - 0.0495).abs() < 0.0005);
+    assert!((knob.acts_at_most_in(99).unwrap() - 0.0495).abs() < 0.0005);
+    assert_eq!(knob.acts_at_most_in(59), knob.acts_at_most_in(99));
+    assert_eq!(knob.acts_at_most_in(0), None);
 }
 
 proptest! {

@@ -30,11 +30,13 @@ impl Knob {
     }
 
     /// The share of configurations in which a parameter that was never seen to act can act at
-    /// most, with 95 % confidence, where the contexts were drawn at random: the exact bound of a
-    /// binomial share of which nothing was seen. `None` for a parameter that is not dead.
-    pub fn acts_at_most_in(&self) -> Option<f64> {
-        (self.effect == Effect::Dead && self.contexts > 0)
-            .then(|| 1.0 - 0.05f64.powf(1.0 / self.contexts as f64))
+    /// most, with 95 % confidence, after so many contexts that were drawn at random: the exact
+    /// bound of a binomial share of which nothing was seen. `None` for a parameter that is not
+    /// dead, or without a draw.
+    pub fn acts_at_most_in(&self, drawn: usize) -> Option<f64> {
+        // A context that is a neighbour of a drawn one says no more than that one.
+        let drawn = drawn.min(self.contexts);
+        (self.effect == Effect::Dead && drawn > 0).then(|| 1.0 - 0.05f64.powf(1.0 / drawn as f64))
     }
 
     /// Values that always gave the same execution, although others do not: `3 and 4 (5 pairs)`.

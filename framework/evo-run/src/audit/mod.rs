@@ -1,7 +1,7 @@
 //! The audit of a space: a controlled experiment on what each parameter does to what is executed.
 //!
 //! ```text
-//! plan      configurations drawn from the space, the default first; around each of them every
+//! plan      the default configuration and some drawn from the space; around each of them every
 //!           searched parameter takes every other value while all others stay
 //! builds    each distinct configuration is built once: machine code, geometry, figures
 //! times     on request, pairs of configurations that differ in one parameter, interleaved
@@ -27,7 +27,8 @@ use crate::{RunError, Stop};
 /// How an audit is made.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditSettings {
-    /// Configurations that the parameters are varied around, at least 1.
+    /// Configurations to draw, at least 1; the parameters are varied around each of them and around
+    /// the default.
     pub samples: usize,
     /// The seed of the drawing.
     pub seed: u64,
@@ -92,7 +93,7 @@ pub struct AuditedCandidate {
     pub kernel: String,
     /// The searched parameters, in declared order.
     pub params: Vec<String>,
-    /// The configurations that the parameters were varied around.
+    /// The configurations that the parameters were varied around: the default and those drawn.
     pub bases: usize,
     /// For each parameter the changes of its value that constraints do not allow.
     pub excluded: BTreeMap<String, usize>,

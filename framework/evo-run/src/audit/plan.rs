@@ -21,7 +21,7 @@ const DRAWS: usize = 20;
 pub(super) struct Planned {
     /// The searched parameters.
     pub(super) params: Vec<String>,
-    /// The configurations that the parameters are varied around.
+    /// The configurations that the parameters are varied around: the default and those drawn.
     pub(super) bases: usize,
     /// For each parameter the changes that constraints do not allow.
     pub(super) excluded: BTreeMap<String, usize>,
@@ -40,13 +40,13 @@ pub(super) struct Change {
     pub(super) changed: usize,
 }
 
-/// Draws the bases and varies each parameter of each.
+/// Draws the bases beside the default and varies each parameter of each.
 pub(super) fn plan(space: &Space, settings: &AuditSettings) -> Planned {
     let mut rng = ChaCha8Rng::seed_from_u64(settings.seed);
     let mut bases = vec![space.default_config()];
     let mut seen: BTreeSet<Config> = bases.iter().cloned().collect();
     for _ in 0..settings.samples.saturating_mul(DRAWS) {
-        if bases.len() >= settings.samples {
+        if bases.len() > settings.samples {
             break;
         }
         let drawn = space.sample(&mut rng);
@@ -140,7 +140,7 @@ mod tests {
     fn every_change_is_of_one_parameter_and_valid() {
         let space = space();
         let planned = plan(&space, &settings(10));
-        assert_eq!(planned.bases, 10);
+        assert_eq!(planned.bases, 11);
         assert_eq!(planned.configs[0], space.default_config());
         for change in &planned.changes {
             let (base, changed) = (
@@ -158,7 +158,7 @@ mod tests {
         let wide = planned.changes.iter().filter(|change| change.param == 3);
         assert_eq!(
             wide.count(),
-            10 * MOST_VALUES - planned.excluded.get("WIDE").unwrap_or(&0)
+            11 * MOST_VALUES - planned.excluded.get("WIDE").unwrap_or(&0)
         );
     }
 
