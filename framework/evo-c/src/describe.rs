@@ -84,7 +84,6 @@ struct SpecForm {
     flops: f64,
     bytes: Option<f64>,
     constants: Option<Params>,
-    #[serde(default)]
     extra_shapes: Vec<Params>,
     cache: Option<CachePolicy>,
 }
@@ -343,7 +342,7 @@ mod tests {
         let text = r#"{"tensors": [{"name": "x", "role": "input", "dtype": "f8_e4m3", "shape": [4]},
             {"name": "y", "role": "output", "dtype": "f32", "shape": [1]}],
             "gates": [{"tensor": "y", "relative_error": 1e-5}],
-            "distributions": ["uniform", "outliers"], "flops": 3}"#;
+            "distributions": ["uniform", "outliers"], "extra_shapes": [{"N": 1}], "flops": 3}"#;
         let spec = spec(text, STRICT, "sum", &fields).unwrap();
         assert_eq!((spec.bytes, spec.cache), (8.0, CachePolicy::Rotate));
         assert_eq!((&spec.constants, &spec.fields), (&fields, &fields));
@@ -387,7 +386,7 @@ mod tests {
     #[test]
     fn sizes_that_overflow_are_refused() {
         let text = r#"{"tensors": [{"name": "x", "role": "input", "dtype": "f32",
-            "shape": [4294967296, 4294967296]}], "gates": [], "distributions": [], "flops": 1}"#;
+            "shape": [4294967296, 4294967296]}], "gates": [], "distributions": [], "extra_shapes": [], "flops": 1}"#;
         let error = spec(text, STRICT, "p", &Params::new()).unwrap_err();
         assert!(error.contains("more bytes than can be counted"), "{error}");
     }

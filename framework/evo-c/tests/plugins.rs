@@ -263,7 +263,7 @@ fn older_and_newer_minor_versions_work() {
     let old_info = info(&old);
     assert_eq!(old_info.interface, InterfaceVersion { major: 1, minor: 0 });
     assert!(!old_info.kernels[0].prepares);
-    assert!(resolve(&old, "copy", &Params::new()).is_ok());
+    assert!(resolve(&old, "copy", &params(&[("N", Value::Int(4))])).is_ok());
 
     let newer = open(&compile("newer.c", CURRENT, &[])).unwrap();
     assert_eq!(

@@ -400,13 +400,15 @@ typedef struct evo_problem {
      *   tensors        [{"name": "x", "role": "input", "dtype": "f32", "shape": [4, 8]}, ...]:
      *                  inputs and outputs ("role": "output") in the order of the kernel's
      *                  arguments; types are f64 f32 f16 bf16 f8_e4m3 i64 i32 i8 u8
-     *   gates          [{"tensor": "y", "relative_error": 1e-5}, ...]: one for each output
+     *   gates          [{"tensor": "y", "relative_error": 1e-5}, ...]: one for each output, greater
+     *                  than 0: the relative Frobenius error that is still right
      *   distributions  ["uniform", "outliers"]: what `fill` knows, the ordinary one first and at
      *                  least one that provokes errors
+     *   extra_shapes   [{"N": 7}, ...]: changes to the fields on which a candidate is verified too,
+     *                  at least one: ragged shapes find most faults
      *   flops          floating-point operations of one execution
      *   bytes          bytes that any execution has to move; all tensors once, if left out
      *   constants      {"N": 8, ...}: what constraints may name; the fields, if left out
-     *   extra_shapes   [{"N": 7}, ...]: changes to the fields on which a candidate is verified too
      *   cache          "rotate" (the default), "flush" or "hot": what caches hold before a launch
      */
     int32_t (*resolve)(const struct evo_problem *problem, const evo_params *fields,

@@ -88,7 +88,7 @@ fn the_example_is_compiled_as_its_readme_says_and_searched() {
     // What it cannot do it refuses in its own words.
     bench
         .run(&["run", "run.ron", "--set", "dtype=f64", "--out", "refused"])
-        .fails(2, &["it sums rows of f32 only"]);
+        .fails(3, &["it sums rows of f32 only"]);
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn a_plugin_of_version_1_0_is_searched() {
     compile(&bench, "old.c", OF_1_0, &[], "old.so");
     let ended = bench.run(&["plugin", "describe", "./old.so"]).ok();
     assert!(
-        ended.stdout.contains("c-old 1.0.0 (interface 1.0)"),
+        ended.stdout.contains("c-old 1.0.0 (C, interface 1.0)"),
         "{}",
         ended.stdout
     );
@@ -123,7 +123,11 @@ fn a_plugin_of_a_later_minor_version_can_be_loaded() {
     let bench = Bench::new();
     compile(&bench, "newer.c", CURRENT, &[], "newer.so");
     let ended = bench.run(&["plugin", "describe", "./newer.so"]).ok();
-    assert!(ended.stdout.contains("(interface 1.9)"), "{}", ended.stdout);
+    assert!(
+        ended.stdout.contains("(C, interface 1.9)"),
+        "{}",
+        ended.stdout
+    );
 }
 
 #[test]
@@ -208,7 +212,7 @@ fn a_default_spec_in_c_is_run_by_name() {
             "--plugin-path",
             ".",
             "--budget",
-            "1",
+            "6",
             "--out",
             "r",
         ])

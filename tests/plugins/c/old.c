@@ -9,13 +9,15 @@
 #endif
 
 static int32_t resolve(const evo_problem *problem, const evo_params *fields, const evo_host *host) {
+    int64_t n;
     (void)problem;
-    (void)fields;
+    EVO_TRY(evo_int(host, fields, "N", &n));
     return evo_write(host, EVO_TEXT({
-        "tensors": [{"name": "x", "role": "input", "dtype": "f64", "shape": [32, 32]},
-                    {"name": "y", "role": "output", "dtype": "f64", "shape": [32, 32]}],
-        "gates": [{"tensor": "y", "relative_error": 0.0}], "flops": 0,
-        "distributions": ["uniform", "uniform"]}));
+        "tensors": [{"name": "x", "role": "input", "dtype": "f64", "shape": [%lld, 8]},
+                    {"name": "y", "role": "output", "dtype": "f64", "shape": [%lld, 8]}],
+        "gates": [{"tensor": "y", "relative_error": 1e-15}], "flops": 1,
+        "distributions": ["uniform", "uniform"], "extra_shapes": [{"N": 3}]}),
+        (long long)n, (long long)n);
 }
 
 static int32_t fill(const evo_problem *problem, const evo_spec *spec, uint64_t seed,
@@ -50,8 +52,11 @@ static int32_t launch(evo_instance *instance, const evo_io *io, const evo_host *
     return EVO_OK;
 }
 
-static const evo_problem copy_problem = {sizeof(evo_problem), EVO_TEXT({"name": "copy"}), resolve,
-                                         fill, reference};
+static const evo_problem copy_problem = {
+    sizeof(evo_problem),
+    EVO_TEXT({"name": "copy", "fields": [
+        {"name": "N", "kind": {"int": {"min": 1, "max": 4096}}, "default": 256}]}),
+    resolve, fill, reference};
 static const evo_kernel copy_kernel = {
     .struct_size = sizeof(evo_kernel),
     .info = EVO_TEXT({"name": "copy", "problems": ["copy"],

@@ -5,12 +5,16 @@
 #include <stdexcept>
 #include <vector>
 
-static std::int32_t resolve(const evo_problem *, const evo_params *, const evo_host *host) {
+static std::int32_t resolve(const evo_problem *, const evo_params *fields, const evo_host *host) {
+    std::int64_t n;
+    EVO_TRY(evo_int(host, fields, "N", &n));
+    const auto shape = static_cast<long long>(n);
     return evo_write(host, EVO_TEXT({
-        "tensors": [{"name": "x", "role": "input", "dtype": "f32", "shape": [64]},
-                    {"name": "y", "role": "output", "dtype": "f32", "shape": [64]}],
-        "gates": [{"tensor": "y", "relative_error": 1e-6}], "flops": 64,
-        "distributions": ["uniform", "uniform"]}));
+        "tensors": [{"name": "x", "role": "input", "dtype": "f32", "shape": [%lld]},
+                    {"name": "y", "role": "output", "dtype": "f32", "shape": [%lld]}],
+        "gates": [{"tensor": "y", "relative_error": 1e-6}], "flops": %lld,
+        "distributions": ["uniform", "uniform"], "extra_shapes": [{"N": 3}]}),
+        shape, shape, shape);
 }
 
 static std::int32_t fill(const evo_problem *, const evo_spec *, std::uint64_t seed, const char *,
@@ -66,7 +70,8 @@ static const evo_kernel *const kernels[] = {&doubled};
 static const evo_problem problem = [] {
     evo_problem table{};
     table.struct_size = sizeof table;
-    table.info = EVO_TEXT({"name": "double"});
+    table.info = EVO_TEXT({"name": "double", "fields": [
+        {"name": "N", "kind": {"int": {"min": 1, "max": 4096}}, "default": 1024}]});
     table.resolve = resolve;
     table.fill = fill;
     table.reference = reference;
