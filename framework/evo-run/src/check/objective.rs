@@ -57,12 +57,16 @@ impl Trial<'_, '_> {
             Ok(space) => space,
             Err(reason) => return Ok(reason),
         };
-        let Some(text) = opened.or_else(|| self.info.space.clone()) else {
-            ledger.note(
-                Rule::ObjectiveOpens,
-                "it brings no space: a spec has to name one",
-            );
-            return Ok(Some("the objective brings no space".to_owned()));
+        let own = opened.or_else(|| self.info.space.clone());
+        let own = own.map(|text| CheckSpace {
+            text,
+            origin: format!("<space of {}>", self.info.name),
+        });
+        let given = self.asking.options.space.clone();
+        let Some(CheckSpace { text, origin }) = given.or(own) else {
+            return Ok(Some(
+                "the objective brings no space; --space names one".to_owned(),
+            ));
         };
         let device = self.asking.host.device(self.asking.stop)?;
         let environment = space_environment(None, &device);
