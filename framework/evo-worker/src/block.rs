@@ -259,6 +259,28 @@ mod tests {
     }
 
     #[test]
+    fn a_twin_on_a_gpu_holds_what_was_pushed() {
+        let gpu = match crate::gpu::Gpu::open(0) {
+            Ok(gpu) => std::sync::Arc::new(gpu),
+            Err(error) => return println!("skipped: {error}"),
+        };
+        let mut block = Block::new(&Site::Cuda(gpu), 1000, 64, "x").unwrap();
+        assert_eq!(block.address() as usize % 128, 64);
+        assert_ne!(block.address(), block.pointer());
+        block.bytes_mut().fill(7);
+        block.push().unwrap();
+        block.bytes_mut().fill(8);
+        block.pull().unwrap();
+        assert!(block.bytes().iter().all(|byte| *byte == 7));
+        assert_eq!(block.stray(), None);
+        // As a kernel would that leaves the buffer.
+        let twin = block.twin.as_mut().unwrap();
+        twin.upload(block.start + block.length + 4, &[0]).unwrap();
+        block.pull().unwrap();
+        assert_eq!(block.stray(), Some(Stray::After(5)));
+    }
+
+    #[test]
     fn absurd_sizes_are_refused_without_an_allocation() {
         for size in [usize::MAX, isize::MAX as usize, 1 << 50] {
             let error = Block::new(&Site::Host, size, 0, "the workspace").unwrap_err();

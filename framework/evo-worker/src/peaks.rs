@@ -334,6 +334,33 @@ mod tests {
     }
 
     #[test]
+    fn a_gpu_has_the_floor_of_its_data_sheet() {
+        let h100 = evo_cuda::DeviceLimits {
+            compute_capability: 90,
+            sms: 132,
+            shared_bytes_per_block: 232_448,
+            shared_bytes_per_sm: 233_472,
+            registers_per_sm: 65_536,
+            max_threads_per_block: 1024,
+            warp_size: 32,
+            l2_bytes: 50 << 20,
+            memory_bytes: 80 << 30,
+            clock_khz: 1_980_000,
+            memory_clock_khz: 2_619_000,
+            memory_bus_bits: 5120,
+        };
+        let peaks = evo_cuda::Peaks::of(&h100).map(Peaks::Cuda);
+        let attention = spec(2.147e9, 4.2e6);
+        assert_eq!(implausible(peaks, &attention, 5.7e-6), None);
+        let text = implausible(peaks, &attention, 1.2e-6).unwrap();
+        assert!(text.contains("at 1605796 GFLOP/s"), "{text}");
+        // What exceeds the cache comes from memory.
+        let copy = spec(0.0, 2e9);
+        assert_eq!(implausible(peaks, &copy, 600e-6), None);
+        assert!(implausible(peaks, &copy, 300e-6).is_some());
+    }
+
+    #[test]
     #[cfg(target_arch = "x86_64")]
     fn measured_peaks_are_those_of_a_processor() {
         if !device::has_avx2() {
