@@ -38,6 +38,36 @@ pub(crate) struct Started {
     interpreter: String,
 }
 
+/// The Python interpreter: `EVO_PYTHON`, or `python3` on the path.
+fn interpreter() -> String {
+    std::env::var(PYTHON)
+        .ok()
+        .filter(|python| !python.is_empty())
+        .unwrap_or_else(|| "python3".to_owned())
+}
+
+/// The Python interpreter that processes are started with, and its numpy, in one line.
+///
+/// # Errors
+/// Where there is none, or it has no numpy, with what to do.
+pub fn python() -> Result<String, String> {
+    let program = interpreter();
+    let script =
+        "import sys, numpy; print(sys.version.split()[0], 'with numpy', numpy.__version__)";
+    let output = Command::new(&program).args(["-c", script]).output();
+    let output = output.map_err(|error| {
+        format!("`{program}` cannot be run ({error}); set {PYTHON} to a Python interpreter")
+    })?;
+    if !output.status.success() {
+        return Err(format!(
+            "`{program}` has no numpy, which plugins in Python need: `{program} -m pip install \
+             numpy`, or set {PYTHON} to an interpreter that has it"
+        ));
+    }
+    let version = String::from_utf8_lossy(&output.stdout);
+    Ok(format!("{program}: {}", version.trim()))
+}
+
 /// Starts the command of a description among the unpacked files.
 ///
 /// It is killed when the thread that started it ends; it is in this process's group; it has the
@@ -51,10 +81,7 @@ pub(crate) fn start(
     bundle: &Bundle,
 ) -> Result<Started, String> {
     let failed = |error: std::io::Error| format!("the process cannot be started: {error}");
-    let interpreter = std::env::var(PYTHON)
-        .ok()
-        .filter(|python| !python.is_empty())
-        .unwrap_or_else(|| "python3".to_owned());
+    let interpreter = interpreter();
     let words: Vec<String> = description
         .command
         .iter()

@@ -28,6 +28,7 @@ use evo_types::{InterfaceVersion, PluginInfo};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+pub use child::python;
 use connection::Connection;
 pub use queue::{finish, finish_timed, new_stream, round_trip};
 pub use shared::SharedMemory;

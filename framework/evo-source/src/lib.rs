@@ -26,8 +26,10 @@ mod values;
 use std::sync::Arc;
 
 use evo_bundle::Bundle;
-use evo_bundle::source::Description;
+use evo_bundle::source::{Description, Language};
 use evo_plugin::Plugin;
+
+use crate::host::Toolchain;
 
 /// The plugin that a bundle describes.
 ///
@@ -75,4 +77,20 @@ fn default_spec(source: &Source) -> String {
 struct Source {
     description: Description,
     bundle: Bundle,
+}
+
+/// The C compiler that source-only kernels are built with, in one line.
+///
+/// # Errors
+/// Where there is none, with what to install.
+pub fn c_compiler() -> Result<String, String> {
+    Toolchain::of(Language::C)?.version()
+}
+
+/// The C++ compiler that source-only kernels are built with, in one line.
+///
+/// # Errors
+/// Where there is none, with what to install.
+pub fn cpp_compiler() -> Result<String, String> {
+    Toolchain::of(Language::Cpp)?.version()
 }

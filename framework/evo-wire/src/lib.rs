@@ -17,7 +17,7 @@ pub use conform::{Breach, ConformJob, ConformReport, Probe, Probed, Rule};
 pub use frame::{FrameError, read_frame, write_frame};
 pub use message::{
     CompareItem, CompareJob, ComparedItem, ComponentRef, Envelope, FailureKind, MeasureJob,
-    MeasureSettings, ProfileJob, Reply, Request,
+    MeasureSettings, ProfileJob, Reply, Request, Tool,
 };
 
 /// The version of the protocol. Host and worker are the same program, so there is no

@@ -48,6 +48,8 @@ pub enum Request {
         /// Indices of the CPUs to run on; empty for no restriction.
         cpus: Vec<usize>,
     },
+    /// Which tools and GPUs a worker finds on this machine.
+    Tools,
     /// Load a plugin from the store and describe it.
     LoadPlugin {
         /// The file's content hash.
@@ -186,6 +188,15 @@ pub struct ProfileJob {
     pub seed: u64,
 }
 
+/// Something that some plugins need of the machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tool {
+    /// What it is, in a few words.
+    pub name: String,
+    /// What was found, or why there is none and what to do.
+    pub found: Result<String, String>,
+}
+
 /// What the worker answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
@@ -196,6 +207,11 @@ pub enum Reply {
         protocol: u32,
         /// The device that it serves.
         device: DeviceFacts,
+    },
+    /// To `Tools`.
+    Tools {
+        /// What was looked for.
+        tools: Vec<Tool>,
     },
     /// To `LoadPlugin`.
     Plugin {

@@ -52,6 +52,7 @@ mod serve;
 mod site;
 mod start;
 mod timing;
+mod tools;
 mod verify;
 
 pub use serve::run;

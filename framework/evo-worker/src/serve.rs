@@ -23,7 +23,7 @@ use crate::loader::{LoadedPlugin, Loader};
 use crate::objective::{self, Objectives};
 use crate::peaks::{self, Peaks};
 use crate::site::Site;
-use crate::{clock, compare, conform, device, measure, profile};
+use crate::{clock, compare, conform, device, measure, profile, tools};
 
 /// Serves a host until it closes the channel.
 ///
@@ -162,6 +162,9 @@ impl Worker {
                 device,
                 cpus,
             } => self.hello(protocol, store, &device, &cpus),
+            Request::Tools => Ok(Reply::Tools {
+                tools: tools::tools(),
+            }),
             Request::LoadPlugin { plugin, origin } => {
                 self.loader()?.set_origin(&plugin, origin);
                 let loaded = self.plugin(&plugin)?;

@@ -2,10 +2,9 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use evo_run::{Described, SearchPath, Stop, default_worker, describe_plugin};
+use evo_run::{Described, Host, SearchPath, Stop, default_worker, describe_plugin};
 use evo_types::DeviceFacts;
 
 use super::{print, program, shown};
@@ -26,8 +25,7 @@ pub(crate) fn doctor(args: &Doctor) -> Result<ExitCode, Failure> {
         Ok(device) => cpu(&mut report, &device),
         Err(error) => report.bad("worker", &error.to_string()),
     }
-    cuda(&mut report);
-    tools(&mut report);
+    tools(&mut report, &mut host);
     let search = SearchPath::new(&args.plugins.folders);
     let found = search.list();
     if found.is_empty() {
@@ -152,26 +150,18 @@ fn governor() -> Option<String> {
     Some(text.trim().to_owned())
 }
 
-fn cuda(report: &mut Report) {
-    match fs::read_to_string("/proc/driver/nvidia/version") {
-        Ok(text) => report.good(
-            "CUDA driver",
-            text.lines().next().unwrap_or("present").trim(),
-        ),
-        Err(_) => report.absent(
-            "CUDA driver",
-            "none: CUDA kernels cannot run here; CPU kernels and objectives can",
-        ),
-    }
-}
-
-fn tools(report: &mut Report) {
-    match find_program("cc") {
-        Some(path) => report.good("C compiler", &path.display().to_string()),
-        None => report.absent(
-            "C compiler",
-            "no `cc`: a plugin written in C cannot be built here",
-        ),
+/// What some plugins need: looked for in the worker, which opens what the program does not.
+fn tools(report: &mut Report, host: &mut Host) {
+    match evo_run::tools(host, &Stop::default()) {
+        Ok(tools) => {
+            for tool in tools {
+                match tool.found {
+                    Ok(found) => report.good(&tool.name, &found),
+                    Err(follows) => report.absent(&tool.name, &follows),
+                }
+            }
+        }
+        Err(error) => report.bad("tools", &error.to_string()),
     }
     match fs::read_to_string("/proc/sys/kernel/perf_event_paranoid") {
         Ok(level) => report.good(
@@ -180,11 +170,4 @@ fn tools(report: &mut Report) {
         ),
         Err(_) => report.absent("perf events", "not in this kernel: no hardware counters"),
     }
-}
-
-fn find_program(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(name))
-        .find(|file| Path::is_file(file))
 }

@@ -119,9 +119,15 @@ fn not_found(looked: &[PathBuf], given: Option<&Path>) -> String {
          in a virtual environment that is active, or set EVO_NVRTC to its file or folder.\n\
          It was looked for in:",
     );
-    for folder in looked {
+    // Of the many places where it could be, those that exist tell which mistake was made.
+    let (there, absent): (Vec<_>, Vec<_>) = looked.iter().partition(|folder| folder.is_dir());
+    for folder in &there {
         text.push_str(&format!("\n  {}", folder.display()));
     }
+    text.push_str(&format!(
+        "\n  and {} folders of CUDA toolkits and Python environments that do not exist",
+        absent.len()
+    ));
     text
 }
 

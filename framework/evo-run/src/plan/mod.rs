@@ -12,7 +12,7 @@ use evo_journal::{Plan, PlannedCandidate, PlannedPlugin, Work};
 use evo_types::{
     ContentHash, DeviceFacts, KernelInfo, Params, PluginInfo, PluginKind, ProblemSpec,
 };
-use evo_wire::{BUILT_IN_ORIGIN, ComponentRef, Reply, Request, built_in};
+use evo_wire::{BUILT_IN_ORIGIN, ComponentRef, Reply, Request, Tool, built_in};
 
 use crate::error::suggestion;
 use crate::spec::{ObjectiveSpec, Overrides, RunSpec, TuneSpec, read_target};
@@ -108,6 +108,17 @@ fn describe(
             info: *info,
         }),
         other => Err(unexpected("LoadPlugin", &other)),
+    }
+}
+
+/// Which tools and GPUs a worker finds on this machine.
+///
+/// # Errors
+/// Where no worker can be started.
+pub fn tools(host: &mut Host, stop: &Stop) -> Result<Vec<Tool>, RunError> {
+    match host.call(Request::Tools, 0.0, stop, Patience::Short, &mut |_, _| {})? {
+        Reply::Tools { tools } => Ok(tools),
+        other => Err(unexpected("Tools", &other)),
     }
 }
 

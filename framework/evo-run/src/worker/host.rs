@@ -288,9 +288,10 @@ fn stuck() -> CallFailure {
 /// The step that a request begins with, for the time before the worker reports one.
 fn first_phase(request: &Request) -> Phase {
     match request {
-        Request::Hello { .. } | Request::LoadPlugin { .. } | Request::OpenObjective { .. } => {
-            Phase::Load
-        }
+        Request::Hello { .. }
+        | Request::Tools
+        | Request::LoadPlugin { .. }
+        | Request::OpenObjective { .. } => Phase::Load,
         Request::ResolveProblem { .. } | Request::Build { .. } => Phase::Build,
         Request::Measure(_) | Request::Compare(_) | Request::Conform(_) => Phase::Load,
         Request::Evaluate { .. } => Phase::Evaluate,

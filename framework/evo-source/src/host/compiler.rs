@@ -50,6 +50,22 @@ impl Toolchain {
     }
 }
 
+impl Toolchain {
+    /// What the compiler says of its version, in one line.
+    pub(crate) fn version(&self) -> Result<String, String> {
+        let (program, rest) = self
+            .words
+            .split_first()
+            .ok_or_else(|| "no compiler is named".to_owned())?;
+        let output = Command::new(program).args(rest).arg("--version").output();
+        let output = output
+            .map_err(|error| format!("`{}` cannot be run: {error}", program.to_string_lossy()))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let first = text.lines().next().unwrap_or_default();
+        Ok(format!("{}: {first}", program.to_string_lossy()))
+    }
+}
+
 fn missing(language: Language, origin: &str, program: &str) -> String {
     let (what, variable, package) = match language {
         Language::C => ("C", "EVO_CC", "`apt install gcc`, `dnf install gcc`"),
