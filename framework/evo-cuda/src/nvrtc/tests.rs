@@ -271,8 +271,9 @@ fn wrong_options_architectures_and_bytes_are_refused() {
 #[test]
 fn absence_tells_the_places_and_the_cure() {
     let empty = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(empty.path().join("here/lib")).unwrap();
     let error = Nvrtc::find(&Search {
-        given: Some(empty.path().join("nowhere")),
+        given: Some(empty.path().join("here")),
         ..Search::default()
     })
     .unwrap_err();
@@ -280,16 +281,11 @@ fn absence_tells_the_places_and_the_cure() {
         .to_string()
         .replace(&empty.path().display().to_string(), "/tmp");
     insta::assert_snapshot!(text, @r"
-    EVO_NVRTC is /tmp/nowhere, and there is no libnvrtc.so.13 or libnvrtc.so.12 in it; install it with `pip install nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cuda-cccl` in a virtual environment that is active, or set EVO_NVRTC to its file or folder.
+    EVO_NVRTC is /tmp/here, and there is no libnvrtc.so.13 or libnvrtc.so.12 in it; install it with `pip install nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cuda-cccl` in a virtual environment that is active, or set EVO_NVRTC to its file or folder.
     It was looked for in:
-      /tmp/nowhere
-      /tmp/nowhere/lib64
-      /tmp/nowhere/lib
-      /tmp/nowhere/targets/x86_64-linux/lib
-      /tmp/nowhere/targets/sbsa-linux/lib
-      /tmp/nowhere/nvidia/cu13/lib
-      /tmp/nowhere/nvidia/cuda_nvrtc/lib
-      /tmp/nowhere/nvidia/cu12/lib
+      /tmp/here
+      /tmp/here/lib
+      and 6 folders of CUDA toolkits and Python environments that do not exist
     ");
 
     let file = empty.path().join("libnvrtc.so.13");
