@@ -1,0 +1,120 @@
+//! A recorded space as a study uses it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use evo_core::space::{Env, Space};
+use evo_recorded::Recording;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::StudyError;
+
+/// What keeps the draw of a start apart from the other uses of a seed.
+const START_STREAM: u64 = 0x5a17;
+
+/// A recording with the figures that scores need.
+#[derive(Debug)]
+pub struct StudySpace {
+    pub(crate) recording: Recording,
+    /// The measured times, ascending.
+    pub(crate) times: Vec<f64>,
+    /// The costs of all recorded configurations, ascending.
+    pub(crate) costs: Vec<f64>,
+}
+
+impl StudySpace {
+    /// Takes a recording.
+    pub fn new(recording: Recording) -> Self {
+        let times = recording.rows().iter().filter_map(|row| row.fate.time_ms());
+        let mut times: Vec<f64> = times.collect();
+        times.sort_by(f64::total_cmp);
+        let mut costs: Vec<f64> = recording.rows().iter().map(|row| row.cost_ms).collect();
+        costs.sort_by(f64::total_cmp);
+        Self {
+            recording,
+            times,
+            costs,
+        }
+    }
+
+    /// Reads recordings: files, and all recordings (`.json`, `.json.xz`) of folders, sorted by
+    /// their names.
+    ///
+    /// # Errors
+    /// A file that is no recording, a folder without one, or two recordings of one name.
+    pub fn read_all(paths: &[PathBuf]) -> Result<Vec<Self>, StudyError> {
+        let mut files = Vec::new();
+        for path in paths {
+            if path.is_dir() {
+                files.extend(in_folder(path)?);
+            } else {
+                files.push(path.clone());
+            }
+        }
+        let mut spaces = Vec::new();
+        for file in &files {
+            let space = Self::new(Recording::read(file)?);
+            let same = |other: &&Self| other.name() == space.name();
+            if spaces.iter().any(|other| same(&other)) {
+                let message = format!("there is a second recording called `{}`", space.name());
+                return Err(StudyError::file(file, message));
+            }
+            spaces.push(space);
+        }
+        spaces.sort_by(|a, b| a.name().cmp(b.name()));
+        Ok(spaces)
+    }
+
+    /// The recording's name.
+    pub fn name(&self) -> &str {
+        self.recording.name()
+    }
+
+    /// The least recorded time in milliseconds.
+    pub fn optimum(&self) -> f64 {
+        self.times.first().copied().unwrap_or(f64::INFINITY)
+    }
+
+    /// The search space, with a recorded configuration that is drawn with the seed as its default.
+    ///
+    /// # Errors
+    /// A space that cannot be read: its recording has names or restrictions that spaces do not have.
+    pub fn space(&self, seed: u64) -> Result<Arc<Space>, StudyError> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(START_STREAM);
+        let rows = self.recording.rows();
+        let start = rows.get(rng.random_range(0..rows.len().max(1)));
+        let text = self
+            .recording
+            .space(start.map(|row| row.choices.as_slice()));
+        let file = format!("<space of {}>", self.name());
+        Space::parse(&text, &file, &Env::default())
+            .map(Arc::new)
+            .map_err(|errors| StudyError::Search {
+                space: self.name().to_owned(),
+                message: errors.to_string(),
+            })
+    }
+}
+
+/// The recordings of a folder. Other JSON files, such as lists of spaces, are passed over.
+fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, StudyError> {
+    let fail = |error: std::io::Error| StudyError::file(folder, error);
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(fail)? {
+        let path = entry.map_err(fail)?.path();
+        let name = path.to_string_lossy();
+        let named = name.ends_with(".json") || name.ends_with(".json.xz");
+        if named && path.is_file() && Recording::read(&path).is_ok() {
+            found.push(path);
+        }
+    }
+    if found.is_empty() {
+        return Err(StudyError::file(
+            folder,
+            "there is no recording in this folder",
+        ));
+    }
+    Ok(found)
+}

@@ -1,0 +1,193 @@
+//! Studies on recordings of real GPUs.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop at once")]
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use evo_core::engine::Preset;
+use evo_study::{Report, RunLog, RunRecord, Study, StudySpace, read_records};
+
+fn data(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../tests/data/recorded")
+        .join(name)
+}
+
+fn coulomb() -> Vec<StudySpace> {
+    StudySpace::read_all(&[data("coulomb-RTX_2080_Ti.json.xz")]).unwrap()
+}
+
+fn study(strategies: &[Preset], seeds: std::ops::Range<u64>, budget: u64) -> Study {
+    Study {
+        strategies: strategies.to_vec(),
+        seeds,
+        budget,
+        threads: 2,
+    }
+}
+
+fn run(study: &Study, spaces: &[StudySpace], log: &mut RunLog) -> (usize, usize) {
+    let mut last = (0, 0);
+    study
+        .run(spaces, log, &AtomicBool::new(false), &mut |progress| {
+            last = (progress.done, progress.all);
+        })
+        .unwrap();
+    last
+}
+
+/// Everything but the CPU time, in a fixed order.
+fn essence(records: &[RunRecord]) -> Vec<RunRecord> {
+    let mut records = records.to_vec();
+    for record in &mut records {
+        record.cpu_s = 0.0;
+    }
+    records.sort_by(|a, b| (&a.strategy, a.seed).cmp(&(&b.strategy, b.seed)));
+    records
+}
+
+#[test]
+fn a_study_runs_what_its_log_does_not_have() {
+    let (folder, spaces) = (tempfile::tempdir().unwrap(), coulomb());
+    let path = folder.path().join("a.jsonl.xz");
+    let mut log = RunLog::open(&path).unwrap();
+    let two = [Preset::Random, Preset::LocalSearch];
+    assert_eq!(run(&study(&two, 0..2, 40), &spaces, &mut log), (4, 4));
+    // Taken up with more seeds and another strategy: only those are run.
+    let three = [Preset::Random, Preset::LocalSearch, Preset::QuasiRandom];
+    let mut log = RunLog::open(&path).unwrap();
+    assert_eq!(run(&study(&three, 0..3, 40), &spaces, &mut log), (9, 9));
+    assert_eq!(log.records().len(), 9);
+    // The same as in one go, whatever the order.
+    let mut whole = RunLog::open(&folder.path().join("b.jsonl.xz")).unwrap();
+    run(&study(&three, 0..3, 40), &spaces, &mut whole);
+    assert_eq!(essence(log.records()), essence(whole.records()));
+    let record = &log.records()[0];
+    assert_eq!((record.evals, record.asks, record.budget), (40, 40, 40));
+    assert!(record.improve.windows(2).all(|pair| pair[1].2 < pair[0].2));
+    assert!(record.strategy.starts_with("evo_"), "{}", record.strategy);
+}
+
+#[test]
+fn a_stopped_study_keeps_what_it_has() {
+    let (folder, spaces) = (tempfile::tempdir().unwrap(), coulomb());
+    let mut log = RunLog::open(&folder.path().join("a.jsonl.xz")).unwrap();
+    let stop = AtomicBool::new(true);
+    let study = study(&[Preset::Random], 0..50, 32);
+    study.run(&spaces, &mut log, &stop, &mut |_| {}).unwrap();
+    assert_eq!(log.records().len(), 0);
+    stop.store(false, Ordering::Relaxed);
+    study.run(&spaces, &mut log, &stop, &mut |_| {}).unwrap();
+    assert_eq!(log.records().len(), 50);
+}
+
+#[test]
+fn every_strategy_finds_the_optimum_of_a_space_that_it_may_exhaust() {
+    let (folder, spaces) = (tempfile::tempdir().unwrap(), coulomb());
+    let mut log = RunLog::open(&folder.path().join("a.jsonl.xz")).unwrap();
+    run(&study(&Preset::ALL, 7..8, 500), &spaces, &mut log);
+    for record in log.records() {
+        assert_eq!(record.evals, 210, "{}", record.strategy);
+        assert_eq!(record.best_at(210), Some(0.769696), "{}", record.strategy);
+    }
+}
+
+/// The space of a recording without restrictions is wider than what was recorded: the rest costs
+/// nothing and is no evaluation.
+#[test]
+fn what_was_never_recorded_is_no_evaluation() {
+    let spaces =
+        StudySpace::read_all(&[data("kt_cachefile.convolution_milo-A100.excerpt.json")]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = RunLog::open(&folder.path().join("a.jsonl.xz")).unwrap();
+    run(&study(&[Preset::Random], 0..2, 10), &spaces, &mut log);
+    for record in log.records() {
+        assert!(
+            record.evals <= 10 && record.asks > record.evals,
+            "{record:?}"
+        );
+    }
+}
+
+#[test]
+fn the_restrictions_of_recordings_admit_exactly_what_was_recorded() {
+    for file in [
+        "coulomb-RTX_2080_Ti.json.xz",
+        "convolution_milo-A4000.json.xz",
+    ] {
+        let recording = evo_recorded::Recording::read(&data(file)).unwrap();
+        let text = recording.space(None);
+        let space = evo_core::space::Space::parse(&text, file, &Default::default()).unwrap();
+        let mut count = 0;
+        for config in space.iter_valid() {
+            let choices: Option<Vec<u32>> = config.choices().iter().copied().collect();
+            assert!(recording.find(&choices.unwrap()).is_some());
+            count += 1;
+        }
+        assert_eq!(count, recording.rows().len(), "{file}");
+    }
+}
+
+/// Pairs of values that were never recorded together never exclude what was recorded.
+#[test]
+fn the_spaces_of_other_formats_admit_everything_that_was_recorded() {
+    for (file, valid) in [
+        ("ktt_native.coulomb-RTX_2080_Ti.json.xz", Some(210)),
+        ("kt_cachefile.convolution_milo-A100.excerpt.json", None),
+    ] {
+        let recording = evo_recorded::Recording::read(&data(file)).unwrap();
+        let text = recording.space(None);
+        let space = evo_core::space::Space::parse(&text, file, &Default::default()).unwrap();
+        for row in recording.rows() {
+            assert!(space.is_valid(&space.canonical(&row.choices)), "{row:?}");
+        }
+        if let Some(valid) = valid {
+            assert_eq!(space.iter_valid().count(), valid);
+        }
+    }
+}
+
+/// The report of the records that are kept for this test, against the figures that the harness of
+/// the comparison with other tuners computed from the same file (`peer_search.py report`).
+#[test]
+fn the_figures_are_those_of_the_harness() {
+    let records = read_records(&data("runs.jsonl.xz")).unwrap();
+    let spaces = StudySpace::read_all(&[
+        data("coulomb-RTX_2080_Ti.json.xz"),
+        data("convolution_milo-A4000.json.xz"),
+    ])
+    .unwrap();
+    let report = Report::new(&spaces, &records);
+    let text = std::fs::read_to_string(data("runs.harness.json")).unwrap();
+    let truth: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+    assert_eq!(report.cells.len(), truth.len());
+    for (cell, truth) in report.cells.iter().zip(&truth) {
+        let number = |key: &str| truth[key].as_f64().unwrap();
+        assert_eq!(truth["space"], cell.space.as_str());
+        assert_eq!(truth["strategy"], cell.strategy.as_str());
+        assert_eq!(number("cutoff_fevals"), cell.cutoff as f64);
+        let mut pairs = Vec::new();
+        for figures in &cell.figures {
+            let at = |key: &str| number(&format!("{key}@{}", figures.budget));
+            pairs.push((at("mean"), figures.mean, 6e-5));
+            pairs.push((at("se"), figures.standard_error.unwrap(), 6e-5));
+            pairs.push((at("hit1%"), figures.near, 6e-4));
+        }
+        let (score, time) = (cell.score.unwrap(), cell.score_time.unwrap());
+        pairs.push((number("score_fevals"), score.value, 6e-5));
+        pairs.push((number("score_time"), time.value, 6e-5));
+        // The harness resamples 30 times, and from another generator.
+        let error = score.standard_error.unwrap();
+        pairs.push((number("score_fevals_se"), error, 0.5 * error + 1e-4));
+        pairs.push((number("cpu_ms_per_eval"), cell.cpu_ms, 6e-5));
+        for (theirs, ours, tolerance) in pairs {
+            assert!(
+                (theirs - ours).abs() <= tolerance,
+                "{theirs} {ours}: {truth}"
+            );
+        }
+    }
+    insta::assert_snapshot!(report.to_string());
+    insta::assert_snapshot!(report.by_space());
+}
