@@ -221,6 +221,21 @@ fn shown(target: &CheckTarget) -> String {
     }
 }
 
+/// The end of a check of what cannot be opened: a broken rule, unless the machine is to blame.
+fn refused(
+    rule: Rule,
+    error: RunError,
+    mut ledger: Ledger,
+    report: &mut CheckReport,
+) -> Result<(), RunError> {
+    if error.kind != crate::ErrorKind::Input {
+        return Err(error);
+    }
+    ledger.fail(rule, error.to_string());
+    report.rulings = ledger.rulings(&[rule], "");
+    Ok(())
+}
+
 /// The plugin as a whole, then its parts.
 fn whole(
     asking: &mut Asking<'_>,
@@ -228,6 +243,13 @@ fn whole(
     report: &mut CheckReport,
 ) -> Result<(), RunError> {
     let mut ledger = Ledger::new("plugin");
+    // A description is text that is read before anything is opened.
+    if let CheckTarget::File(path) = target
+        && is_description(path)
+        && let Err(error) = asking.host.settings().store.add(path)
+    {
+        return refused(Rule::Descriptor, error, ledger, report);
+    }
     let described =
         asking.trying(
             Rule::InterfaceVersion,
@@ -239,19 +261,7 @@ fn whole(
         );
     let described = match described {
         Ok(described) => described,
-        Err(error) if error.kind == crate::ErrorKind::Input => {
-            // A description that cannot be read is text, not a library.
-            let text = matches!(target, CheckTarget::File(path) if is_description(path));
-            let rule = if text {
-                Rule::Descriptor
-            } else {
-                Rule::InterfaceVersion
-            };
-            ledger.fail(rule, error.to_string());
-            report.rulings = ledger.rulings(&[rule], "");
-            return Ok(());
-        }
-        Err(error) => return Err(error),
+        Err(error) => return refused(Rule::InterfaceVersion, error, ledger, report),
     };
     ledger.pass(Rule::InterfaceVersion);
     report.name.clone_from(&described.info.name);

@@ -44,8 +44,8 @@ pub fn asks(rule: Rule) -> &'static str {
 pub fn cure(rule: Rule) -> &'static str {
     match rule {
         Rule::InterfaceVersion => {
-            "build the plugin anew against the interface of this evo, as a shared library for this \
-             machine, and let nobody else write to the file"
+            "install what the message says is missing, or build the plugin anew against the \
+             interface of this evo, for this machine; let nobody else write to the file"
         }
         Rule::Descriptor => {
             "name every part once, give each kernel the problems and devices that it is for, and \
