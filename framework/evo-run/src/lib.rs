@@ -43,7 +43,7 @@ pub use event::{Event, Observer, Progress, SilentObserver};
 pub use folder::{JOURNAL, RunFolder};
 pub use plan::{
     Described, Prepared, Source, default_worker, describe_built_in, describe_plugin, prepare,
-    prepare_audit, space_environment,
+    prepare_audit, space_environment, tools,
 };
 pub use plugins::{Found, SearchPath, is_description};
 pub use ron_text::parse as parse_ron;

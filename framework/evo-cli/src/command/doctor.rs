@@ -47,6 +47,12 @@ pub(crate) fn doctor(args: &Doctor) -> Result<ExitCode, Failure> {
                     &format!("{} {}", info.version, info.doc),
                 );
             }
+            // What is built or started here may lack a tool, which only narrows what can be done.
+            Err(error) if evo_run::is_description(&plugin.path) => {
+                let text = error.to_string();
+                let first = text.lines().next().unwrap_or_default();
+                report.absent(&format!("plugin {}", plugin.name), first);
+            }
             Err(error) => report.bad(&format!("plugin {}", plugin.name), &error.to_string()),
         }
     }
