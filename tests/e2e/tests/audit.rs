@@ -189,7 +189,7 @@ fn the_same_binary_is_measured_once_and_the_report_says_so() {
 
     let summary = std::fs::read_to_string(bench.path().join("run/reports/summary.md")).unwrap();
     for text in [
-        "12 configurations were built: 3 distinct executions, 3 distinct machine codes.",
+        "12 configurations were built: 3 distinct executions, 3 distinct codes.",
         "| `PAD` | **dead: never changed the execution, 12 pairs** | 12 | the same execution |",
         "- UNROLL, 3 and 4 (3 pairs)",
     ] {

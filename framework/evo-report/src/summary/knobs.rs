@@ -89,7 +89,7 @@ fn counts(found: &CandidateKnobs) -> String {
         "{} {were} built: {}, {}.",
         count(knobs.configurations as u64, "configuration"),
         count(knobs.executions as u64, "distinct execution"),
-        count(knobs.codes as u64, "distinct machine code")
+        count(knobs.codes as u64, "distinct code")
     )
 }
 

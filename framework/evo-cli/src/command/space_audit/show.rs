@@ -43,7 +43,7 @@ fn candidate(out: &mut String, audit: &Audit, finding: &Finding<'_>) {
         "{} built: {}, {}; {} not built",
         knobs.configurations,
         counted(knobs.executions, "distinct execution"),
-        counted(knobs.codes, "distinct machine code"),
+        counted(knobs.codes, "distinct code"),
         audited.failed.len()
     );
     out.push('\n');
