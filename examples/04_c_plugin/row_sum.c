@@ -47,12 +47,14 @@ static int32_t launch(evo_instance *instance, const evo_io *io, const evo_host *
 
 static const evo_kernel row_sum = {
     .struct_size = sizeof(evo_kernel),
-    .info = EVO_TEXT({"name": "row_sum", "problems": ["reduction"], "params": [
+    .info = EVO_TEXT({"name": "row_sum", "doc": "Several partial sums", "problems": ["reduction"],
+                      "params": [
         {"name": "LANES", "default": 1, "doc": "partial sums"},
         {"name": "AHEAD", "default": 0, "doc": "floats to prefetch ahead"}]}),
     .space = EVO_TEXT((name: "row_sum", params: [(name: "LANES", values: [1, 4, 16, 32, 64, 128]),
                                                  (name: "AHEAD", values: [0, 64, 256, 1024])])),
     .accept = accept, .launch = launch};
 static const evo_kernel *const kernels[] = {&row_sum};
-const evo_plugin evo_plugin_entry = {EVO_PLUGIN_HEADER, .name = "row-sum", .version = "1.0.0",
-                                     .kernels = kernels, .kernel_count = EVO_COUNT(kernels)};
+const evo_plugin evo_plugin_entry = {
+    EVO_PLUGIN_HEADER, .name = "row-sum", .version = "1.0.0", .doc = "Sums the rows of a matrix",
+    .kernels = kernels, .kernel_count = EVO_COUNT(kernels)};

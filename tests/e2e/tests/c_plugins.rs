@@ -85,6 +85,12 @@ fn the_example_is_compiled_as_its_readme_says_and_searched() {
         );
         assert!(measured.metric("kernel_time").unwrap().value > 0.0);
     }
+    let ended = bench.run(&["plugin", "check", "./row_sum.so"]).ok();
+    assert!(
+        ended.stdout.contains("no rule is broken"),
+        "{}",
+        ended.stdout
+    );
     // What it cannot do it refuses in its own words.
     bench
         .run(&["run", "run.ron", "--set", "dtype=f64", "--out", "refused"])

@@ -34,12 +34,16 @@ static int32_t resolve(const evo_problem *problem, const evo_params *fields, con
 static int32_t fill(const evo_problem *problem, const evo_spec *spec, uint64_t seed,
                     const char *distribution, const evo_tensor *inputs, size_t input_count,
                     const evo_host *host) {
-    double scale = strcmp(distribution, "large") == 0 ? 1e6 : 1.0;
+    int large = strcmp(distribution, "large") == 0;
+    double scale = large ? 1e6 : 1.0;
     uint64_t state = seed;
     size_t i, t;
     (void)problem;
     if (strcmp(spec->name, "weigh") != 0) {
         return evo_fail(host, EVO_FAILED, "the problem is %s", spec->name);
+    }
+    if (!large && strcmp(distribution, "uniform") != 0) {
+        return evo_fail(host, EVO_FAILED, "there is no distribution `%s`", distribution);
     }
     for (t = 0; t < input_count; t++) {
         float *data = evo_f32(&inputs[t]);
@@ -207,7 +211,7 @@ static const evo_kernel blocked = {
             {"name": "DEAD", "default": 0, "doc": "has no effect"},
             {"name": "THREADS", "default": 1, "runtime": true}]}),
     .space = EVO_TEXT((name: "blocked", params: [
-        (name: "BLOCK", values: [13, 64, 256]), (name: "MODE", values: ["plain", "broken"]),
+        (name: "BLOCK", values: [64, 256, 13]), (name: "MODE", values: ["plain", "broken"]),
         (name: "DEAD", values: [0, 1])])),
     .accept = accept,
     .build = build,
