@@ -222,3 +222,113 @@ fn processes(number: usize) -> String {
         more => format!("{more} processes"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use evo_journal::BuildFacts;
+    use evo_run::{AuditedCandidate, BuiltConfig};
+    use evo_stats::{Comparison, ComparisonOptions, Rounds};
+    use evo_types::{
+        ContentHash, DeviceFacts, Direction, Metric, Outcome, Params, ProblemSpec, RejectedBy,
+        Value,
+    };
+
+    use super::super::findings;
+    use super::*;
+
+    fn params(unroll: i64, pad: i64, spin: i64) -> Params {
+        [("PAD", pad), ("SPIN", spin), ("UNROLL", unroll)]
+            .map(|(name, value)| (name.to_owned(), Value::Int(value)))
+            .into()
+    }
+
+    fn built(unroll: i64, pad: i64, spin: i64) -> BuiltConfig {
+        let code = ContentHash::of_bytes(&unroll.min(2).to_le_bytes());
+        let size = 512.0 + 64.0 * unroll.min(2) as f64;
+        BuiltConfig {
+            params: params(unroll, pad, spin),
+            execution: code.clone(),
+            build: BuildFacts {
+                code,
+                launch: Params::new(),
+                runtime: [("SPIN".to_owned(), Value::Int(spin))].into(),
+                figures: vec![Metric::new("code_bytes", "B", Direction::Info, size)],
+            },
+        }
+    }
+
+    fn timed(param: &str, from: i64, to: i64, ratio: f64) -> TimedPair {
+        let baseline: Vec<f64> = (0..20).map(|round| 100.0 + f64::from(round % 3)).collect();
+        let candidate: Vec<f64> = baseline.iter().map(|time| time * ratio).collect();
+        let rounds = Rounds {
+            candidate: &candidate,
+            baseline: &baseline,
+        };
+        TimedPair {
+            param: param.to_owned(),
+            from: Value::Int(from),
+            to: Value::Int(to),
+            params: params(1, 0, 0),
+            comparison: Comparison::of(&[rounds; 3], &ComparisonOptions::default()).ok(),
+            failure: None,
+        }
+    }
+
+    fn audit() -> Audit {
+        let outcome = Outcome::Rejected {
+            by: RejectedBy::Kernel,
+            reason: "PAD must be\u{1b}[31m even".to_owned(),
+        };
+        let failed = |pad| FailedConfig {
+            params: params(1, pad, 0),
+            outcome: outcome.clone(),
+        };
+        let candidate = AuditedCandidate {
+            label: "knobs".to_owned(),
+            plugin: "knobs".to_owned(),
+            kernel: "knobs".to_owned(),
+            params: ["UNROLL", "PAD", "SPIN", "MODE"].map(str::to_owned).into(),
+            bases: 3,
+            excluded: [("UNROLL".to_owned(), 2)].into(),
+            built: vec![
+                built(1, 0, 0),
+                built(2, 0, 0),
+                built(3, 0, 0),
+                built(1, 8, 0),
+                built(2, 8, 0),
+                built(1, 0, 4),
+            ],
+            failed: vec![failed(1), failed(3)],
+            timed: vec![timed("UNROLL", 1, 2, 0.8), timed("SPIN", 0, 4, 1.0)],
+        };
+        let problem = r#"{"problem": "rows", "fields": {"R": 64}, "tensors": [], "constants": {},
+            "gates": [], "flops": 1.0, "bytes": 1.0, "cache": "rotate", "extra_shapes": [],
+            "distributions": []}"#;
+        let problem: ProblemSpec = serde_json::from_str(problem).unwrap_or_else(|e| panic!("{e}"));
+        Audit {
+            problem,
+            device: DeviceFacts {
+                kind: "cpu".to_owned(),
+                name: "a CPU".to_owned(),
+                uuid: "cpu-1".to_owned(),
+                facts: Params::new(),
+            },
+            seed: 17,
+            candidates: vec![candidate],
+            interrupted: false,
+        }
+    }
+
+    #[test]
+    fn an_audit_as_people_read_it() {
+        let audit = audit();
+        insta::assert_snapshot!(render(&audit, &findings(&audit)));
+    }
+
+    #[test]
+    fn what_is_denied_is_what_is_dead_or_idle() {
+        let audit = audit();
+        let dead: Vec<String> = findings(&audit).iter().flat_map(Finding::dead).collect();
+        assert_eq!(dead, ["knobs/PAD", "knobs/SPIN"]);
+    }
+}
