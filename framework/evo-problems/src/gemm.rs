@@ -12,7 +12,7 @@ use crate::product::{TILE_COLUMNS, multiply};
 use crate::{Real, inputs, rows};
 
 /// Columns of C that one task computes.
-const PANEL: usize = 2 * TILE_COLUMNS;
+const PANEL: usize = 4 * TILE_COLUMNS;
 /// Elements of A that are held in float64 at a time.
 const BLOCK: usize = 1 << 21;
 
@@ -179,7 +179,7 @@ fn product<T: Real>(shape: &Shape, a: &[T], b: &[T], rows: &[usize], c: &mut [f6
         }]
         .to_f64()
     };
-    for rows in rows.chunks((BLOCK / k).clamp(4, 256)) {
+    for rows in rows.chunks((BLOCK / k).clamp(6, 252)) {
         let factor: Vec<f64> = rows
             .par_iter()
             .flat_map_iter(|&row| (0..k).map(move |term| a_at(row, term)))

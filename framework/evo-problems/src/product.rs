@@ -1,14 +1,14 @@
 //! Products of matrices in float64, which is what most references come down to.
-//!
-//! Plain loops over a register tile that the compiler vectorises, compiled once more for each
-//! instruction set that helps.
 
-use pulp::{Arch, NullaryFnOnce};
+use pulp::{Arch, Simd, WithSimd};
 
 /// Rows of a register tile.
-const TILE_ROWS: usize = 4;
-/// Columns of a register tile. Rows of the right factor are padded to whole tiles.
-pub(crate) const TILE_COLUMNS: usize = 32;
+pub(crate) const TILE_ROWS: usize = 6;
+/// Vectors of a row of a register tile: with six rows, as many sums as every instruction set has
+/// registers for, and more than a multiply-add takes cycles.
+const TILE_VECTORS: usize = 2;
+/// Rows of the right factor are padded to multiples of so many columns: the longest two vectors.
+pub(crate) const TILE_COLUMNS: usize = 16;
 
 /// Adds the product of `a` and `b` to `c`, over the first `columns` columns rounded up to whole
 /// tiles. Rows of `a` are `a_stride` apart and `depth` long; `b` has `depth` rows, and those of `b`
@@ -21,90 +21,59 @@ pub(crate) fn multiply(
     columns: usize,
     c: &mut [f64],
 ) {
-    let arch = Arch::new();
-    let fused = has_fused(arch);
-    let (a_tile, c_tile) = (TILE_ROWS * a_stride, TILE_ROWS * stride);
-    for (a, c) in a.chunks(a_tile).zip(c.chunks_mut(c_tile)) {
-        for column in (0..columns.min(stride)).step_by(TILE_COLUMNS) {
-            arch.dispatch(Tile {
-                fused,
-                a,
-                a_stride,
-                depth,
-                b: b.get(column..).unwrap_or_default(),
-                c: c.get_mut(column..).unwrap_or_default(),
-                stride,
-            });
-        }
-    }
+    let columns = columns.next_multiple_of(TILE_COLUMNS).min(stride);
+    Arch::new().dispatch(Multiply {
+        a,
+        a_stride,
+        depth,
+        b,
+        stride,
+        columns,
+        c,
+    });
 }
 
-/// Whether a multiply-add is one instruction; where it is not, it would be a slow call.
-fn has_fused(arch: Arch) -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return matches!(arch, Arch::V3(_) | Arch::V4(_));
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        let _ = arch;
-        cfg!(target_arch = "aarch64")
-    }
-}
-
-/// One register tile of `c += a b`.
-struct Tile<'a> {
-    fused: bool,
+struct Multiply<'a> {
     a: &'a [f64],
     a_stride: usize,
     depth: usize,
     b: &'a [f64],
-    c: &'a mut [f64],
     stride: usize,
+    columns: usize,
+    c: &'a mut [f64],
 }
 
-impl NullaryFnOnce for Tile<'_> {
+impl WithSimd for Multiply<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn call(self) {
-        if self.fused {
-            self.with(f64::mul_add);
-        } else {
-            self.with(|x, y, sum| x * y + sum);
-        }
-    }
-}
-
-impl Tile<'_> {
-    #[inline(always)]
-    fn with(self, mul_add: impl Fn(f64, f64, f64) -> f64) {
-        let Self {
-            a,
-            a_stride,
-            depth,
-            b,
-            c,
-            stride,
-            ..
-        } = self;
-        let rows = a.len().div_ceil(a_stride.max(1)).min(TILE_ROWS);
-        // A tile with fewer rows computes its last one several times over.
-        let rows: [&[f64]; TILE_ROWS] = std::array::from_fn(|row| {
-            let start = row.min(rows.saturating_sub(1)) * a_stride;
-            &a[start..start + depth]
-        });
-        let mut sums = [[0.0; TILE_COLUMNS]; TILE_ROWS];
-        for (k, b) in b.chunks(stride).take(depth).enumerate() {
-            let b = &b[..TILE_COLUMNS];
-            for (sums, row) in sums.iter_mut().zip(rows) {
-                let factor = row[k];
-                for (sum, value) in sums.iter_mut().zip(b) {
-                    *sum = mul_add(factor, *value, *sum);
+    fn with_simd<S: Simd>(self, simd: S) {
+        let width = TILE_VECTORS * S::F64_LANES;
+        let tiles = self.a.chunks(TILE_ROWS * self.a_stride);
+        for (a, c) in tiles.zip(self.c.chunks_mut(TILE_ROWS * self.stride)) {
+            let rows = a.len().div_ceil(self.a_stride.max(1));
+            // A tile with fewer rows computes its last one several times over.
+            let rows: [&[f64]; TILE_ROWS] = std::array::from_fn(|row| {
+                let start = row.min(rows.saturating_sub(1)) * self.a_stride;
+                &a[start..start + self.depth]
+            });
+            for column in (0..self.columns).step_by(width) {
+                let mut sums = [[simd.splat_f64s(0.0); TILE_VECTORS]; TILE_ROWS];
+                for (k, b) in self.b.chunks(self.stride).take(self.depth).enumerate() {
+                    let (b, _) = S::as_simd_f64s(&b[column..column + width]);
+                    for (sums, row) in sums.iter_mut().zip(rows) {
+                        let factor = simd.splat_f64s(row[k]);
+                        for (sum, b) in sums.iter_mut().zip(b) {
+                            *sum = simd.mul_add_e_f64s(factor, *b, *sum);
+                        }
+                    }
                 }
-            }
-        }
-        for (sums, c) in sums.iter().zip(c.chunks_mut(stride)) {
-            for (c, sum) in c.iter_mut().zip(sums) {
-                *c += sum;
+                for (sums, c) in sums.iter().zip(c.chunks_mut(self.stride)) {
+                    let (c, _) = S::as_mut_simd_f64s(&mut c[column..column + width]);
+                    for (c, sum) in c.iter_mut().zip(sums) {
+                        *c = simd.add_f64s(*c, *sum);
+                    }
+                }
             }
         }
     }

@@ -72,8 +72,9 @@ fn a_program_is_tuned_by_its_flags_and_its_figure_may_be_better_upwards() {
     let metric = best.measurement().unwrap().metric("value").unwrap().clone();
     assert_eq!((metric.value, metric.direction), (25.0, Direction::Higher));
     assert_eq!(metric.samples, [25.0; 3]);
-    let summary = fs::read_to_string(bench.path().join("r/reports/summary.md")).unwrap();
-    assert!(summary.contains("X=5"), "{summary}");
+    let best = fs::read_to_string(bench.path().join("r/topk.json")).unwrap();
+    let best: serde_json::Value = serde_json::from_str(&best).unwrap();
+    assert_eq!(best.pointer("/top/0/params/X"), Some(&5.into()), "{best}");
 }
 
 #[test]

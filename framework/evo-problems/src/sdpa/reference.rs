@@ -4,13 +4,11 @@ use evo_plugin::{Error, Rows, Tensor, TensorMut};
 use rayon::prelude::*;
 
 use super::{Shape, Storage};
-use crate::product::{TILE_COLUMNS, multiply};
+use crate::product::{TILE_COLUMNS, TILE_ROWS, multiply};
 use crate::{Real, rows};
 
-/// Queries that are computed together.
-const TILE_ROWS: usize = 4;
 /// Rows that one task computes.
-const TASK_ROWS: usize = 32;
+const TASK_ROWS: usize = 8 * TILE_ROWS;
 
 /// Computes the wanted rows of the output.
 ///
