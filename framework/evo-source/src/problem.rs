@@ -41,10 +41,12 @@ impl SourceProblem {
             .map(|field| (field.name.value.clone(), field.default.clone()))
             .collect();
         // What does not even fit with its defaults is a mistake in the description.
-        problem.resolve(&defaults).map_err(|error| match error {
-            Error::Rejected(message) => message,
-            other => other.to_string(),
-        })?;
+        problem
+            .resolve_all(&defaults)
+            .map_err(|error| match error {
+                Error::Rejected(message) => message,
+                other => other.to_string(),
+            })?;
         Ok(problem)
     }
 
@@ -204,18 +206,9 @@ impl SourceProblem {
         }
         Ok(all)
     }
-}
 
-impl Problem for SourceProblem {
-    fn info(&self) -> ProblemInfo {
-        ProblemInfo {
-            name: self.source.description.name.clone(),
-            doc: self.source.description.doc.clone(),
-            fields: self.own.fields.iter().map(|field| field.info()).collect(),
-        }
-    }
-
-    fn resolve(&self, fields: &Params) -> Result<ProblemSpec, Error> {
+    /// Everything about the problem but whether its reference compiles.
+    fn resolve_all(&self, fields: &Params) -> Result<ProblemSpec, Error> {
         let mut spec = self.resolve_shape(fields)?;
         spec.distributions = self.distributions(fields);
         spec.extra_shapes = self.extra_shapes(fields);
@@ -236,6 +229,42 @@ impl Problem for SourceProblem {
         let mut known = spec.constants.clone();
         known.extend(spec.fields.clone());
         self.bounds(&known)?;
+        Ok(spec)
+    }
+
+    fn function(&self) -> Option<Function<'_>> {
+        match &self.own.reference {
+            Reference::Function {
+                source,
+                symbol,
+                by_rows,
+                defines,
+            } => Some(Function {
+                source: &self.source,
+                file: source,
+                symbol,
+                by_rows: *by_rows,
+                defines,
+            }),
+            Reference::Expected(_) => None,
+        }
+    }
+}
+
+impl Problem for SourceProblem {
+    fn info(&self) -> ProblemInfo {
+        ProblemInfo {
+            name: self.source.description.name.clone(),
+            doc: self.source.description.doc.clone(),
+            fields: self.own.fields.iter().map(|field| field.info()).collect(),
+        }
+    }
+
+    fn resolve(&self, fields: &Params) -> Result<ProblemSpec, Error> {
+        let spec = self.resolve_all(fields)?;
+        if let Some(function) = self.function() {
+            function.check(&spec)?;
+        }
         Ok(spec)
     }
 
@@ -276,24 +305,13 @@ impl Problem for SourceProblem {
         rows: Rows<'_>,
         outputs: &mut [TensorMut<'_>],
     ) -> Result<(), Error> {
-        match &self.own.reference {
-            Reference::Expected(cases) => {
-                let cases = expected::matching(&self.own, cases, &spec.fields);
-                expected::reference(&self.source, &cases, spec, tensors, rows, outputs)
-            }
-            Reference::Function {
-                source,
-                symbol,
-                by_rows,
-                defines,
-            } => Function {
-                source: &self.source,
-                file: source,
-                symbol,
-                by_rows: *by_rows,
-                defines,
-            }
-            .compute(spec, tensors, rows, outputs),
+        if let Reference::Expected(cases) = &self.own.reference {
+            let cases = expected::matching(&self.own, cases, &spec.fields);
+            return expected::reference(&self.source, &cases, spec, tensors, rows, outputs);
+        }
+        match self.function() {
+            Some(function) => function.compute(spec, tensors, rows, outputs),
+            None => Err(Error::Failed("the problem has no reference".to_owned())),
         }
     }
 }

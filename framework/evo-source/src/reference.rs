@@ -1,13 +1,14 @@
 //! The reference that is a function: compiled without optimisation surprises, called with doubles.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use evo_bundle::ScalarType;
-use evo_bundle::source::{Argument, Description, Language, Text};
+use evo_bundle::source::{Argument, Entries, Expr, Language, Text};
 use evo_plugin::{Dtype, Error, Params, ProblemSpec, Rows, Tensor, TensorMut};
 
 use crate::call::Slot;
-use crate::host::{self, Entry, Pointers, Shim, Toolchain, compile, load_entry};
+use crate::host::{Built, Entry, Pointers, Shim, Toolchain, Unit, compile, load_entry};
 use crate::{Source, element, values};
 
 /// Optimised, but with the arithmetic that is written: no contraction, no reordering.
@@ -20,7 +21,7 @@ pub(crate) struct Function<'a> {
     pub(crate) file: &'a Text,
     pub(crate) symbol: &'a Text,
     pub(crate) by_rows: bool,
-    pub(crate) defines: &'a evo_bundle::source::Entries<evo_bundle::source::Expr>,
+    pub(crate) defines: &'a Entries<Expr>,
 }
 
 impl Function<'_> {
@@ -35,11 +36,9 @@ impl Function<'_> {
         rows: Rows<'_>,
         outputs: &mut [TensorMut<'_>],
     ) -> Result<(), Error> {
-        let description = &self.source.description;
-        let mut known = spec.constants.clone();
-        known.extend(spec.fields.clone());
-        let slots = slots(description, spec, &known)?;
-        let entry = self.entry(&slots, &known)?;
+        let slots = self.slots(spec)?;
+        let entry = load_entry(&self.build(spec, &slots)?.bytes)?;
+        let slots: Vec<Slot> = slots.into_iter().map(|(slot, _)| slot).collect();
         let doubles: Vec<Vec<f64>> = inputs
             .iter()
             .map(|input| Ok(element::to_doubles(element::bytes(input)?, input.dtype()?)))
@@ -67,38 +66,51 @@ impl Function<'_> {
         Ok(())
     }
 
-    fn entry(&self, slots: &[Slot], known: &Params) -> Result<Entry, Error> {
+    /// Compiles the function, so that what is wrong with it is known before it is needed.
+    ///
+    /// # Errors
+    /// Where it does not compile, with the compiler's text.
+    pub(crate) fn check(&self, spec: &ProblemSpec) -> Result<(), Error> {
+        self.build(spec, &self.slots(spec)?).map(drop)
+    }
+
+    fn build(
+        &self,
+        spec: &ProblemSpec,
+        slots: &[(Slot, Option<usize>)],
+    ) -> Result<Arc<Built>, Error> {
         let description = &self.source.description;
+        let known = known(spec);
         let path = self.file.value.as_str();
         let language = match path.rsplit('.').next() {
             Some("c") => Language::C,
             _ => Language::Cpp,
         };
-        let mut arguments: Vec<(Slot, Option<usize>)> =
-            slots.iter().map(|slot| (*slot, None)).collect();
+        let mut arguments = slots.to_vec();
         if self.by_rows {
             arguments.extend([(Slot::Scalar(ScalarType::I64, 0), None); 2]);
         }
         let symbol = &self.symbol.value;
-        let shim = Shim::new(language, path, symbol, &arguments, Pointers::Double, "");
+        let file = description.file();
+        let shim = Shim::new(language, path, symbol, &arguments, Pointers::Double, file);
         let macros = self
             .defines
             .0
             .iter()
             .map(|(name, expr)| {
-                let value = values::evaluate(description, expr, known)?;
+                let value = values::evaluate(description, expr, &known)?;
                 Ok(format!("-D{}={}", name.value, values::as_macro(&value)))
             })
             .collect::<Result<Vec<_>, Error>>()?;
         let files: BTreeMap<String, Vec<u8>> = self.source.bundle.files.clone();
-        let unit = host::Unit {
+        let unit = Unit {
             files: &files,
             shim: &shim,
             more_sources: Vec::new(),
             macros: &macros,
             flags: &FLAGS.map(str::to_owned),
         };
-        let built = Toolchain::of(language)
+        Toolchain::of(language)
             .map_err(Error::Failed)
             .and_then(|toolchain| {
                 compile(&toolchain, &unit).map_err(|failure| {
@@ -107,48 +119,53 @@ impl Function<'_> {
                         failure.message, failure.command, failure.log
                     ))
                 })
-            })?;
-        load_entry(&built.bytes)
+            })
+    }
+
+    /// The arguments of the reference with their lines: those of the kernel without the workspace
+    /// and without scalars that depend on a parameter or on the device.
+    fn slots(&self, spec: &ProblemSpec) -> Result<Vec<(Slot, Option<usize>)>, Error> {
+        let description = &self.source.description;
+        let known = known(spec);
+        let candidates = description.names_of_candidates();
+        let mut slots = Vec::new();
+        let (mut inputs, mut outputs) = (0, 0);
+        let lines = description.argument_lines.iter().copied().map(Some);
+        for (argument, line) in description.arguments.iter().zip(lines) {
+            let slot = match argument {
+                Argument::Input { .. } => {
+                    inputs += 1;
+                    Slot::Input(inputs - 1, Dtype::F64)
+                }
+                Argument::Output { .. } => {
+                    outputs += 1;
+                    Slot::Output(outputs - 1, Dtype::F64)
+                }
+                Argument::Scalar { kind, value } if !value.mentions(&candidates) => {
+                    let number = values::evaluate(description, value, &known)?;
+                    let scalar = ScalarType::of(&kind.value).unwrap_or(ScalarType::I64);
+                    Slot::Scalar(scalar, u64::from_le_bytes(scalar.bytes(&number)?))
+                }
+                Argument::Scalar { .. } | Argument::Workspace { .. } | Argument::Tensor(_) => {
+                    continue;
+                }
+            };
+            slots.push((slot, line));
+        }
+        if inputs != spec.inputs().count() || outputs != spec.outputs().count() {
+            return Err(Error::Failed(
+                "the problem has other tensors than its description".to_owned(),
+            ));
+        }
+        Ok(slots)
     }
 }
 
-/// The arguments of the reference: those of the kernel without the workspace and without scalars
-/// that depend on a parameter or on the device.
-fn slots(
-    description: &Description,
-    spec: &ProblemSpec,
-    known: &Params,
-) -> Result<Vec<Slot>, Error> {
-    let candidates = description.names_of_candidates();
-    let mut slots = Vec::new();
-    let (mut inputs, mut outputs) = (0, 0);
-    for argument in &description.arguments {
-        match argument {
-            Argument::Input { .. } => {
-                slots.push(Slot::Input(inputs, Dtype::F64));
-                inputs += 1;
-            }
-            Argument::Output { .. } => {
-                slots.push(Slot::Output(outputs, Dtype::F64));
-                outputs += 1;
-            }
-            Argument::Scalar { kind, value } if !value.mentions(&candidates) => {
-                let number = values::evaluate(description, value, known)?;
-                let scalar = ScalarType::of(&kind.value).unwrap_or(ScalarType::I64);
-                slots.push(Slot::Scalar(
-                    scalar,
-                    u64::from_le_bytes(scalar.bytes(&number)?),
-                ));
-            }
-            Argument::Scalar { .. } | Argument::Workspace { .. } | Argument::Tensor(_) => {}
-        }
-    }
-    if inputs != spec.inputs().count() || outputs != spec.outputs().count() {
-        return Err(Error::Failed(
-            "the problem has other tensors than its description".to_owned(),
-        ));
-    }
-    Ok(slots)
+/// What the problem's expressions may name.
+fn known(spec: &ProblemSpec) -> Params {
+    let mut known = spec.constants.clone();
+    known.extend(spec.fields.clone());
+    known
 }
 
 /// The buffers of the reference, as addresses.

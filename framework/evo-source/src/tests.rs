@@ -364,6 +364,9 @@ fn scalars_that_depend_on_parameters_are_part_of_the_identity() {
     let text = std::fs::read_to_string(case.path().join("scale.kernel.ron")).unwrap();
     let text = text.replace("space: (", "runtime: [\"DEAD\"], space: (");
     std::fs::write(case.path().join("scale.kernel.ron"), text).unwrap();
+    // What depends on a parameter is nothing to the reference.
+    let reference = "void scale(const double *x, double *y) { y[0] = x[0]; }\n";
+    std::fs::write(case.path().join("reference.c"), reference).unwrap();
     let source = case.source();
     let kernel = SourceKernel::new(Arc::clone(&source)).unwrap();
     assert!(kernel.info().params[1].runtime);
@@ -398,6 +401,20 @@ fn derived_shapes_are_ragged_and_the_gate_is_that_of_the_type() {
     assert_eq!(spec.gates[0].relative_error, 1e-5);
     assert_eq!((spec.flops, spec.bytes), (1000.0, 8000.0));
     assert_eq!(spec.distributions, ["normal", "outliers"]);
+}
+
+#[test]
+fn a_reference_that_does_not_fit_is_known_before_anything_runs() {
+    let case = Case::scale();
+    let other = REFERENCE_C.replace("double *y", "float *y");
+    std::fs::write(case.path().join("reference.c"), other).unwrap();
+    let problem = SourceProblem::new(case.source()).unwrap();
+    let fields = Params::from([("N".to_owned(), Value::Int(1000))]);
+    let error = problem.resolve(&fields).unwrap_err().to_string();
+    assert!(
+        error.starts_with("the reference does not compile: scale.kernel.ron:7:"),
+        "{error}"
+    );
 }
 
 /// A file as NumPy writes it.

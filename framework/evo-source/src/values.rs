@@ -89,10 +89,27 @@ pub(crate) fn count(description: &Description, expr: &Expr, values: &Params) -> 
         })
 }
 
-/// A value as the compiler sees it in a macro: truth values are 1 and 0.
+/// A value as the compiler sees it in a macro: truth values are 1 and 0, and negative numbers are
+/// in parentheses, so that they can stand anywhere in an expression.
 pub(crate) fn as_macro(value: &Value) -> String {
     match value {
         Value::Bool(value) => u8::from(*value).to_string(),
+        Value::Int(..0) => format!("({value})"),
+        Value::Float(number) if *number < 0.0 => format!("({value})"),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn macros_can_stand_in_any_expression() {
+        assert_eq!(as_macro(&Value::Int(-3)), "(-3)");
+        assert_eq!(as_macro(&Value::Float(-0.5)), "(-0.5)");
+        assert_eq!(as_macro(&Value::Int(3)), "3");
+        assert_eq!(as_macro(&Value::Bool(true)), "1");
+        assert_eq!(as_macro(&Value::from("row")), "row");
     }
 }

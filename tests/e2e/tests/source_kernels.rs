@@ -235,12 +235,12 @@ fn mistakes_in_a_description_are_shown_at_their_place() {
         (
             "value: \"ROWS\"",
             "value: \"ROSW\"",
-            ["did you mean `ROWS`?", "triple.kernel.ron:8:36"],
+            ["did you mean `ROWS`?", "triple.kernel.ron:8:37"],
         ),
         (
             "value: \"ROWS\"",
             "value: \"ROWS *\"",
-            ["found the end of the expression", "triple.kernel.ron:8:42"],
+            ["found the end of the expression", "triple.kernel.ron:8:43"],
         ),
         (
             "entry:",
@@ -253,6 +253,39 @@ fn mistakes_in_a_description_are_shown_at_their_place() {
             .run(&["run", "spec.ron", "--out", "r"])
             .fails(2, &texts);
     }
+}
+
+#[test]
+fn a_compiler_that_hangs_ends_with_its_worker() {
+    use std::os::unix::fs::PermissionsExt;
+    let bench = bench(DESCRIPTION);
+    // A number that no other process sleeps for.
+    let seconds = 100_000 + std::process::id();
+    let compiler = bench.file(
+        "slow-cc",
+        // The reference is compiled without a macro, and as ever.
+        &format!("#!/bin/sh\ncase \"$*\" in *-DHOW*) sleep {seconds}; esac\nexec cc \"$@\"\n"),
+    );
+    fs::set_permissions(&compiler, fs::Permissions::from_mode(0o755)).unwrap();
+    bench.file("spec.ron", &SPEC.replace("build_s: 20.0", "build_s: 1.0"));
+    bench
+        .evo(&["run", "spec.ron", "--out", "r", "--budget", "1"])
+        .env("EVO_CC", &compiler)
+        .output()
+        .unwrap();
+    let outcome = bench.evaluated("r").remove(0).outcome;
+    assert_eq!(
+        outcome.kind(),
+        OutcomeKind::TimedOut,
+        "{}",
+        outcome.summary()
+    );
+    let left = fs::read_dir("/proc").unwrap().flatten().find(|entry| {
+        let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let command = String::from_utf8_lossy(&command).replace('\0', " ");
+        command.contains(&format!("sleep {seconds}"))
+    });
+    assert!(left.is_none(), "{left:?}");
 }
 
 #[test]

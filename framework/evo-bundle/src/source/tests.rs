@@ -81,6 +81,29 @@ fn a_whole_description_is_read() {
 }
 
 #[test]
+fn the_examples_of_the_reference_page_are_right() {
+    let page = include_str!("../../KERNEL.md");
+    let mut blocks = page.split("```ron\n").skip(1);
+    let whole = blocks.next().unwrap().split("```").next().unwrap();
+    parse(whole).unwrap_or_else(|error| panic!("{error}"));
+    // The others are parts of a description.
+    let parts: Vec<&str> = blocks
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    let [launch, expected] = parts.as_slice() else {
+        panic!("{parts:?}")
+    };
+    let cuda = WHOLE
+        .replace("language: c,", &format!("language: cuda, {launch}"))
+        .replace("values: [2, 3])]", "values: [2, 3]), (name: \"BLOCK_X\", values: [32]), (name: \"BLOCK_Y\", values: [8]), (name: \"TILE_X\", values: [1]), (name: \"STAGES\", values: [2])]")
+        .replace("(name: \"N\", default: 100)", "(name: \"N\", default: 100), (name: \"M\", default: 100)");
+    parse(&cuda).unwrap_or_else(|error| panic!("{error}"));
+    let function = "reference: function(source: \"reference.c\", symbol: \"scale\"),";
+    let cases = WHOLE.replace(function, expected);
+    parse(&cases).unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
 fn an_inline_space_keeps_its_lines() {
     let description = parse(WHOLE).unwrap();
     let space = description.space.unwrap();

@@ -120,7 +120,10 @@ pub(crate) struct Failure {
     pub(crate) log: String,
 }
 
-static BUILDS: Mutex<VecDeque<(ContentHash, Arc<Built>)>> = Mutex::new(VecDeque::new());
+type Builds = VecDeque<(ContentHash, Arc<Built>)>;
+
+/// The builds that are kept, the one that was wanted last at the end.
+static BUILDS: Mutex<Builds> = Mutex::new(VecDeque::new());
 
 /// Compiles, or hands back what was compiled from the same text before.
 ///
@@ -130,8 +133,8 @@ pub(crate) fn compile(toolchain: &Toolchain, unit: &Unit<'_>) -> Result<Arc<Buil
     let arguments = arguments(unit);
     let key = key(toolchain, unit, &arguments);
     let builds = || BUILDS.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((_, built)) = builds().iter().find(|(own, _)| *own == key) {
-        return Ok(Arc::clone(built));
+    if let Some(built) = take(&mut builds(), &key) {
+        return Ok(built);
     }
     let built = Arc::new(run(toolchain, unit, &arguments)?);
     let mut builds = builds();
@@ -140,6 +143,15 @@ pub(crate) fn compile(toolchain: &Toolchain, unit: &Unit<'_>) -> Result<Arc<Buil
     }
     builds.push_back((key, Arc::clone(&built)));
     Ok(built)
+}
+
+/// A build that is kept; it becomes the one that is dropped last.
+fn take(builds: &mut Builds, key: &ContentHash) -> Option<Arc<Built>> {
+    let place = builds.iter().position(|(own, _)| own == key)?;
+    let kept = builds.remove(place)?;
+    let built = Arc::clone(&kept.1);
+    builds.push_back(kept);
+    Some(built)
 }
 
 fn key(toolchain: &Toolchain, unit: &Unit<'_>, arguments: &[String]) -> ContentHash {

@@ -7,7 +7,7 @@ mod shim;
 
 use evo_plugin::{Artifact, BuildRequest, Error, Instance, Io, Stream};
 
-pub(crate) use compiler::{Toolchain, Unit, compile};
+pub(crate) use compiler::{Built, Toolchain, Unit, compile};
 pub(crate) use library::{Entry, load_entry};
 pub(crate) use shim::{Pointers, Shim};
 

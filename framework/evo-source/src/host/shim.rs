@@ -32,7 +32,6 @@ impl Shim {
     /// The shim of a candidate.
     pub(crate) fn of_kernel(description: &Description, job: &Job) -> Self {
         let source = description.sources.first().map_or("", |text| &text.value);
-        let file = file_name(description.file());
         let arguments = job.call.slots.iter().zip(&description.argument_lines);
         let arguments: Vec<(Slot, Option<usize>)> =
             arguments.map(|(slot, line)| (*slot, Some(*line))).collect();
@@ -42,7 +41,7 @@ impl Shim {
             &job.rendered.entry,
             &arguments,
             Pointers::Typed,
-            file,
+            description.file(),
         )
     }
 
@@ -56,6 +55,7 @@ impl Shim {
         pointers: Pointers,
         file: &str,
     ) -> Self {
+        let file = file_name(file);
         let mut text = format!("#include \"{source}\"\n");
         let cpp = language != Language::C;
         if cpp {
