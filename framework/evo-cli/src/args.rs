@@ -1,6 +1,7 @@
 //! The command line.
 
 mod plugin;
+mod study;
 
 use std::path::PathBuf;
 
@@ -8,6 +9,7 @@ use clap::{Args as Arguments, Parser, Subcommand};
 use evo_core::engine::Preset;
 
 pub(crate) use plugin::{Language, Plugin, PluginCheck, PluginDescribe, PluginList, PluginNew};
+pub(crate) use study::Study;
 
 /// Evolutionary search for fast kernels, with plugins.
 #[derive(Debug, Parser)]
@@ -36,6 +38,8 @@ pub(crate) enum Command {
     /// Look at plugins, check them, and begin a new one.
     #[command(subcommand)]
     Plugin(Plugin),
+    /// Compare search strategies on recorded tuning data.
+    Study(Study),
     /// Say what this machine has and what follows from it.
     Doctor(Doctor),
     /// Print a shell's completion script.

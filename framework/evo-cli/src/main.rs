@@ -44,6 +44,7 @@ fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Report(report) => command::report::report(&report),
         Command::Space(space) => command::space::space(space),
         Command::Plugin(plugin) => command::plugin::plugin(plugin),
+        Command::Study(study) => command::study::study(&study),
         Command::Doctor(doctor) => command::doctor::doctor(&doctor),
         Command::Completions { shell } => command::shell::completions(shell),
         Command::Man { folder } => command::shell::man(&folder),

@@ -36,7 +36,7 @@ pub use score::{Figures, Score};
 pub use significance::Difference;
 pub use space::StudySpace;
 
-/// The evaluations after which a search is looked at.
+/// The evaluations after which other tuners were looked at.
 pub const BUDGETS: [u64; 4] = [32, 64, 128, 256];
 
 /// What the names of this engine's strategies begin with in run records.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::score::Axis;
 use crate::significance::differences;
-use crate::{BUDGETS, Difference, Figures, RunRecord, Score, StudySpace};
+use crate::{Difference, Figures, RunRecord, Score, StudySpace};
 
 /// A space on which random search needs fewer evaluations than this to go 95 % of its way has no
 /// part in mean scores: P is seed noise there.
@@ -76,6 +76,8 @@ impl Aggregate {
 pub struct Report {
     /// The spaces, by name.
     pub spaces: Vec<String>,
+    /// The evaluations after which searches are looked at, ascending.
+    pub budgets: Vec<u64>,
     /// Strategies that ran on every space, the best at the largest budget first.
     pub aggregates: Vec<Aggregate>,
     /// Every space and strategy.
@@ -87,8 +89,11 @@ pub struct Report {
 }
 
 impl Report {
-    /// Scores records on their spaces.
-    pub fn new(spaces: &[StudySpace], records: &[RunRecord]) -> Self {
+    /// Scores records on their spaces after each of some numbers of evaluations.
+    pub fn new(spaces: &[StudySpace], records: &[RunRecord], budgets: &[u64]) -> Self {
+        let mut budgets = budgets.to_vec();
+        budgets.sort_unstable();
+        budgets.dedup();
         let mut grouped: BTreeMap<(&str, &str), Vec<&RunRecord>> = BTreeMap::new();
         let known: BTreeMap<&str, &StudySpace> =
             spaces.iter().map(|space| (space.name(), space)).collect();
@@ -103,23 +108,24 @@ impl Report {
         }
         let cells: Vec<Cell> = grouped
             .iter()
-            .filter_map(|((space, _), runs)| Some(cell(known.get(space)?, runs)))
+            .filter_map(|((space, _), runs)| Some(cell(known.get(space)?, runs, &budgets)))
             .collect();
         let mut strategies: Vec<&str> = cells.iter().map(|cell| cell.strategy.as_str()).collect();
         strategies.sort_unstable();
         strategies.dedup();
         let mut aggregates: Vec<Aggregate> = strategies
             .into_iter()
-            .filter_map(|strategy| aggregate(strategy, &cells, spaces.len()))
+            .filter_map(|strategy| aggregate(strategy, &cells, spaces.len(), &budgets))
             .collect();
         let last = |each: &Aggregate| each.figures.last().map_or(0.0, |figures| figures.mean);
         aggregates.sort_by(|a, b| last(b).total_cmp(&last(a)));
-        let differences = BUDGETS
+        let differences = budgets
             .iter()
             .flat_map(|budget| differences(&aggregates, *budget))
             .collect();
         Self {
             spaces: spaces.iter().map(|space| space.name().to_owned()).collect(),
+            budgets,
             aggregates,
             cells,
             differences,
@@ -128,14 +134,14 @@ impl Report {
     }
 }
 
-fn cell(space: &StudySpace, runs: &[&RunRecord]) -> Cell {
+fn cell(space: &StudySpace, runs: &[&RunRecord], budgets: &[u64]) -> Cell {
     let longest = runs.iter().map(|run| run.budget).max().unwrap_or(0);
     let of = |budget: u64| -> Vec<&RunRecord> {
         let chosen = runs.iter().filter(|run| run.budget == budget);
         chosen.copied().collect()
     };
     let whole = of(longest);
-    let figures = BUDGETS.iter().filter(|budget| **budget <= longest);
+    let figures = budgets.iter().filter(|budget| **budget <= longest);
     let figures = figures.map(|budget| {
         // A strategy that looks at its budget was run once for each.
         let own = of(*budget);
@@ -160,7 +166,7 @@ fn cell(space: &StudySpace, runs: &[&RunRecord]) -> Cell {
 }
 
 /// `None` for a strategy that did not run on every space.
-fn aggregate(strategy: &str, cells: &[Cell], spaces: usize) -> Option<Aggregate> {
+fn aggregate(strategy: &str, cells: &[Cell], spaces: usize, budgets: &[u64]) -> Option<Aggregate> {
     let own: Vec<&Cell> = cells
         .iter()
         .filter(|cell| cell.strategy == strategy)
@@ -170,7 +176,7 @@ fn aggregate(strategy: &str, cells: &[Cell], spaces: usize) -> Option<Aggregate>
     }
     let n = own.len() as f64;
     let mut figures = Vec::new();
-    for budget in BUDGETS {
+    for &budget in budgets {
         let at = |cell: &&Cell| {
             cell.figures
                 .iter()

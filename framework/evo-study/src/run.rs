@@ -58,7 +58,7 @@ impl Study {
         &self,
         spaces: &[StudySpace],
         log: &mut RunLog,
-        stop: &AtomicBool,
+        stop: &(dyn Fn() -> bool + Sync),
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(), StudyError> {
         let known: BTreeSet<(String, String, u64)> = log
@@ -103,8 +103,7 @@ impl Study {
                         .try_for_each(|(space, seed, presets)| {
                             let parsed = space.space(seed)?;
                             for preset in presets {
-                                if stop.load(Ordering::Relaxed) || given_up.load(Ordering::Relaxed)
-                                {
+                                if stop() || given_up.load(Ordering::Relaxed) {
                                     break;
                                 }
                                 let record = search(space, &parsed, preset, seed, self.budget)?;

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use crate::{Aggregate, BUDGETS, Figures, Report, Score};
+use crate::{Aggregate, Figures, Report, Score};
 
 /// The chance of an error below which a difference counts as one.
 const SIGNIFICANT: f64 = 0.05;
@@ -18,7 +18,7 @@ impl fmt::Display for Report {
             count(self.spaces.len(), "space", "spaces"),
         )?;
         write!(out, "{:<32}{:>5}", "strategy", "seeds")?;
-        for budget in BUDGETS {
+        for budget in &self.budgets {
             write!(out, "{:>14}", format!("@{budget}"))?;
         }
         writeln!(
@@ -27,7 +27,7 @@ impl fmt::Display for Report {
             "<1 %", "P", "P over time", "CPU ms"
         )?;
         for each in &self.aggregates {
-            writeln!(out, "{}", row(each))?;
+            writeln!(out, "{}", row(each, &self.budgets))?;
         }
         self.significance(out)?;
         if self.left_out > 0 {
@@ -98,16 +98,16 @@ impl Report {
                     score_time: cell.score_time,
                     cpu_ms: cell.cpu_ms,
                 };
-                let _ = writeln!(text, "{}", row(&own));
+                let _ = writeln!(text, "{}", row(&own, &self.budgets));
             }
         }
         text
     }
 }
 
-fn row(each: &Aggregate) -> String {
+fn row(each: &Aggregate, budgets: &[u64]) -> String {
     let mut line = format!("{:<32}{:>5}", each.strategy, each.seeds);
-    for budget in BUDGETS {
+    for &budget in budgets {
         let shown = each.at(budget).map_or("-".to_owned(), |figures| {
             with_error(figures.mean, figures.standard_error, 3)
         });

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use evo_core::engine::Preset;
-use evo_study::{Report, RunLog, RunRecord, Study, StudySpace, read_records};
+use evo_study::{BUDGETS, Report, RunLog, RunRecord, Study, StudySpace, read_records};
 
 fn data(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -30,7 +30,7 @@ fn study(strategies: &[Preset], seeds: std::ops::Range<u64>, budget: u64) -> Stu
 fn run(study: &Study, spaces: &[StudySpace], log: &mut RunLog) -> (usize, usize) {
     let mut last = (0, 0);
     study
-        .run(spaces, log, &AtomicBool::new(false), &mut |progress| {
+        .run(spaces, log, &|| false, &mut |progress| {
             last = (progress.done, progress.all);
         })
         .unwrap();
@@ -75,10 +75,12 @@ fn a_stopped_study_keeps_what_it_has() {
     let mut log = RunLog::open(&folder.path().join("a.jsonl.xz")).unwrap();
     let stop = AtomicBool::new(true);
     let study = study(&[Preset::Random], 0..50, 32);
-    study.run(&spaces, &mut log, &stop, &mut |_| {}).unwrap();
+    let stopped = || stop.load(Ordering::Relaxed);
+    study.run(&spaces, &mut log, &stopped, &mut |_| {}).unwrap();
     assert_eq!(log.records().len(), 0);
     stop.store(false, Ordering::Relaxed);
-    study.run(&spaces, &mut log, &stop, &mut |_| {}).unwrap();
+    let stopped = || stop.load(Ordering::Relaxed);
+    study.run(&spaces, &mut log, &stopped, &mut |_| {}).unwrap();
     assert_eq!(log.records().len(), 50);
 }
 
@@ -158,7 +160,7 @@ fn the_figures_are_those_of_the_harness() {
         data("convolution_milo-A4000.json.xz"),
     ])
     .unwrap();
-    let report = Report::new(&spaces, &records);
+    let report = Report::new(&spaces, &records, &BUDGETS);
     let text = std::fs::read_to_string(data("runs.harness.json")).unwrap();
     let truth: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
     assert_eq!(report.cells.len(), truth.len());

@@ -7,6 +7,7 @@ pub(crate) mod run;
 pub(crate) mod shell;
 pub(crate) mod space;
 mod space_audit;
+pub(crate) mod study;
 
 use std::path::{Path, PathBuf};
 
