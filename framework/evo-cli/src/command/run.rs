@@ -176,7 +176,10 @@ fn source(args: &Run) -> (Source, String) {
             let path = PathBuf::from(what);
             let name = match stem(&path).as_str() {
                 // `examples/01_x/run.ron` is better named after its folder.
-                "run" => path.parent().map_or_else(|| "run".to_owned(), stem),
+                "run" => {
+                    let path = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
+                    path.parent().map_or_else(|| "run".to_owned(), stem)
+                }
                 other => other.to_owned(),
             };
             (Source::File(path), name)
