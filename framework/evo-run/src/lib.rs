@@ -34,7 +34,7 @@ pub use audit::{
 };
 pub use check::{
     CheckDevice, CheckEvent, CheckOptions, CheckReport, CheckSpace, CheckTarget, Rule, Ruling,
-    Verdict, asks, check, cure,
+    Verdict, asks, check, cure, named_values,
 };
 pub use driver::{RunEnd, Session};
 pub use environment::capture as capture_environment;

@@ -102,7 +102,7 @@ impl Checked {
         let text = serde_json::to_string_pretty(&self.document).unwrap();
         assert_eq!(self.with("fail"), Vec::<&str>::new(), "{text}");
         assert_eq!(self.code, Some(0), "{text}");
-        assert!(self.with("pass").len() > 2, "{text}");
+        assert!(self.with("pass").len() >= 2, "{text}");
     }
 }
 
@@ -176,8 +176,11 @@ fn every_shipped_plugin_passes() {
         }
         let name = plugin["name"].as_str().unwrap();
         // Attention in a size that makes the check short.
-        let more = ["--set", "S=96", "--set", "H=2", "--configs", "4"];
-        let checked = check(&bench, name, &more);
+        let more: &[&str] = match name.contains("sdpa") {
+            true => &["--set", "S=96", "--set", "H=2", "--configs", "4"],
+            false => &[],
+        };
+        let checked = check(&bench, name, more);
         if let Some(reason) = lacks_a_tool(&checked) {
             eprintln!("skipped: {reason}");
             continue;
@@ -214,8 +217,10 @@ fn every_example_with_a_plugin_of_its_own_passes() {
             let path = plugin.display().to_string();
             let cuda =
                 fs::read_to_string(&plugin).is_ok_and(|text| text.contains("language: cuda"));
-            // Small, and with fields of every problem that the examples use.
+            let spec = folder.join("run.ron").display().to_string();
+            // Small, where the problem has fields of these names.
             let mut more = SMALL.to_vec();
+            more.extend(["--spec", &spec]);
             if cuda {
                 more.extend(["--device", "sm_90a"]);
             }
@@ -403,7 +408,7 @@ fn what_cannot_be_checked_is_bad_input_and_what_cannot_be_opened_breaks_a_rule()
         .run(&["plugin", "check", "built-in", "--only", "nothing"])
         .fails(2, &["no part called `nothing`"]);
     bench
-        .run(&["plugin", "check", "built-in", "--seconds", "-1"])
+        .run(&["plugin", "check", "built-in", "--seconds", "0"])
         .fails(2, &["--seconds"]);
     let text = bench.file("text.so", "no library\n");
     for plugin in [

@@ -54,6 +54,9 @@ pub(crate) struct PluginCheck {
     /// A field of the problem or a setting of the objective; may be repeated.
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub(crate) set: Vec<String>,
+    /// A spec file (RON) for the fields of the problem and the settings of the objective.
+    #[arg(long, value_name = "SPEC")]
+    pub(crate) spec: Option<PathBuf>,
     /// A search space (RON) in the place of the plugin's own.
     #[arg(long, value_name = "FILE")]
     pub(crate) space: Option<PathBuf>,

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use evo_journal::Limits;
-use evo_types::{Outcome, Phase};
+use evo_types::{Outcome, Params, Phase};
 use evo_wire::{ConformJob, ConformReport, Probe, Reply, Request, Rule};
 
 use super::{CheckEvent, CheckOptions, Ledger};
@@ -28,6 +28,8 @@ pub(super) enum Answer {
 pub(super) struct Asking<'a> {
     pub(super) host: Host,
     pub(super) options: &'a CheckOptions,
+    /// Fields and settings that are set, by the user or by the plugin's default spec.
+    pub(super) set: Params,
     pub(super) stop: &'a Stop,
     observer: &'a mut dyn FnMut(CheckEvent<'_>),
     began: Instant,
@@ -50,9 +52,17 @@ impl<'a> Asking<'a> {
         Self {
             host,
             options,
+            set: options.set.clone(),
             stop,
             observer,
             began: Instant::now(),
+        }
+    }
+
+    /// Adds fields and settings that the user has not set.
+    pub(super) fn add_defaults(&mut self, values: Params) {
+        for (name, value) in values {
+            self.set.entry(name).or_insert(value);
         }
     }
 

@@ -36,6 +36,9 @@ const RULES: [Rule; 20] = [
     Rule::Cancellation,
 ];
 
+/// What to do where the kernel is for other fields than the problem's defaults.
+const OTHER_FORM: &str = " (if it is for another form of the problem, name that with --set or \
+                          --spec)";
 /// Threads that build at once.
 const THREADS: usize = 4;
 /// Configurations that they build.
@@ -90,6 +93,7 @@ pub(super) fn check(
     let mut ledger = Ledger::new(format!("kernel {}", info.name));
     let reason = stages(asking, plugin, info, &mut ledger)?;
     asking.host.recycle();
+    let reason = asking.out_of_time().or(reason);
     Ok(ledger.rulings(&RULES, &reason.unwrap_or_default()))
 }
 
@@ -137,7 +141,7 @@ fn stages(
         return Ok(Some(reason));
     }
     behaviour::check(asking, &subject, &usable, ledger)?;
-    Ok(asking.out_of_time())
+    Ok(None)
 }
 
 /// The device, and why nothing can be launched on it, or why not even a build makes sense.
@@ -210,7 +214,7 @@ fn resolved(
         plugin: hash,
         name: problem.name.clone(),
     };
-    let fields = problem::fields(&problem.fields, &asking.options.set, &problem.name)?;
+    let fields = problem::fields(&problem.fields, &asking.set, &problem.name)?;
     match problem::resolve(asking, ledger, &component, &fields)? {
         Some(spec) => Ok(Ok((component, spec))),
         None => Ok(Err(format!(
@@ -298,7 +302,7 @@ fn builds(
         Built::Done(_) => ledger.pass(Rule::DefaultsValid),
         Built::No(message) => ledger.fail(
             Rule::DefaultsValid,
-            format!("the declared defaults: {message}"),
+            format!("the declared defaults: {message}{OTHER_FORM}"),
         ),
         Built::Broken | Built::NoTime => return Ok(Vec::new()),
     }
@@ -313,7 +317,8 @@ fn builds(
         match build(asking, subject, config, rule, ledger)? {
             Built::Done(_) => usable.push(config.clone()),
             Built::No(message) if place == 0 => {
-                ledger.fail(rule, format!("the space's default {words}: {message}"));
+                let message = format!("the space's default {words}: {message}{OTHER_FORM}");
+                ledger.fail(rule, message);
                 return Ok(Vec::new());
             }
             Built::No(message) => ledger.note(rule, format!("{words}: {message}")),

@@ -30,7 +30,7 @@ use evo_types::{ContentHash, DeviceFacts, Params, PluginKind};
 use serde::Serialize;
 
 use crate::plan::{default_worker, describe_built_in, describe_plugin};
-use crate::{RunError, Stop, is_description, lock};
+use crate::{RunError, RunSpec, Stop, is_description, lock, parse_ron};
 
 use asking::Asking;
 use ledger::Ledger;
@@ -67,12 +67,23 @@ pub struct CheckSpace {
     pub origin: String,
 }
 
+/// Fields of the problem and settings of the objective that a spec names.
+pub fn named_values(spec: &RunSpec) -> Params {
+    let problem = spec.problem.iter().flat_map(|problem| &problem.fields);
+    let objective = spec.objective.iter().flat_map(|it| &it.settings);
+    problem
+        .chain(objective)
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
 /// How a plugin is checked.
 #[derive(Debug, Clone)]
 pub struct CheckOptions {
     /// Only this kernel, problem, objective or profiler.
     pub only: Option<String>,
-    /// Fields of the problem and settings of the objective.
+    /// Fields of the problem and settings of the objective; the others are those of the plugin's
+    /// default spec, or the defaults.
     pub set: Params,
     /// A search space in the place of the plugin's own.
     pub space: Option<CheckSpace>,
@@ -285,6 +296,11 @@ fn whole(
     let rules = [Rule::InterfaceVersion, Rule::Descriptor];
     report.rulings = ledger.rulings(&rules, "");
     let info = &described.info;
+    if let Some(text) = &info.default_spec
+        && let Ok(spec) = parse_ron::<RunSpec>(text, "<its default spec>")
+    {
+        asking.add_defaults(named_values(&spec));
+    }
     let only = asking.options.only.clone();
     let mut found = false;
     let mut wanted = |name: &str| {

@@ -32,7 +32,7 @@ pub(super) fn check(
         name: info.name.clone(),
     };
     asking.host.serve("cpu");
-    let settings = problem::fields(&info.settings, &asking.options.set, &info.name)?;
+    let settings = problem::fields(&info.settings, &asking.set, &info.name)?;
     let mut trial = Trial {
         asking,
         objective,
@@ -41,6 +41,7 @@ pub(super) fn check(
     };
     let reason = trial.run(&mut ledger)?;
     asking.host.recycle();
+    let reason = asking.out_of_time().or(reason);
     Ok(ledger.rulings(&RULES, &reason.unwrap_or_default()))
 }
 

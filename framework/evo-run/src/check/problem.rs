@@ -35,7 +35,7 @@ pub(super) fn check(
         plugin: plugin.hash.clone(),
         name: info.name.clone(),
     };
-    let fields = fields(&info.fields, &asking.options.set, &info.name)?;
+    let fields = fields(&info.fields, &asking.set, &info.name)?;
     if let Some(spec) = resolve(asking, &mut ledger, &problem, &fields)? {
         judge(&spec, info, &fields, &mut ledger);
         let shapes = shapes(asking, &mut ledger, &problem, &spec)?;
@@ -52,7 +52,8 @@ pub(super) fn check(
             contents(asking, &mut ledger, problem, probed)?;
         }
     }
-    Ok(ledger.rulings(&RULES, ""))
+    let reason = asking.out_of_time();
+    Ok(ledger.rulings(&RULES, &reason.unwrap_or_default()))
 }
 
 /// The fields of a problem: those that are set and that it has, and its defaults.

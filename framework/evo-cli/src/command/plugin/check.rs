@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use evo_run::{
     CheckDevice, CheckEvent, CheckOptions, CheckReport, CheckSpace, CheckTarget, Ruling, RunError,
-    SearchPath, Stop, Verdict, asks, cure, read_value,
+    RunSpec, SearchPath, Stop, Verdict, asks, cure, named_values, parse_ron, read_value,
 };
 use evo_types::Params;
 use indicatif::ProgressBar;
@@ -69,7 +69,10 @@ fn options(args: &PluginCheck) -> Result<CheckOptions, RunError> {
             )));
         }
     }
-    let mut set = Params::new();
+    let mut set = match &args.spec {
+        Some(file) => named_values(&read_spec(file)?),
+        None => Params::new(),
+    };
     for setting in &args.set {
         let (name, value) = setting.split_once('=').ok_or_else(|| {
             RunError::input(format!("--set {setting}: this is not NAME=VALUE"))
@@ -96,6 +99,13 @@ fn options(args: &PluginCheck) -> Result<CheckOptions, RunError> {
         step_seconds: args.step_seconds,
         seed: args.seed,
     })
+}
+
+fn read_spec(file: &Path) -> Result<RunSpec, RunError> {
+    let origin = file.display().to_string();
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| RunError::input(format!("{origin}: cannot read the spec: {error}")))?;
+    parse_ron(&text, &origin)
 }
 
 fn read_space(file: &Path) -> Result<CheckSpace, RunError> {
