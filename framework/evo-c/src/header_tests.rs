@@ -20,8 +20,13 @@ fn of_1_0() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/plugins/c/include_1_0")
 }
 
-/// Compiles as strictly as plugin authors may.
-fn compile(language: &[&str], include: &Path, source: &Path, more: &[&str]) {
+/// Compiles as strictly as plugin authors may; the compiler's words where it refuses.
+fn try_compile(
+    language: &[&str],
+    include: &Path,
+    source: &Path,
+    more: &[&str],
+) -> Result<(), String> {
     let output = Command::new(language[0])
         .args(&language[1..])
         .args(["-Wall", "-Wextra", "-pedantic", "-Werror", "-I"])
@@ -30,11 +35,17 @@ fn compile(language: &[&str], include: &Path, source: &Path, more: &[&str]) {
         .args(more)
         .output()
         .expect("the tests need a C and a C++ compiler (cc, c++)");
-    assert!(
-        output.status.success(),
-        "{language:?}:\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+}
+
+fn compile(language: &[&str], include: &Path, source: &Path, more: &[&str]) {
+    if let Err(text) = try_compile(language, include, source, more) {
+        panic!("{language:?}:\n{text}");
+    }
 }
 
 const C11: [&str; 2] = ["cc", "-std=c11"];
@@ -155,7 +166,7 @@ fn c_member(member: &Member) -> &str {
 }
 
 /// The layout that the compiler sees in a header, and what is expected of it.
-fn compare(include: &Path) -> (String, String) {
+fn compare(include: &Path) -> Result<(String, String), String> {
     let header = fs::read_to_string(include.join("evo_plugin.h")).unwrap();
     let structures = structures(&header);
     let layouts = layouts();
@@ -200,14 +211,14 @@ fn compare(include: &Path) -> (String, String) {
     let source = folder.path().join("layout.c");
     let binary = folder.path().join("layout");
     fs::write(&source, program).unwrap();
-    compile(&C11, include, &source, &["-o", binary.to_str().unwrap()]);
+    try_compile(&C11, include, &source, &["-o", binary.to_str().unwrap()])?;
     let output = Command::new(&binary).output().unwrap();
-    (String::from_utf8(output.stdout).unwrap(), expected)
+    Ok((String::from_utf8(output.stdout).unwrap(), expected))
 }
 
 #[test]
 fn every_member_has_the_offset_size_and_type_that_rust_has() {
-    let (seen, expected) = compare(&current());
+    let (seen, expected) = compare(&current()).unwrap();
     assert_eq!(seen, expected);
     for layout in layouts() {
         let last = layout.members.last().unwrap();
@@ -216,8 +227,33 @@ fn every_member_has_the_offset_size_and_type_that_rust_has() {
 }
 
 #[test]
+fn a_header_that_differs_is_noticed() {
+    let header = fs::read_to_string(current().join("evo_plugin.h")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let compare_with = |old: &str, new: &str| {
+        let changed = header.replacen(old, new, 1);
+        assert_ne!(changed, header);
+        fs::write(folder.path().join("evo_plugin.h"), changed).unwrap();
+        compare(folder.path())
+    };
+    let error = compare_with("    int64_t integer;", "    uint64_t integer;").unwrap_err();
+    assert!(
+        error.contains("evo_param.integer is not: int64_t"),
+        "{error}"
+    );
+    let error = compare_with(
+        "int32_t (*bind)(evo_instance *instance, const",
+        "int32_t (*bind)(evo_instance *instance,",
+    );
+    assert!(error.unwrap_err().contains("evo_kernel.bind is not"));
+    let (seen, expected) =
+        compare_with("    uint64_t magic;", "    uint64_t before, magic;").unwrap();
+    assert_ne!(seen, expected);
+}
+
+#[test]
 fn what_1_0_had_is_where_it_was() {
-    let (seen, expected) = compare(&of_1_0());
+    let (seen, expected) = compare(&of_1_0()).unwrap();
     assert_eq!(seen, expected);
 }
 

@@ -8,8 +8,9 @@ use evo_types::ContentHash;
 
 use crate::abi;
 use crate::component::Component;
+use crate::function::Function;
 use crate::marshal::OwnedRequest;
-use crate::sink::{Function, call};
+use crate::sink::call;
 
 /// A kernel whose table was checked.
 pub(crate) struct CKernel {

@@ -12,6 +12,7 @@
 mod abi;
 mod component;
 mod describe;
+mod function;
 #[cfg(test)]
 mod header_tests;
 mod kernel;

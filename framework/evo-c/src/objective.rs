@@ -4,8 +4,9 @@ use evo_plugin::{Error, Evaluation, Objective, ObjectiveInfo, OpenObjective, Par
 
 use crate::abi;
 use crate::component::Component;
+use crate::function::Function;
 use crate::marshal::OwnedParams;
-use crate::sink::{Function, call};
+use crate::sink::call;
 
 /// An objective whose table was checked.
 pub(crate) struct CObjective {

@@ -6,8 +6,9 @@ use evo_plugin::{Error, Params, Problem, ProblemInfo, ProblemSpec, Rows, Tensor,
 use crate::abi;
 use crate::component::Component;
 use crate::describe::{self, Source};
+use crate::function::Function;
 use crate::marshal::{OwnedParams, OwnedSpec, c_text};
-use crate::sink::{Function, call};
+use crate::sink::call;
 
 /// A problem whose table was checked.
 pub(crate) struct CProblem {

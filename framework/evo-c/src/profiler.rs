@@ -6,8 +6,9 @@ use evo_plugin::{DeviceFacts, Error, Metric, Profiler, ProfilerInfo, Runnable};
 
 use crate::abi::{self, code};
 use crate::component::Component;
+use crate::function::Function;
 use crate::marshal::{OwnedDevice, OwnedRequest};
-use crate::sink::{Function, call};
+use crate::sink::call;
 
 /// A profiler whose table was checked.
 pub(crate) struct CProfiler {

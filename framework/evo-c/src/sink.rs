@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use evo_plugin::{Direction, Error, Metric, Params, Value};
 
 use crate::abi::{self, code, kind};
+use crate::function::{Function, Offer};
 use crate::table;
 
 /// Most bytes that one call may write.
@@ -18,67 +19,6 @@ const MOST_MESSAGE: usize = 1 << 16;
 const MOST_ENTRIES: usize = 4096;
 /// Most samples of one metric.
 const MOST_SAMPLES: usize = 1 << 20;
-
-/// A function of a plugin: its name, and what of the host it may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Function {
-    Accept,
-    Build,
-    Load,
-    WorkspaceSize,
-    Bind,
-    Launch,
-    Prepare,
-    Resolve,
-    Fill,
-    Reference,
-    Open,
-    MakeSpace,
-    Evaluate,
-    Probe,
-    Profile,
-}
-
-impl Function {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Accept => "accept",
-            Self::Build => "build",
-            Self::Load => "load",
-            Self::WorkspaceSize => "workspace_size",
-            Self::Bind => "bind",
-            Self::Launch => "launch",
-            Self::Prepare => "prepare",
-            Self::Resolve => "resolve",
-            Self::Fill => "fill",
-            Self::Reference => "reference",
-            Self::Open => "open",
-            Self::MakeSpace => "make_space",
-            Self::Evaluate => "evaluate",
-            Self::Probe => "probe",
-            Self::Profile => "profile",
-        }
-    }
-
-    /// Whether a function of the host has a meaning here.
-    fn may(self, what: Offer) -> bool {
-        match what {
-            Offer::Write => matches!(self, Self::Build | Self::Resolve | Self::MakeSpace),
-            Offer::Metric => matches!(self, Self::Build | Self::Evaluate | Self::Profile),
-            Offer::LaunchParam => self == Self::Build,
-            Offer::Cost => self == Self::Evaluate,
-        }
-    }
-}
-
-/// What the host offers beside messages.
-#[derive(Debug, Clone, Copy)]
-enum Offer {
-    Write,
-    Metric,
-    LaunchParam,
-    Cost,
-}
 
 /// What a call gave.
 #[derive(Default)]

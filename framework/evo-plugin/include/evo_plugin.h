@@ -313,7 +313,7 @@ typedef struct evo_instance {
     const struct evo_kernel *kernel;
     /** The problem, configuration and device. Valid until `unload` has returned. */
     const evo_request *request;
-    /** What `build` wrote. Valid until `unload` has returned. */
+    /** What `build` wrote; nothing of use without a `build`. Valid until `unload` has returned. */
     const void *artifact;
     size_t artifact_size;
     /** The kernel's own: set by `load`, NULL until then. */
@@ -321,7 +321,11 @@ typedef struct evo_instance {
 } evo_instance;
 
 /**
- * A kernel: an implementation of one or several problems, with parameters.
+ * A kernel: an implementation of one or several problems, with parameters. Functions get the
+ * address that the plugin listed, so a structure that begins with an evo_kernel can carry more.
+ *
+ * On a device of kind `cuda` all buffers are in the device's primary context, which CUDA's runtime
+ * uses too; a kernel that calls the driver itself makes it current first.
  *
  * `info` is a JSON object with
  *   name           what users type, [A-Za-z0-9._-]{1,64}
