@@ -211,6 +211,83 @@ fn a_cpp_template_and_a_flag_are_parameters() {
 }
 
 #[test]
+fn a_built_in_problem_needs_no_reference() {
+    let bench = Bench::new();
+    let kernel = r#"(
+        language: c,
+        sources: ["product.c"],
+        entry: "product",
+        arguments: [
+            tensor("c"),
+            tensor("a"),
+            tensor("b"),
+            scalar(type: "int", value: "M"),
+            scalar(type: "int", value: "N"),
+            scalar(type: "int", value: "K"),
+        ],
+        space: (
+            params: [(name: "UNROLL", values: [1, 2])],
+            constraints: [(expr: "dtype == 'f32' and not TRANS_A and not TRANS_B")],
+        ),
+        problem: "gemm",
+    )"#;
+    bench.file("product.kernel.ron", kernel);
+    bench.file(
+        "product.c",
+        "void product(float *c, const float *a, const float *b, int m, int n, int k)\n{\n    \
+         for (int i = 0; i < m; i++)\n        for (int j = 0; j < n; j++) {\n            \
+         float sum = 0;\n            for (int p = 0; p < k; p++) sum += a[i * k + p] * b[p * n + j];\n            \
+         c[i * n + j] = sum;\n        }\n}\n",
+    );
+    bench.file(
+        "spec.ron",
+        r#"(
+            plugin: "./product.kernel.ron",
+            problem: (name: "gemm", fields: {"M": 48, "N": 48, "K": 48}),
+            tune: [(kernel: "product")],
+            budget: (trials: 2),
+            measure: (max_seconds: 0.1, confirm_processes: 1, confirm_seconds: 0.5),
+        )"#,
+    );
+    bench.run(&["run", "spec.ron", "--out", "r"]).ok();
+    let first = bench.evaluated("r").remove(0).outcome;
+    assert_eq!(first.kind(), OutcomeKind::Measured, "{}", first.summary());
+}
+
+#[test]
+fn expected_values_tell_right_from_wrong() {
+    let cases = r#"reference: expected([
+            (inputs: {"x": "x1.bin"}, outputs: {"y": "y1.bin"}),
+            (inputs: {"x": "x2.bin"}, outputs: {"y": "y2.bin"}),
+            (fields: {"ROWS": 5, "COLUMNS": 7}, inputs: {"x": "x3.bin"}, outputs: {"y": "y3.bin"}),
+        ]),"#;
+    let function = r#"reference: function(source: "reference.c", symbol: "triple"),"#;
+    let description = DESCRIPTION
+        .replace(function, cases)
+        .replace("range: (from: 0, to: 7)", "values: [0, 2, 3]");
+    let bench = bench(&description);
+    for (name, count, start) in [
+        ("1", 64 * 128, 1.0f32),
+        ("2", 64 * 128, -3.0),
+        ("3", 35, 0.5),
+    ] {
+        let x: Vec<f32> = (0..count)
+            .map(|i| (i % 100) as f32 * 0.25 + start)
+            .collect();
+        let bytes: Vec<u8> = x.iter().flat_map(|x| x.to_le_bytes()).collect();
+        fs::write(bench.path().join(format!("x{name}.bin")), bytes).unwrap();
+        let right = x.iter().map(|x| f64::from(*x) * 3.0);
+        let bytes: Vec<u8> = right.flat_map(|y| y.to_le_bytes()).collect();
+        fs::write(bench.path().join(format!("y{name}.bin")), bytes).unwrap();
+    }
+    bench.run(&["run", "spec.ron", "--out", "r"]).ok();
+    let kind = |how: &str| bench.outcome_with("r", "HOW", how).unwrap().kind();
+    assert_eq!(kind("0"), OutcomeKind::Measured);
+    assert_eq!(kind("2"), OutcomeKind::WrongResult);
+    assert_eq!(kind("3"), OutcomeKind::WrongResult);
+}
+
+#[test]
 fn a_description_runs_without_a_spec() {
     let bench = bench(&DESCRIPTION.replace("range: (from: 0, to: 7)", "values: [0]"));
     let args = ["run", "./triple.kernel.ron", "--wall", "30", "--out", "r"];
