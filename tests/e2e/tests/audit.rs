@@ -4,8 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use evo_e2e::Bench;
+use evo_e2e::{Bench, Ended};
 use evo_types::{ContentHash, Outcome, OutcomeKind};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 fn json(text: &str) -> Value {
@@ -110,6 +111,20 @@ fn a_run_time_parameter_is_audited_by_its_effect_on_time() {
     // Three or five passes in the place of one.
     assert_eq!(timed["comparison"]["verdict"], "slower", "{timed}");
     assert_eq!(audit["dead"], serde_json::json!([]));
+}
+
+#[test]
+fn an_interrupted_audit_says_what_it_saw_until_then() {
+    let bench = Bench::new();
+    // The whole space: more than a hundred compilations.
+    let child = bench.start(&["space", "audit", "knobs", "--samples", "200"]);
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    let ended = Ended::from(child.wait_with_output().unwrap());
+    assert_eq!(ended.code, Some(130), "{ended:?}");
+    assert!(ended.stdout.contains(" built: "), "{ended:?}");
+    assert!(ended.stderr.contains("interrupted"), "{ended:?}");
 }
 
 #[test]
