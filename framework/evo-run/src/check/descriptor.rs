@@ -1,5 +1,6 @@
 //! What a plugin says of itself.
 
+use std::cmp::Ordering;
 use std::path::Path;
 
 use evo_types::{Direction, FieldInfo, FieldKind, KernelInfo, Params, PluginInfo};
@@ -146,7 +147,7 @@ fn field_faults(what: &str, fields: &[FieldInfo]) -> Vec<String> {
     for field in fields {
         let empty = match &field.kind {
             FieldKind::Int { min, max } => min > max,
-            FieldKind::Float { min, max } => !(min <= max),
+            FieldKind::Float { min, max } => min.partial_cmp(max).is_none_or(Ordering::is_gt),
             FieldKind::Choice(names) => names.is_empty(),
             FieldKind::Bool | FieldKind::Text | FieldKind::Path => false,
         };

@@ -190,7 +190,6 @@ fn device(asking: &mut Asking<'_>, info: &KernelInfo) -> Result<Place, RunError>
 }
 
 /// The first problem of the kernel that can be found: in the plugin, or among the built-in ones.
-#[expect(clippy::type_complexity, reason = "a reason is no error of the check")]
 fn resolved(
     asking: &mut Asking<'_>,
     plugin: &Described,

@@ -26,7 +26,7 @@ mod rules;
 
 use std::path::{Path, PathBuf};
 
-use evo_types::{ContentHash, DeviceFacts, Params, PluginKind};
+use evo_types::{ContentHash, DeviceFacts, InterfaceVersion, Params, PluginKind};
 use serde::Serialize;
 
 use crate::plan::{default_worker, describe_built_in, describe_plugin};
@@ -279,7 +279,7 @@ fn whole(
     report.version.clone_from(&described.info.version);
     report.kind = Some(described.kind);
     report.hash = Some(described.hash.clone());
-    if described.info.interface.minor < evo_types::InterfaceVersion::CURRENT.minor {
+    if described.info.interface != InterfaceVersion::CURRENT {
         let note = format!("built for interface {}", described.info.interface);
         ledger.note(Rule::InterfaceVersion, note);
     }

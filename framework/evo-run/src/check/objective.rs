@@ -89,7 +89,6 @@ impl Trial<'_, '_> {
     }
 
     /// The space that it brings when it is opened, or why there is no more to try.
-    #[expect(clippy::type_complexity, reason = "a reason is no error of the check")]
     fn open(
         &mut self,
         ledger: &mut Ledger,

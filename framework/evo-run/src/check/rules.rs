@@ -156,6 +156,25 @@ pub fn cure(rule: Rule) -> &'static str {
 mod tests {
     use super::*;
 
+    /// The table of the page for authors.
+    fn table() -> String {
+        let mut text = "| rule | asks that | to mend a breach |\n|---|---|---|\n".to_owned();
+        for rule in Rule::ALL {
+            text.push_str(&format!("| `{rule}` | {} | {} |\n", asks(rule), cure(rule)));
+        }
+        text
+    }
+
+    #[test]
+    fn the_page_for_authors_has_the_rules_as_they_are() {
+        let page = include_str!("../../../evo-plugin/RULES.md");
+        assert!(
+            page.contains(&table()),
+            "put this into RULES.md:\n{}",
+            table()
+        );
+    }
+
     #[test]
     fn every_rule_says_what_it_asks_in_a_line_and_how_to_mend_it() {
         for rule in Rule::ALL {

@@ -124,7 +124,7 @@ impl Steps<'_> {
     /// A new instance on inputs of its own.
     fn first(&mut self, round: u64, when: &str) -> Step<Known> {
         let seed = derive_seed(self.seed, "state", round);
-        let mut slot = self.subject.slot(round % 2 == 0)?;
+        let mut slot = self.subject.slot(round.is_multiple_of(2))?;
         let check = self.subject.fresh_check(seed);
         let checked = self.checker.run(&mut slot, check);
         Ok(match say_when(checked, when)? {
