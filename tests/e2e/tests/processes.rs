@@ -330,6 +330,39 @@ fn the_python_example_is_searched_and_verified() {
     }
 }
 
+/// The first block of code of a language in a Markdown text.
+fn code<'a>(text: &'a str, language: &str) -> &'a str {
+    let (_, rest) = text.split_once(&format!("```{language}\n")).unwrap();
+    rest.split_once("```").unwrap().0
+}
+
+#[test]
+fn the_plugin_of_the_packages_readme_works_as_it_stands_there() {
+    if !has("numpy") {
+        return;
+    }
+    let bench = Bench::new();
+    let readme = fs::read_to_string(root().join("plugins/python/README.md")).unwrap();
+    bench.file("double.py", code(&readme, "python"));
+    bench.file("double.process.ron", code(&readme, "ron"));
+    let args = [
+        "run",
+        "./double.process.ron",
+        "--budget",
+        "2",
+        "--set",
+        "N=5000",
+        "--out",
+        "r",
+    ];
+    bench.run(&args).ok();
+    let outcomes = bench.evaluated("r");
+    assert_eq!(outcomes.len(), 2);
+    for evaluated in outcomes {
+        assert_eq!(evaluated.outcome.kind(), OutcomeKind::Measured);
+    }
+}
+
 #[test]
 fn the_python_package_passes_its_own_tests() {
     if !has("numpy") {
