@@ -62,7 +62,7 @@ impl Aggregate {
     pub(crate) fn bare(strategy: &str, figures: Vec<Figures>) -> Self {
         Self {
             strategy: strategy.to_owned(),
-            seeds: 2,
+            seeds: 20,
             figures,
             score: None,
             score_time: None,
@@ -82,7 +82,8 @@ pub struct Report {
     pub aggregates: Vec<Aggregate>,
     /// Every space and strategy.
     pub cells: Vec<Cell>,
-    /// All pairs of the strategies over all spaces, at each budget.
+    /// All pairs of the strategies over all spaces, at each budget; strategies with fewer than ten
+    /// seeds are left out.
     pub differences: Vec<Difference>,
     /// Records of spaces that were not given.
     pub left_out: usize,

@@ -22,11 +22,17 @@ pub struct Difference {
     pub p: f64,
 }
 
-/// All pairs of strategies at a budget, in the order of the strategies.
+/// Fewest seeds for which the mean of a strategy is close to normal.
+const LEAST_SEEDS: usize = 10;
+
+/// All pairs of strategies at a budget, in the order of the strategies. Strategies with few seeds
+/// are left out.
 pub(crate) fn differences(strategies: &[Aggregate], budget: u64) -> Vec<Difference> {
     let mut found = Vec::new();
-    for (place, a) in strategies.iter().enumerate() {
-        for b in strategies.iter().skip(place + 1) {
+    let judged = strategies.iter().filter(|each| each.seeds >= LEAST_SEEDS);
+    let judged: Vec<&Aggregate> = judged.collect();
+    for (place, a) in judged.iter().enumerate() {
+        for b in judged.iter().skip(place + 1) {
             found.extend(difference(a, b, budget));
         }
     }
@@ -99,6 +105,8 @@ mod tests {
         assert!((found[0].p - 0.0455).abs() < 1e-4, "{:?}", found[0]);
         assert!(found[1].p < 1e-9 && found[2].p < 1e-9);
         assert!(differences(&all, 32).is_empty());
+        let few = all.map(|each| Aggregate { seeds: 9, ..each });
+        assert!(differences(&few, 64).is_empty());
     }
 
     #[test]

@@ -103,6 +103,10 @@ impl Session {
         }
         self.name_leaked(proposed.trial, observer)?;
         judged.wall_s = (began.elapsed().as_secs_f64() - waited_s).max(0.0);
+        if matches!(work, Work::Objective { .. }) {
+            // An objective that replays charges what the evaluation cost when it was recorded.
+            judged.wall_s = judged.wall_s.max(judged.device_s);
+        }
         Ok(Some(judged))
     }
 
