@@ -2,6 +2,7 @@
 
 use evo_plugin::{Dtype, Error, Tensor, TensorMut};
 use half::{bf16, f16};
+use rayon::prelude::*;
 
 /// The bytes of a tensor on the host.
 ///
@@ -30,34 +31,29 @@ pub(crate) fn bytes_mut<'a>(tensor: &'a mut TensorMut<'_>) -> Result<&'a mut [u8
     Ok(unsafe { std::slice::from_raw_parts_mut(tensor.pointer(), length) })
 }
 
-fn first<const N: usize>(element: &[u8]) -> [u8; N] {
-    element.first_chunk::<N>().copied().unwrap_or([0; N])
-}
-
 /// The elements as doubles; those of 64-bit integers are rounded.
 pub(crate) fn to_doubles(bytes: &[u8], dtype: Dtype) -> Vec<f64> {
-    let elements = bytes.chunks_exact(dtype.size());
     match dtype {
-        Dtype::F64 => elements.map(|e| f64::from_ne_bytes(first(e))).collect(),
-        Dtype::F32 => elements
-            .map(|e| f64::from(f32::from_ne_bytes(first(e))))
-            .collect(),
-        Dtype::F16 => elements
-            .map(|e| f16::from_ne_bytes(first(e)).to_f64())
-            .collect(),
-        Dtype::Bf16 => elements
-            .map(|e| bf16::from_ne_bytes(first(e)).to_f64())
-            .collect(),
-        Dtype::F8E4m3 => bytes.iter().map(|e| e4m3(*e)).collect(),
-        Dtype::I64 => elements
-            .map(|e| i64::from_ne_bytes(first(e)) as f64)
-            .collect(),
-        Dtype::I32 => elements
-            .map(|e| f64::from(i32::from_ne_bytes(first(e))))
-            .collect(),
-        Dtype::I8 => bytes.iter().map(|e| f64::from(e.cast_signed())).collect(),
-        Dtype::U8 => bytes.iter().map(|e| f64::from(*e)).collect(),
+        Dtype::F64 => convert(bytes, f64::from_ne_bytes),
+        Dtype::F32 => convert(bytes, |e| f64::from(f32::from_ne_bytes(e))),
+        Dtype::F16 => convert(bytes, |e| f16::from_ne_bytes(e).to_f64()),
+        Dtype::Bf16 => convert(bytes, |e| bf16::from_ne_bytes(e).to_f64()),
+        Dtype::F8E4m3 => convert(bytes, |[e]| e4m3(e)),
+        Dtype::I64 => convert(bytes, |e| i64::from_ne_bytes(e) as f64),
+        Dtype::I32 => convert(bytes, |e| f64::from(i32::from_ne_bytes(e))),
+        Dtype::I8 => convert(bytes, |[e]| f64::from(e.cast_signed())),
+        Dtype::U8 => convert(bytes, |[e]| f64::from(e)),
     }
+}
+
+/// Elements that one thread takes at a time.
+const CHUNK: usize = 1 << 14;
+
+fn convert<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f64 + Sync) -> Vec<f64> {
+    let elements = bytes.par_chunks_exact(N).with_min_len(CHUNK);
+    elements
+        .map(|element| value(element.first_chunk::<N>().copied().unwrap_or([0; N])))
+        .collect()
 }
 
 /// Writes a double as an element: the nearest one, within the range of the type.

@@ -4,11 +4,18 @@ use evo_plugin::Dtype;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
+use rayon::prelude::*;
 
 use crate::element;
 
 /// The distributions of every problem with a reference function.
 pub(crate) const DISTRIBUTIONS: [&str; 2] = ["normal", "outliers"];
+
+/// Elements that are drawn from one stream of the generator, so that threads can draw side by side
+/// and the values depend on nothing but the seed.
+const CHUNK: usize = 1 << 14;
+/// Tensors of one problem that have streams of their own.
+const TENSORS: u64 = 256;
 
 /// Bounds that the description gives for the values of an input.
 pub(crate) type Bounds = Option<(f64, f64)>;
@@ -26,15 +33,18 @@ pub(crate) fn fill(
     outliers: bool,
     bounds: Bounds,
 ) {
-    let mut generator = ChaCha8Rng::seed_from_u64(seed);
-    generator.set_stream(number);
-    for element in bytes.chunks_exact_mut(dtype.size()) {
-        let value = match bounds {
-            Some(bounds) => bounded(&mut generator, dtype, bounds, outliers),
-            None => free(&mut generator, dtype, outliers),
-        };
-        element::put(element, dtype, value);
-    }
+    let chunks = bytes.par_chunks_mut(CHUNK * dtype.size());
+    chunks.enumerate().for_each(|(chunk, bytes)| {
+        let mut generator = ChaCha8Rng::seed_from_u64(seed);
+        generator.set_stream(number.wrapping_add(TENSORS.wrapping_mul(chunk as u64)));
+        for element in bytes.chunks_exact_mut(dtype.size()) {
+            let value = match bounds {
+                Some(bounds) => bounded(&mut generator, dtype, bounds, outliers),
+                None => free(&mut generator, dtype, outliers),
+            };
+            element::put(element, dtype, value);
+        }
+    });
     if outliers && bounds.is_none() {
         equal_rows(bytes, row.max(1) * dtype.size());
     }

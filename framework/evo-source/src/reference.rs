@@ -6,6 +6,7 @@ use std::sync::Arc;
 use evo_bundle::ScalarType;
 use evo_bundle::source::{Argument, Entries, Expr, Language, Text};
 use evo_plugin::{Dtype, Error, Params, ProblemSpec, Rows, Tensor, TensorMut};
+use rayon::prelude::*;
 
 use crate::call::Slot;
 use crate::host::{Built, Entry, Pointers, Shim, Toolchain, Unit, compile, load_entry};
@@ -43,9 +44,15 @@ impl Function<'_> {
             .iter()
             .map(|input| Ok(element::to_doubles(element::bytes(input)?, input.dtype()?)))
             .collect::<Result<_, Error>>()?;
+        // What the function forgets is seen, where it is to compute everything. Otherwise most of
+        // the memory is never touched.
+        let empty = match rows {
+            Rows::All => f64::NAN,
+            Rows::Some(_) => 0.0,
+        };
         let mut results: Vec<Vec<f64>> = spec
             .outputs()
-            .map(|output| vec![f64::NAN; output.elements().unwrap_or(0)])
+            .map(|output| vec![empty; output.elements().unwrap_or(0)])
             .collect();
         let addresses = Addresses {
             inputs: doubles.iter().map(|it| it.as_ptr() as u64).collect(),
@@ -214,22 +221,20 @@ fn rows_of(shape: &[usize]) -> (usize, usize) {
     }
 }
 
-/// Computes some rows, or all of them on every core.
+/// Computes some rows, or all of them, on every core.
 fn compute_rows(entry: Entry, slots: &[Slot], addresses: &Addresses, rows: Rows<'_>, total: u64) {
     match rows {
-        Rows::Some(wanted) => {
-            for row in wanted {
-                call(entry, slots, addresses, Some((*row, *row + 1)));
-            }
-        }
+        Rows::Some(wanted) => wanted
+            .par_iter()
+            .for_each(|row| call(entry, slots, addresses, Some((*row, *row + 1)))),
         Rows::All => {
-            let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
-            let part = total.div_ceil(threads).max(1);
-            std::thread::scope(|scope| {
-                for first in (0..total).step_by(usize::try_from(part).unwrap_or(usize::MAX)) {
-                    let last = (first + part).min(total);
-                    scope.spawn(move || call(entry, slots, addresses, Some((first, last))));
-                }
+            // Several parts for each core, should some take longer than others.
+            let parts = 4 * rayon::current_num_threads() as u64;
+            let part = total.div_ceil(parts).max(1);
+            (0..total.div_ceil(part)).into_par_iter().for_each(|index| {
+                let first = index * part;
+                let last = (first + part).min(total);
+                call(entry, slots, addresses, Some((first, last)));
             });
         }
     }
