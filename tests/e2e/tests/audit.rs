@@ -153,6 +153,56 @@ fn what_is_asked_for_wrongly_is_told() {
         .fails(2, &["cannot be used with"]);
 }
 
+#[test]
+fn a_macro_that_a_source_does_not_use_is_dead() {
+    let bench = Bench::new();
+    bench.file(
+        "scale.c",
+        "void scale(float *y, const float *x, int n) {
+             for (int i = 0; i < n; i += STEP)
+                 for (int j = i; j < i + STEP && j < n; ++j) y[j] = 2.0f * x[j];
+         }",
+    );
+    bench.file(
+        "reference.c",
+        "void scale(double *y, const double *x, int n) {
+             for (int i = 0; i < n; ++i) y[i] = 2.0 * x[i];
+         }",
+    );
+    let kernel = bench.file(
+        "scale.kernel.ron",
+        r#"(
+            doc: "Twice the input",
+            language: c,
+            sources: ["scale.c"],
+            entry: "scale",
+            arguments: [
+                output(name: "y", dtype: f32, shape: ["N"]),
+                input(name: "x", dtype: f32, shape: ["N"]),
+                scalar(type: "int", value: "N"),
+            ],
+            space: (params: [
+                (name: "STEP", values: [1, 4, 16]),
+                (name: "BLOCK_M", values: [64, 128]),
+            ]),
+            problem: (
+                fields: [(name: "N", default: 4096, max: 65536, doc: "elements")],
+                reference: function(source: "reference.c", symbol: "scale"),
+                flops: "N",
+            ),
+        )"#,
+    );
+    let args = ["space", "audit", kernel.to_str().unwrap(), "--json"];
+    let audit = json(&bench.run(&args).ok().stdout);
+    let candidate = &audit["candidates"][0];
+    let expected = [("STEP", "code"), ("BLOCK_M", "dead")];
+    assert_eq!(effects(&candidate["params"]), BTreeMap::from(expected));
+    assert_eq!(
+        (&candidate["configurations"], &candidate["executions"]),
+        (&6.into(), &3.into())
+    );
+}
+
 /// Every parameter but one that is dead and one of which two values build alike is pinned, in two
 /// candidates of one kernel.
 const TWINS: &str = r#"(
