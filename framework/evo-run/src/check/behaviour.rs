@@ -4,7 +4,8 @@ use evo_types::{BuildRequest, Params, format_params};
 use evo_wire::{Probe, Probed, Reply, Request, Rule};
 
 use super::asking::{Answer, Asking};
-use super::kernel::{Built, Subject, build};
+use super::builds::{Built, build};
+use super::kernel::Subject;
 use super::{Ledger, cancel, configs};
 use crate::RunError;
 

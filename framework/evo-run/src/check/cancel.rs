@@ -5,7 +5,8 @@ use evo_wire::{ConformJob, Probe, Request, Rule};
 
 use super::Ledger;
 use super::asking::Asking;
-use super::kernel::{Built, Subject, build};
+use super::builds::{Built, build};
+use super::kernel::Subject;
 use crate::worker::{CallFailure, Patience};
 use crate::{RunError, Stop};
 

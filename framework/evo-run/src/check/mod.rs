@@ -10,10 +10,11 @@
 //! | `asking` | questions to the worker, within the time that there is |
 //! | `descriptor`, `problem`, `kernel`, `objective`, `profiler` | the parts of a plugin |
 //! | `configs` | the configurations that stand for a space |
-//! | `behaviour`, `cancel` | a kernel that is launched; one that is killed |
+//! | `builds`, `behaviour`, `cancel` | a kernel that is built; launched; killed |
 
 mod asking;
 mod behaviour;
+mod builds;
 mod cancel;
 mod configs;
 mod descriptor;
