@@ -381,3 +381,42 @@ fn the_python_package_passes_its_own_tests() {
         "{text}"
     );
 }
+
+#[test]
+fn the_checker_passes_a_process_that_keeps_the_rules_and_names_the_one_that_is_broken() {
+    let bench = Bench::new();
+    let plugin = path("tests/plugins/process/raw.process.ron");
+    let kept = bench
+        .run(&["plugin", "check", &plugin, "--configs", "2"])
+        .ok();
+    assert!(kept.stdout.contains("no rule is broken"), "{}", kept.stdout);
+
+    fs::copy(
+        root().join("tests/plugins/process/raw.py"),
+        bench.path().join("raw.py"),
+    )
+    .unwrap();
+    for (fault, rule) in [("mutate", "inputs-unchanged"), ("stray", "in-bounds")] {
+        bench.file(
+            "bad.process.ron",
+            &format!(
+                r#"(command: ["{{python}}", "raw.py"], files: ["raw.py"], env: {{"FAULT": "{fault}"}})"#
+            ),
+        );
+        let args = [
+            "plugin",
+            "check",
+            "./bad.process.ron",
+            "--only",
+            "double",
+            "--configs",
+            "1",
+        ];
+        let broken = bench.run(&args).fails(4, &[]);
+        let named = broken
+            .stdout
+            .lines()
+            .any(|line| line.contains("FAIL") && line.contains(rule));
+        assert!(named, "{fault}: {}", broken.stdout);
+    }
+}

@@ -287,7 +287,10 @@ def main():
             file = os.open(memory["path"], os.O_RDWR)
             memories[memory["id"]] = mmap.mmap(file, memory["bytes"])
             os.close(file)
-        answer = handlers[ask["ask"]](ask)
+        try:
+            answer = handlers[ask["ask"]](ask)
+        except (KeyError, TypeError, ValueError) as error:  # asked for what there is not
+            answer = {"answer": "error", "kind": "failed", "message": repr(error)}
         send(json.dumps({"id": ask["id"], "answer": ask["ask"], **answer}).encode())
 
 
