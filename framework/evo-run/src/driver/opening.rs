@@ -6,8 +6,8 @@ use std::sync::Arc;
 use evo_core::engine::{Budget, Campaign, EngineSettings};
 use evo_core::space::Space;
 use evo_journal::{Plan, Work};
-use evo_wire::{BUILT_IN_ORIGIN, built_in};
 use evo_types::format_params;
+use evo_wire::{BUILT_IN_ORIGIN, built_in};
 
 use super::history::History;
 use crate::worker::{Host, HostSettings};
