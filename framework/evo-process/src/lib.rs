@@ -2,9 +2,9 @@
 //!
 //! [`open`] unpacks a bundle, starts its command, and speaks the protocol of `PROTOCOL.md` with it
 //! over a socket of its own; what the process brings is adapted onto the traits of `evo-plugin`.
-//! The framework stays in charge: buffers are [`SharedMemory`] of this process, seeds and verdicts
-//! never leave it, and the time of a batch is taken here; the time that the other side reports is
-//! only held against it.
+//! The framework stays in charge: buffers are [`SharedMemory`] of this process, seeds are drawn and
+//! results judged here, and the time of a batch is taken here; the time that the other side reports
+//! is only held against it.
 //!
 //! A launch does not run at once: it is queued under the number of its stream, and [`finish`] sends
 //! the whole queue as one message, so that a batch costs one round trip and not one for each launch.

@@ -47,8 +47,7 @@ pub(crate) fn opened(fault: &str) -> Result<BoxedPlugin, String> {
     evo_process::open(&bundle(fault)).map(wrap)
 }
 
-/// The children of this test that run on the file of a bench. Each bench has an environment
-/// variable of its own fault, so the newest child is looked for by its parent only.
+/// The processes of a bench: those that have its mark in their environment.
 pub(crate) fn processes_of(bench: &Bench) -> Vec<u32> {
     let marker = format!("EVO_TEST={}", bench.marker);
     fs::read_dir("/proc")
