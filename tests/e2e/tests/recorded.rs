@@ -3,9 +3,12 @@
 // A test says what is wrong by failing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use evo_e2e::{Bench, root};
+use std::time::Duration;
+
+use evo_e2e::{Bench, Ended, root};
 use evo_journal::Record;
 use evo_types::{Outcome, OutcomeKind};
+use rustix::process::{Pid, Signal, kill_process};
 
 fn data(name: &str) -> String {
     let path = root().join("tests/data/recorded").join(name);
@@ -165,4 +168,33 @@ fn a_study_is_run_taken_up_and_reported() {
     bench
         .run(&["study", ".", "--report-only"])
         .fails(2, &["there is no recording in this folder"]);
+}
+
+#[test]
+fn an_interrupted_study_goes_on() {
+    let bench = Bench::new();
+    let space = data("convolution_milo-A4000.json.xz");
+    let log = bench.path().join("study.jsonl.xz");
+    // Far more searches than there is patience for.
+    let mut study = bench.start(&["study", &space, "--seeds", "5000", "--strategy", "full"]);
+    while std::fs::metadata(&log).map_or(0, |file| file.len()) == 0 {
+        assert!(study.try_wait().unwrap().is_none(), "the study has ended");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let pid = Pid::from_raw(i32::try_from(study.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    let ended = Ended::from(study.wait_with_output().unwrap());
+    let ended = ended.fails(130, &["stopped by SIGINT", "the same command goes on"]);
+    assert_eq!(ended.stdout, "");
+    let run = [
+        "study",
+        &space,
+        "--strategy",
+        "full",
+        "--json",
+        "--report-only",
+    ];
+    let ended = bench.run(&run).ok();
+    let report: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert!(report["cells"][0]["seeds"].as_u64().unwrap() >= 1);
 }
