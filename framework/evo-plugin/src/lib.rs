@@ -40,6 +40,8 @@
 //! # fn main() {}
 //! ```
 //!
+//! The shortest kernel is a [`CpuFunction`]; one that builds something implements [`Kernel`].
+//!
 //! # Rules
 //! - The framework times, verifies and allocates; a kernel prepares and launches. It must not
 //!   keep results between launches, write to its inputs or outside its buffers, or go on working

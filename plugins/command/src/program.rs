@@ -11,7 +11,8 @@ use evo_plugin::Error;
 /// `Rejected` where there is none.
 pub(crate) fn find(name: &str, folder: &Path) -> Result<PathBuf, Error> {
     if name.contains('/') {
-        let path = folder.join(name);
+        // Without the `.` of `./name`, which would only stand in messages.
+        let path: PathBuf = folder.join(name).components().collect();
         return if path.is_file() {
             Ok(path)
         } else {
