@@ -13,7 +13,10 @@ use evo_types::{Outcome, OutcomeKind, WrongKind};
 
 /// The interpreter that plugins run on.
 fn python() -> String {
-    std::env::var("EVO_PYTHON").unwrap_or_else(|_| "python3".to_owned())
+    let asked = std::env::var("EVO_PYTHON").ok();
+    asked
+        .filter(|python| !python.is_empty())
+        .unwrap_or_else(|| "python3".to_owned())
 }
 
 /// Whether the interpreter has a module; says so where it has not.
