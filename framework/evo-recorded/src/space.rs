@@ -27,16 +27,20 @@ impl Recording {
         }
         text += "    ],\n    constraints: [\n";
         let mut constraint = |expr: &str, reason: &str| {
+            let reason = match reason {
+                "" => String::new(),
+                reason => format!(", reason: {}", quoted(reason)),
+            };
             // Writing to a text cannot fail.
-            let _ = writeln!(
-                text,
-                "        (expr: {}, reason: {}),",
-                quoted(expr),
-                quoted(reason)
-            );
+            let _ = writeln!(text, "        (expr: {}{reason}),", quoted(expr));
         };
         for (translated, original) in &self.restrictions {
-            constraint(translated, original);
+            // The original says something new where it reads differently.
+            if translated == original {
+                constraint(translated, "");
+            } else {
+                constraint(translated, &format!("recorded as: {original}"));
+            }
         }
         if !self.exact {
             for expr in self.pairs() {
