@@ -181,3 +181,23 @@ fn every_command_has_help() {
     }
     bench.run(&["rum"]).fails(2, &["rum"]);
 }
+
+#[test]
+fn the_space_of_a_description_is_shown_for_any_device() {
+    let bench = Bench::new();
+    let example = root().join("examples/07_cuda_source_only/convolution.kernel.ron");
+    let example = example.to_str().unwrap();
+    let shown = bench
+        .run(&["space", "show", example, "--device", "sm_90a"])
+        .ok();
+    assert!(
+        shown.stdout.contains("valid        5,448"),
+        "{}",
+        shown.stdout
+    );
+    assert!(
+        shown.stdout.contains("MAX_THREADS_PER_BLOCK   1024"),
+        "{}",
+        shown.stdout
+    );
+}

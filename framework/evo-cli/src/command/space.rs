@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use evo_core::space::{Env, Space};
 use evo_run::{
-    Overrides, RunError, SearchPath, Source, Stop, default_worker, parse_ron, prepare, read_value,
+    Overrides, RunError, SearchPath, Source, Stop, default_worker, parse_ron, prepare_audit,
+    read_value,
 };
 use evo_types::{DeviceFacts, Params};
 
@@ -37,13 +38,20 @@ pub(crate) fn space(command: SpaceCommand) -> Result<ExitCode, Failure> {
         SpaceCommand::Audit(args) => return space_audit::audit(&args),
     };
     let path = Path::new(&args.what);
-    let text = if path.is_file() || args.what.ends_with(".ron") {
+    let text = if is_space(path, &args.what) {
         show_file(path, &args)?
     } else {
         show_plugin(&args)?
     };
     print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether what was typed is a space file, and not a plugin.
+fn is_space(path: &Path, what: &str) -> bool {
+    let library = path.extension().is_some_and(|extension| extension == "so");
+    let plugin = library || evo_run::is_description(path);
+    !plugin && (path.is_file() || what.ends_with(".ron"))
 }
 
 fn show_file(path: &Path, args: &SpaceShow) -> Result<String, RunError> {
@@ -70,22 +78,20 @@ fn show_file(path: &Path, args: &SpaceShow) -> Result<String, RunError> {
     Ok(render(&space))
 }
 
-/// The spaces of a plugin's default spec, with its problem and this machine.
+/// The spaces of a plugin's default spec, with its problem and the wanted device.
 fn show_plugin(args: &SpaceShow) -> Result<String, RunError> {
-    if args.device.is_some() {
-        return Err(
-            RunError::input("--device goes with a space file, not with a plugin").hint(
-                "a plugin's space is shown for this machine; name its file for another device",
-            ),
-        );
-    }
+    let elsewhere = match &args.device {
+        Some(wanted) => Some(device(Some(wanted))?),
+        None => None,
+    };
     let search = SearchPath::new(&args.plugins.folders);
     let overrides = Overrides {
         set: args.set.clone(),
         ..Overrides::default()
     };
     let source = Source::Plugin(args.what.clone());
-    let prepared = prepare(&source, &overrides, &search, &program()?, &Stop::default())?;
+    let stop = Stop::default();
+    let prepared = prepare_audit(&source, &overrides, &search, &program()?, &stop, elsewhere)?;
     let shown: Vec<String> = prepared.spaces.iter().map(|space| render(space)).collect();
     Ok(shown.join("\n"))
 }
