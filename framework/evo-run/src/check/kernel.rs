@@ -202,7 +202,7 @@ fn resolved(
         plugin: hash,
         name: problem.name.clone(),
     };
-    let fields = problem::fields(&problem.fields, &asking.set, &problem.name)?;
+    let fields = problem::fields(&problem.fields, asking, &problem.name)?;
     match problem::resolve(asking, ledger, &component, &fields)? {
         Some(spec) => Ok(Ok((component, spec))),
         None => Ok(Err(format!(

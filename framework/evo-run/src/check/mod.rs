@@ -86,6 +86,8 @@ pub struct CheckOptions {
     /// Fields of the problem and settings of the objective; the others are those of the plugin's
     /// default spec, or the defaults.
     pub set: Params,
+    /// Where relative paths among them start: the spec's folder.
+    pub folder: PathBuf,
     /// A search space in the place of the plugin's own.
     pub space: Option<CheckSpace>,
     /// The device.
@@ -105,6 +107,7 @@ impl Default for CheckOptions {
         Self {
             only: None,
             set: Params::new(),
+            folder: PathBuf::new(),
             space: None,
             device: CheckDevice::OfKernel,
             configs: 6,

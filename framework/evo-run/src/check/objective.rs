@@ -32,7 +32,7 @@ pub(super) fn check(
         name: info.name.clone(),
     };
     asking.host.serve("cpu");
-    let settings = problem::fields(&info.settings, &asking.set, &info.name)?;
+    let settings = problem::fields(&info.settings, asking, &info.name)?;
     let mut trial = Trial {
         asking,
         objective,

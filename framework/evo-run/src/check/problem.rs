@@ -1,7 +1,5 @@
 //! Problems.
 
-use std::path::Path;
-
 use evo_types::{FieldInfo, FieldKind, Params, ProblemInfo, ProblemSpec, Value, format_params};
 use evo_wire::{ComponentRef, Probe, Reply, Request, Rule};
 
@@ -35,7 +33,7 @@ pub(super) fn check(
         plugin: plugin.hash.clone(),
         name: info.name.clone(),
     };
-    let fields = fields(&info.fields, &asking.set, &info.name)?;
+    let fields = fields(&info.fields, asking, &info.name)?;
     if let Some(spec) = resolve(asking, &mut ledger, &problem, &fields)? {
         judge(&spec, info, &fields, &mut ledger);
         let shapes = shapes(asking, &mut ledger, &problem, &spec)?;
@@ -60,8 +58,13 @@ pub(super) fn check(
 ///
 /// # Errors
 /// Where a value that is set does not fit.
-pub(super) fn fields(known: &[FieldInfo], set: &Params, problem: &str) -> Result<Params, RunError> {
-    let given: Params = set
+pub(super) fn fields(
+    known: &[FieldInfo],
+    asking: &Asking<'_>,
+    problem: &str,
+) -> Result<Params, RunError> {
+    let given: Params = asking
+        .set
         .iter()
         .filter(|(name, _)| known.iter().any(|field| field.name == **name))
         .map(|(name, value)| (name.clone(), value.clone()))
@@ -70,7 +73,7 @@ pub(super) fn fields(known: &[FieldInfo], set: &Params, problem: &str) -> Result
         &format!("the problem `{problem}`"),
         known,
         &given,
-        Path::new(""),
+        &asking.options.folder,
     )
 }
 

@@ -9,7 +9,6 @@ use evo_run::{
     CheckDevice, CheckEvent, CheckOptions, CheckReport, CheckSpace, CheckTarget, Ruling, RunError,
     RunSpec, SearchPath, Stop, Verdict, asks, cure, named_values, parse_ron, read_value,
 };
-use evo_types::Params;
 use indicatif::ProgressBar;
 use serde_json::json;
 
@@ -69,10 +68,10 @@ fn options(args: &PluginCheck) -> Result<CheckOptions, RunError> {
             )));
         }
     }
-    let mut set = match &args.spec {
-        Some(file) => named_values(&read_spec(file)?),
-        None => Params::new(),
-    };
+    let spec = args.spec.as_deref().map(read_spec).transpose()?;
+    let folder = args.spec.as_deref().and_then(Path::parent);
+    let folder = folder.map(Path::to_path_buf).unwrap_or_default();
+    let mut set = spec.as_ref().map(named_values).unwrap_or_default();
     for setting in &args.set {
         let (name, value) = setting.split_once('=').ok_or_else(|| {
             RunError::input(format!("--set {setting}: this is not NAME=VALUE"))
@@ -88,10 +87,16 @@ fn options(args: &PluginCheck) -> Result<CheckOptions, RunError> {
         }
         profile => CheckDevice::Profile(Box::new(space::device(profile)?)),
     };
-    let space = args.space.as_deref().map(read_space).transpose()?;
+    let of_spec = spec.and_then(|spec| spec.objective?.space);
+    let space = match (&args.space, of_spec) {
+        (Some(file), _) => Some(read_space(file)?),
+        (None, Some(file)) => Some(read_space(&folder.join(file))?),
+        (None, None) => None,
+    };
     Ok(CheckOptions {
         only: args.only.clone(),
         set,
+        folder,
         space,
         device,
         configs: usize::from(args.configs),
