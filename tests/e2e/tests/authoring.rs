@@ -210,6 +210,24 @@ fn the_command_objective_passes_with_a_command_and_a_space() {
 }
 
 #[test]
+fn a_check_takes_the_paths_of_a_spec_from_the_folder_of_the_spec() {
+    let bench = Bench::new();
+    fs::create_dir(bench.path().join("sub")).unwrap();
+    let space = r#"(name: "s", params: [(name: "X", range: (from: 1, to: 9))])"#;
+    bench.file("sub/space.ron", space);
+    bench.file("sub/number.txt", "17");
+    // The file is only there in the folder of the spec.
+    let spec = r#"(
+        plugin: "command",
+        objective: (settings: {"command": "sh -c 'cat number.txt' {X}"}, space: "space.ron"),
+    )"#;
+    bench.file("sub/spec.ron", spec);
+    let checked = check(&bench, "command", &["--spec", "sub/spec.ron"]);
+    checked.passes();
+    assert!(checked.with("pass").contains(&"objective-metrics"));
+}
+
+#[test]
 fn every_example_with_a_plugin_of_its_own_passes() {
     let bench = Bench::new();
     let mut tried = 0;
