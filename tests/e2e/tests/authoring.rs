@@ -167,6 +167,8 @@ fn lacks_a_tool(checked: &Checked) -> Option<String> {
 #[test]
 fn every_shipped_plugin_passes() {
     let bench = Bench::new();
+    let recording = root().join("tests/data/recorded/coulomb-RTX_2080_Ti.json.xz");
+    let recording = format!("file={}", recording.display());
     let list = bench.run(&["plugin", "list", "--json"]).ok();
     let list: Value = serde_json::from_str(&list.stdout).unwrap();
     let mut tried = Vec::new();
@@ -178,9 +180,10 @@ fn every_shipped_plugin_passes() {
         }
         let name = plugin["name"].as_str().unwrap();
         // Attention in a size that makes the check short.
-        let more: &[&str] = match name.contains("sdpa") {
-            true => &["--set", "S=96", "--set", "H=2", "--configs", "4"],
-            false => &[],
+        let more: &[&str] = match name {
+            "recorded" => &["--set", &recording],
+            name if name.contains("sdpa") => &["--set", "S=96", "--set", "H=2", "--configs", "4"],
+            _ => &[],
         };
         let checked = check(&bench, name, more);
         if let Some(reason) = lacks_a_tool(&checked) {
@@ -190,7 +193,13 @@ fn every_shipped_plugin_passes() {
         checked.passes();
         tried.push(name.to_owned());
     }
-    for name in ["built-in", "command", "profiler-usage", "sdpa-cpu"] {
+    for name in [
+        "built-in",
+        "command",
+        "profiler-usage",
+        "recorded",
+        "sdpa-cpu",
+    ] {
         assert!(
             tried.iter().any(|tried| tried == name),
             "{name} is not among {tried:?}"
