@@ -55,7 +55,8 @@ fn extents(description: &Description, exprs: &[Expr], known: &Params) -> Result<
 /// What is known without the kernel's own figures.
 fn check(config: &LaunchConfig, known: &Params) -> Result<(), Error> {
     let fact = |name: &str| known.get(name).and_then(Value::as_int);
-    let threads: i64 = config.block.iter().map(|it| i64::from(*it)).product();
+    let extents = config.block.iter().map(|it| i64::from(*it));
+    let threads = extents.fold(1, i64::saturating_mul);
     let most = fact("MAX_THREADS_PER_BLOCK").unwrap_or(MOST_THREADS);
     if threads > most {
         return Err(Error::Rejected(format!(
@@ -167,6 +168,8 @@ mod tests {
         let known = Params::from([("SMEM_BYTES".to_owned(), Value::Int(1000))]);
         assert!(check(&config([1; 3], [1024, 1, 1], 1000), &known).is_ok());
         assert!(check(&config([1; 3], [1024, 2, 1], 0), &known).is_err());
+        // Whose product is 2^64: no number of threads wraps around to a small one.
+        assert!(check(&config([1; 3], [1 << 31, 1 << 31, 4], 0), &known).is_err());
         assert!(check(&config([1; 3], [1; 3], 1001), &known).is_err());
         assert!(check(&config([1, 65_536, 1], [1; 3], 0), &known).is_err());
         let clusters = LaunchConfig {

@@ -205,7 +205,7 @@ fn symbol<'a>(entry: &str, kernels: &'a [KernelFigures]) -> Result<&'a str, Erro
         Some(kernel) => vec![kernel],
         None => kernels
             .iter()
-            .filter(|kernel| kernel.name.contains(&mangled))
+            .filter(|kernel| names(&kernel.name, &mangled))
             .collect(),
     };
     match found.as_slice() {
@@ -217,6 +217,14 @@ fn symbol<'a>(entry: &str, kernels: &'a [KernelFigures]) -> Result<&'a str, Erro
             "`{entry}` is several kernels; give the one that is meant a name of its own"
         ))),
     }
+}
+
+/// Whether a mangled symbol has this name with its length: `3add`, and not as the end of the length
+/// of another name, as in `13add_something`.
+fn names(symbol: &str, mangled: &str) -> bool {
+    symbol
+        .match_indices(mangled)
+        .any(|(at, _)| !symbol[..at].ends_with(|before: char| before.is_ascii_digit()))
 }
 
 struct CudaInstance {
@@ -287,6 +295,8 @@ mod tests {
         assert_eq!(symbol("n::add", &all).unwrap(), "_ZN1n3addILi4EEEvPf");
         assert_eq!(symbol("scale2", &all).unwrap(), "_Z6scale2Pf");
         assert!(symbol("other", &all).is_err());
+        let longer = kernels(&["_Z13add_and_scalePf", "_Z3addPf"]);
+        assert_eq!(symbol("add", &longer).unwrap(), "_Z3addPf");
         let twice = kernels(&["_Z3addPf", "_Z3addPd"]);
         assert!(symbol("add", &twice).is_err());
     }
