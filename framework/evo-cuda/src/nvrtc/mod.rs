@@ -289,6 +289,11 @@ impl Nvrtc {
         let mut options = vec![format!("--gpu-architecture={}", request.arch)];
         // Resources and spills go into the log, which is where `Compiled::kernels` reads them.
         options.push("--ptxas-options=-v".to_owned());
+        if self.version.0 >= 13 {
+            // Names of internal variables hold the time and the process's number otherwise, and the
+            // same source gives other bytes each time.
+            options.push("--frandom-seed=evo".to_owned());
+        }
         options.extend(request.options.iter().cloned());
         let folders = self.includes.iter();
         options.extend(folders.map(|folder| format!("--include-path={}", folder.display())));
