@@ -31,6 +31,10 @@
  *
  *     cc -shared -fPIC -O3 -I .../framework/evo-plugin/include copy.c -o copy.so
  *
+ * and in CUDA C++, for kernels with `"devices": ["cuda"]`
+ *
+ *     nvcc -std=c++17 -O3 -arch=native -shared -Xcompiler -fPIC -I ... copy.cu -o copy.so
+ *
  * C++17 has no designated initialisers; fill the tables in a lambda instead:
  *
  *     static const evo_kernel copy = [] {
