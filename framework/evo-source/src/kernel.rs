@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use evo_bundle::Bundle;
 use evo_bundle::source::Language;
 use evo_plugin::{Artifact, BuildRequest, Error, Instance, Kernel, KernelInfo, ParamInfo, Params};
 use evo_types::{ContentHash, format_params};
@@ -27,15 +28,18 @@ pub(crate) struct Job {
 
 impl SourceKernel {
     pub(crate) fn new(source: Arc<Source>) -> Result<Self, String> {
-        let bytes = source
-            .bundle
-            .to_bytes()
-            .map_err(|error| error.to_string())?;
+        // Where it lies does not change what it is.
+        let anywhere = Bundle {
+            origin: String::new(),
+            folder: String::new(),
+            ..source.bundle.clone()
+        };
+        let bytes = anywhere.to_bytes().map_err(|error| error.to_string())?;
         let version = format!("1+{}", ContentHash::of_bytes(&bytes).short());
         Ok(Self { source, version })
     }
 
-    /// Changes with the description and with every file.
+    /// Changes with the description and with every file, not with the place where they are.
     pub(crate) fn version(&self) -> &str {
         &self.version
     }

@@ -270,6 +270,20 @@ fn the_same_text_gives_the_same_bytes_and_a_dead_macro_changes_nothing() {
 }
 
 #[test]
+fn the_version_is_that_of_the_files_wherever_they_are() {
+    let version = |case: &Case| {
+        let kernel = SourceKernel::new(case.source()).unwrap();
+        kernel.version().to_owned()
+    };
+    let (here, there) = (Case::scale(), Case::scale());
+    assert_ne!(here.path(), there.path());
+    assert_eq!(version(&here), version(&there));
+    assert_ne!(version(&here), version(&Case::changed("[3, 4]", "[3, 5]")));
+    std::fs::write(there.path().join("reference.c"), "// another\n").unwrap();
+    assert_ne!(version(&here), version(&there));
+}
+
+#[test]
 fn a_compile_error_has_the_compilers_text_and_the_parameters() {
     let case = Case::scale();
     let broken = SCALE_C.replace("FACTOR * x[i]", "FACTOR * z[i]");
