@@ -241,6 +241,11 @@ fn describe(error: &ron::Error) -> (String, String) {
             format!("there is no `{found}` here"),
             suggestion(found, expected.iter().copied()),
         ),
+        // Which type of this crate lacks it is no matter of the reader's.
+        ron::Error::MissingStructField { field, .. } => (
+            format!("the field `{field}` is missing"),
+            "it belongs before this place".to_owned(),
+        ),
         other => (other.to_string(), String::new()),
     }
 }
@@ -413,6 +418,17 @@ mod tests {
         2 |   nmae: "ab",
           |   ^^^^ did you mean `name`?
         "#);
+    }
+
+    #[test]
+    fn a_missing_field_is_named_without_the_programs_own_words() {
+        let document = Document::new("(\n  sizes: {},\n)", "x.kernel.ron");
+        let error = document.parse::<Sample>().unwrap_err().to_string();
+        assert!(
+            error.starts_with("the field `name` is missing\n"),
+            "{error}"
+        );
+        assert!(!error.contains("Sample"), "{error}");
     }
 
     #[test]
