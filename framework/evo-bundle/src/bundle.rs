@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use evo_types::ContentHash;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -55,6 +56,21 @@ impl Bundle {
     /// Whether bytes begin like a bundle's.
     pub fn is_bundle(bytes: &[u8]) -> bool {
         bytes.starts_with(MAGIC)
+    }
+
+    /// The content's identity: what it is, its name, the description and the files, wherever they
+    /// were.
+    pub fn hash(&self) -> ContentHash {
+        let kind: &[u8] = match self.kind {
+            BundleKind::Source => b"source",
+            BundleKind::Process => b"process",
+        };
+        let mut parts = vec![kind, self.name.as_bytes(), self.description.as_bytes()];
+        for (name, content) in &self.files {
+            parts.push(name.as_bytes());
+            parts.push(content);
+        }
+        ContentHash::of_parts(&parts)
     }
 
     /// The bundle as bytes: a line with the format, a line of JSON, and the files.
@@ -145,7 +161,11 @@ mod tests {
             };
             let bytes = bundle.to_bytes().unwrap();
             prop_assert!(Bundle::is_bundle(&bytes));
-            prop_assert_eq!(Bundle::from_bytes(&bytes).unwrap(), bundle);
+            prop_assert_eq!(&Bundle::from_bytes(&bytes).unwrap(), &bundle);
+            let moved = Bundle { origin: "b/x.kernel.ron".into(), folder: "/b".into(), ..bundle.clone() };
+            prop_assert_eq!(moved.hash(), bundle.hash());
+            let other = Bundle { kind: BundleKind::Process, ..bundle.clone() };
+            prop_assert_ne!(other.hash(), bundle.hash());
             prop_assert!(Bundle::from_bytes(&bytes[..bytes.len() - 1]).is_err());
             let longer = [bytes.as_slice(), b"x"].concat();
             prop_assert!(Bundle::from_bytes(&longer).is_err());

@@ -12,8 +12,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use evo_bundle::{Bundle, ProcessDescription};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 
+use crate::frame::FrameError;
 use crate::unpack::Unpacked;
 
 /// The environment variable with the number of the socket's descriptor.
@@ -22,6 +25,8 @@ const SOCKET: &str = "EVO_SOCKET";
 const PYTHON: &str = "EVO_PYTHON";
 /// Bytes that are kept of what the process printed.
 const TAIL_BYTES: usize = 4 << 10;
+/// How often an answer that does not come is asked about.
+const WATCH: Duration = Duration::from_millis(200);
 /// How long an ended process may take to disappear, and its last output to arrive.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -187,6 +192,26 @@ fn prepare_child(socket: RawFd, parent: Pid) -> std::io::Result<()> {
 impl Started {
     /// Ends the process if it runs, and says how it had ended if it had: with the last lines that
     /// it printed.
+    /// Waits until there is something to read, or the end of the socket. A process that ends while
+    /// a child of its own keeps the socket would be waited for in vain.
+    pub(crate) fn wait_for_answer(&mut self) -> Result<(), FrameError> {
+        loop {
+            // Asked first: what it sent before it ended is then still there to be read.
+            let ended = !matches!(self.child.try_wait(), Ok(None));
+            let mut watched = [PollFd::new(&self.channel, PollFlags::IN)];
+            let patience = Timespec {
+                tv_sec: 0,
+                tv_nsec: WATCH.subsec_nanos().into(),
+            };
+            match poll(&mut watched, Some(&patience)) {
+                Ok(0) if ended => return Err(FrameError::Orphaned),
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => return Ok(()),
+                Err(error) => return Err(FrameError::Io(error.into())),
+            }
+        }
+    }
+
     pub(crate) fn post_mortem(&mut self) -> PostMortem {
         let ended = self.wait(PATIENCE);
         if ended.is_none() {

@@ -96,9 +96,10 @@ impl State {
         if !gone.is_empty() {
             message.insert("forget".to_owned(), gone.into());
         }
-        let channel = &mut self.process.channel;
-        let exchanged =
-            frame::write(channel, &message).and_then(|()| frame::read(&mut self.process.channel));
+        let process = &mut self.process;
+        let exchanged = frame::write(&mut process.channel, &message)
+            .and_then(|()| process.wait_for_answer())
+            .and_then(|()| frame::read(&mut process.channel));
         match exchanged {
             // Nothing was sent: the other side is well.
             Err(error @ FrameError::Oversized(_)) => Err(Error::Failed(error.to_string())),

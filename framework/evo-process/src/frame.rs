@@ -13,6 +13,8 @@ pub(crate) const MOST_BYTES: usize = 64 << 20;
 pub(crate) enum FrameError {
     #[error("it closed the socket")]
     Closed,
+    #[error("it ended without an answer, while something that it started keeps the socket open")]
+    Orphaned,
     #[error("it closed the socket in the middle of a message")]
     CutOff,
     #[error("it announced a message of {0} bytes; the most is {MOST_BYTES}")]

@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 /// Zeroed memory in whole pages, readable and writable here and in every process that maps it.
@@ -36,8 +36,13 @@ impl SharedMemory {
             .max(1)
             .checked_next_multiple_of(page)
             .ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
-        let file = memfd_create("evo-buffer", MemfdFlags::CLOEXEC)?;
+        let file = memfd_create(
+            "evo-buffer",
+            MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING,
+        )?;
         ftruncate(&file, bytes as u64)?;
+        // The other side can open the file and must not cut it: our own access would then fail.
+        fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
         // SAFETY: a new mapping of a file that is as long as the mapping, at an address that the
         // system chooses; nothing else is touched.
         let base = unsafe {

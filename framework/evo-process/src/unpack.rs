@@ -28,6 +28,9 @@ const PYTHON: [(&str, &[u8]); 6] = [
     package_file!("server.py"),
 ];
 
+/// How folders begin that are being written; the number of the process follows.
+const BESIDE: &str = ".new-";
+
 /// Where a bundle's files are.
 #[derive(Debug, Clone)]
 pub(crate) struct Unpacked {
@@ -115,9 +118,12 @@ fn folder_of(cache: &Path, files: &[(&str, &[u8])]) -> Result<PathBuf, String> {
             folder.display()
         )
     };
+    sweep(cache);
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let beside = cache.join(format!(".new-{}-{count}", std::process::id()));
+    let beside = cache.join(format!("{BESIDE}{}-{count}", std::process::id()));
+    // Left by a process of the same number that was killed.
+    let _ = fs::remove_dir_all(&beside);
     write_all(&beside, files).map_err(place)?;
     if fs::rename(&beside, &folder).is_ok() {
         return Ok(folder);
@@ -130,6 +136,21 @@ fn folder_of(cache: &Path, files: &[(&str, &[u8])]) -> Result<PathBuf, String> {
         let _ = fs::remove_dir_all(&beside);
     }
     Ok(folder)
+}
+
+/// Removes what processes left that were killed while they unpacked.
+fn sweep(cache: &Path) {
+    for entry in fs::read_dir(cache).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let process = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(BESIDE))
+            .and_then(|rest| rest.split('-').next())
+            .and_then(|id| id.parse::<u32>().ok());
+        if process.is_some_and(|id| !Path::new(&format!("/proc/{id}")).exists()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 fn stays_inside(name: &str) -> bool {

@@ -113,6 +113,8 @@ fn a_process_that_cannot_be_opened_says_why() {
             "exit",
             "it ended with exit code 0; the last that it printed:\nleaving now",
         ),
+        // A child keeps the socket open, and nothing would ever come through it.
+        ("orphan", "it ended with exit code 3"),
         (
             "profiler",
             "the profiler `p`, but a process cannot bring profilers",

@@ -125,6 +125,12 @@ impl SearchPath {
             }
             let inside = plugin_in(path.clone()).filter(|_| path.is_dir());
             return inside.map(|(_, path)| path).ok_or_else(|| {
+                if path.exists() {
+                    return RunError::input(format!(
+                        "{}: this is no regular file, and no folder with a plugin of its name",
+                        path.display()
+                    ));
+                }
                 RunError::input(format!("{}: there is no such plugin file", path.display()))
                     .hint("a path in a spec starts from the spec's folder")
             });

@@ -9,6 +9,7 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use evo_bundle::Bundle;
 use evo_types::ContentHash;
 
 use crate::RunError;
@@ -93,22 +94,22 @@ impl Store {
         if let Some(parent) = canonical.parent() {
             refuse_unsafe(parent)?;
         }
-        let described = evo_bundle::kind(file).is_some();
-        let bytes = if described {
-            bundle(file)?
+        let (hash, bytes, extension) = if evo_bundle::kind(file).is_some() {
+            let (hash, bytes) = bundle(file)?;
+            (hash, bytes, BUNDLE)
         } else {
-            fs::read(&canonical).map_err(|error| {
+            let bytes = fs::read(&canonical).map_err(|error| {
                 RunError::input(format!(
                     "{}: cannot read the plugin: {error}",
                     file.display()
                 ))
-            })?
+            })?;
+            (ContentHash::of_bytes(&bytes), bytes, LIBRARY)
         };
-        let hash = ContentHash::of_bytes(&bytes);
-        let extension = if described { BUNDLE } else { LIBRARY };
         let target = self.path(&hash, extension);
-        let intact = fs::read(&target).is_ok_and(|kept| ContentHash::of_bytes(&kept) == hash);
-        if !intact {
+        // A bundle also holds where its description was, for messages, which is no part of its
+        // content: the same one from another folder takes its place.
+        if fs::read(&target).ok().as_deref() != Some(&bytes) {
             self.write(&target, &bytes)?;
         }
         Ok(hash)
@@ -116,10 +117,11 @@ impl Store {
 
     /// Whether a file with this content is there, undamaged.
     pub fn has(&self, hash: &ContentHash) -> bool {
-        [LIBRARY, BUNDLE].iter().any(|extension| {
-            fs::read(self.path(hash, extension))
-                .is_ok_and(|kept| ContentHash::of_bytes(&kept) == *hash)
-        })
+        let library = fs::read(self.path(hash, LIBRARY));
+        let bundle = fs::read(self.path(hash, BUNDLE)).ok();
+        let bundle = bundle.and_then(|kept| Bundle::from_bytes(&kept).ok());
+        library.is_ok_and(|kept| ContentHash::of_bytes(&kept) == *hash)
+            || bundle.is_some_and(|bundle| bundle.hash() == *hash)
     }
 
     fn path(&self, hash: &ContentHash, extension: &str) -> PathBuf {
@@ -153,7 +155,7 @@ impl Store {
 }
 
 /// A description with its files, each of which nobody else may be able to change.
-fn bundle(file: &Path) -> Result<Vec<u8>, RunError> {
+fn bundle(file: &Path) -> Result<(ContentHash, Vec<u8>), RunError> {
     let bundle = evo_bundle::gather(file).map_err(|error| RunError {
         hint: error.hint,
         ..RunError::input(error.message)
@@ -165,8 +167,9 @@ fn bundle(file: &Path) -> Result<Vec<u8>, RunError> {
             refuse_unsafe(&path)?;
         }
     }
-    bundle
-        .to_bytes()
+    let bytes = bundle.to_bytes();
+    bytes
+        .map(|bytes| (bundle.hash(), bytes))
         .map_err(|error| RunError::internal(format!("{}: {error}", file.display())))
 }
 

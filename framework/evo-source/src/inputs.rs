@@ -74,6 +74,32 @@ fn free(generator: &mut ChaCha8Rng, dtype: Dtype, outliers: bool) -> f64 {
     if rare { value * scale } else { value }
 }
 
+/// Whether there are values between two bounds, all of which the type can hold.
+pub(crate) fn possible(dtype: Dtype, (low, high): (f64, f64)) -> bool {
+    let greatest = match dtype {
+        Dtype::I8 => f64::from(i8::MAX),
+        Dtype::U8 => f64::from(u8::MAX),
+        Dtype::I32 => f64::from(i32::MAX),
+        // Beyond this not every integer is a double.
+        Dtype::I64 => (1u64 << 53) as f64,
+        Dtype::F16 => 65504.0,
+        Dtype::F8E4m3 => 448.0,
+        Dtype::Bf16 | Dtype::F32 => f64::from(f32::MAX),
+        Dtype::F64 => f64::MAX / 2.0,
+    };
+    let least = match dtype {
+        Dtype::U8 => 0.0,
+        Dtype::I8 | Dtype::I32 => -greatest - 1.0,
+        _ => -greatest,
+    };
+    let filled = if is_integer(dtype) {
+        low.ceil() <= high.floor()
+    } else {
+        low <= high
+    };
+    filled && low >= least && high <= greatest
+}
+
 fn bounded(
     generator: &mut ChaCha8Rng,
     dtype: Dtype,
@@ -81,10 +107,14 @@ fn bounded(
     outliers: bool,
 ) -> f64 {
     if outliers && generator.random_range(0..4u32) == 0 {
+        let (low, high) = match is_integer(dtype) {
+            true => (low.ceil(), high.floor()),
+            false => (low, high),
+        };
         return if generator.random() { low } else { high };
     }
     if is_integer(dtype) {
-        return generator.random_range(low as i64..=high as i64) as f64;
+        return generator.random_range(low.ceil() as i64..=high.floor() as i64) as f64;
     }
     low + (high - low) * generator.random::<f64>()
 }
@@ -126,6 +156,23 @@ mod tests {
             assert!(largest(&values) > 2.0 * largest(&usual), "{dtype:?}");
             assert_eq!(values[70..80], values[60..70], "{dtype:?}");
         }
+    }
+
+    #[test]
+    fn bounds_without_a_value_or_beyond_the_type_are_impossible() {
+        assert!(possible(Dtype::I8, (-128.0, 127.0)));
+        for (dtype, bounds) in [
+            (Dtype::I32, (2.5, 2.7)),
+            (Dtype::I8, (0.0, 1000.0)),
+            (Dtype::U8, (-1.0, 3.0)),
+            (Dtype::F64, (-1e308, 1e308)),
+            (Dtype::F32, (2.0, 1.0)),
+            (Dtype::F16, (0.0, 1e5)),
+        ] {
+            assert!(!possible(dtype, bounds), "{dtype:?} {bounds:?}");
+        }
+        let values = filled(Dtype::I32, 5, true, Some((0.5, 3.5)));
+        assert!(values.iter().all(|value| (1.0..=3.0).contains(value)));
     }
 
     #[test]

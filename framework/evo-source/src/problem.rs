@@ -190,13 +190,20 @@ impl SourceProblem {
         };
         let mut all = Vec::new();
         for argument in &description.arguments {
-            if let Argument::Input { name, range, .. } = argument {
+            if let Argument::Input {
+                name, dtype, range, ..
+            } = argument
+            {
                 let bounds = match range {
                     Some((low, high)) => Some((number(low)?, number(high)?)),
                     None => None,
                 };
-                if bounds.is_some_and(|(low, high)| low > high) {
-                    let message = format!("the range of `{}` is empty", name.value);
+                if bounds.is_some_and(|bounds| !inputs::possible(*dtype, bounds)) {
+                    let message = format!(
+                        "the range of `{}` is empty, or more than {} can hold",
+                        name.value,
+                        format!("{dtype:?}").to_lowercase()
+                    );
                     return Err(Error::Rejected(
                         description.fault(name, message).to_string(),
                     ));

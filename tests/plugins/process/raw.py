@@ -22,6 +22,7 @@ FAULTS = {
     "version": "another major version of the protocol",
     "newer": "a newer minor version, with fields and an error kind that nobody knows",
     "exit": "exit code 0 instead of the answer to `describe`",
+    "orphan": "the end instead of the answer to `describe`, while a child keeps the socket",
     "segfault": "a signal in a launch",
     "garbage": "a frame that is no JSON, in a launch",
     "array": "a frame that is JSON and no object, in a launch",
@@ -93,6 +94,10 @@ def describe(ask):
     if FAULT == "exit":
         sys.stderr.write("leaving now\n")
         sys.exit(0)
+    if FAULT == "orphan":
+        if os.fork() == 0:
+            time.sleep(60)
+        os._exit(3)
     if FAULT == "leak":
         if os.fork() == 0:
             time.sleep(60)

@@ -16,7 +16,7 @@ use evo_wire::{BUILT_IN_ORIGIN, ComponentRef, Reply, Request, Tool, built_in};
 
 use crate::error::suggestion;
 use crate::spec::{ObjectiveSpec, Overrides, RunSpec, TuneSpec, read_target};
-use crate::worker::{Host, HostSettings, Patience};
+use crate::worker::{CallFailure, Host, HostSettings, Patience};
 use crate::{RunError, SearchPath, Stop, Store, parse_ron};
 
 pub(crate) use fields::complete as complete_fields;
@@ -101,13 +101,43 @@ fn describe(
         plugin: hash.clone(),
         origin: origin.to_owned(),
     };
-    match host.call(request, 0.0, stop, Patience::Short, &mut |_, _| {})? {
+    let called = host.call(request, 0.0, stop, Patience::Short, &mut |_, _| {});
+    match called.map_err(|failure| not_loaded(failure, origin))? {
         Reply::Plugin { kind, info } => Ok(Described {
             hash,
             kind,
             info: *info,
         }),
         other => Err(unexpected("LoadPlugin", &other)),
+    }
+}
+
+/// What became of a plugin that could not even be opened, with its name.
+fn not_loaded(failure: CallFailure, origin: &str) -> RunError {
+    match failure {
+        CallFailure::TimedOut { limit_s, .. } => RunError::input(format!(
+            "the plugin {origin} was not opened within {limit_s} s"
+        ))
+        .hint(
+            "start-up code of the library, or the process before it answers `hello`, hangs; run it \
+             by itself to see where",
+        ),
+        CallFailure::Died {
+            message, output, ..
+        } => {
+            let output = if output.is_empty() {
+                String::new()
+            } else {
+                format!("; the last that it printed:\n{output}")
+            };
+            RunError::input(format!(
+                "the plugin {origin} brought its worker down while it was opened: {message}{output}"
+            ))
+            .hint(
+                "start-up code that ends the process, or a library for another machine, does this",
+            )
+        }
+        failure => failure.into(),
     }
 }
 

@@ -231,7 +231,7 @@ impl Host {
         self.next_id += 1;
         let watch = Watch {
             first: first_phase(&request),
-            deadlines: Deadlines::new(&self.settings.limits, measuring_s),
+            deadlines: Deadlines::new(&limits_of(&request, &self.settings.limits), measuring_s),
             stop,
             patience,
             progress,
@@ -285,6 +285,21 @@ fn stuck() -> CallFailure {
     )
 }
 
+/// Most seconds in which a plugin is opened: enough for an interpreter with large packages.
+const OPENING_S: f64 = 60.0;
+
+/// The limits of a request: opening a plugin is no build.
+fn limits_of(request: &Request, limits: &Limits) -> Limits {
+    let mut limits = limits.clone();
+    if matches!(
+        request,
+        Request::Hello { .. } | Request::Tools | Request::LoadPlugin { .. }
+    ) {
+        limits.build_s = limits.build_s.min(OPENING_S);
+    }
+    limits
+}
+
 /// The step that a request begins with, for the time before the worker reports one.
 fn first_phase(request: &Request) -> Phase {
     match request {
@@ -317,8 +332,10 @@ impl From<CallFailure> for RunError {
                 } else {
                     format!("\n{output}")
                 };
-                Self::input(format!("the plugin brought its worker down: {message}{output}"))
-                    .hint("run `evo plugin describe` on it; a library for another machine or a fault in its start-up code does this")
+                Self::input(format!(
+                    "the plugin brought its worker down: {message}{output}"
+                ))
+                .hint("`evo plugin check` on the plugin says more")
             }
             CallFailure::TimedOut { limit_s, .. } => {
                 Self::environment(format!("the worker did not answer within {limit_s} s"))

@@ -161,7 +161,11 @@ fn read_checked(path: &Path, hash: &ContentHash, origin: &str) -> Result<Vec<u8>
         });
     }
     let bytes = fs::read(path).map_err(unreadable)?;
-    let actual = ContentHash::of_bytes(&bytes);
+    let bundle = Bundle::is_bundle(&bytes).then(|| Bundle::from_bytes(&bytes).ok());
+    let actual = match bundle.flatten() {
+        Some(bundle) => bundle.hash(),
+        None => ContentHash::of_bytes(&bytes),
+    };
     if actual != *hash {
         return Err(LoadError::Damaged {
             origin: origin.to_owned(),

@@ -45,6 +45,13 @@ pub(in crate::source) fn braces(text: &str) -> Vec<(usize, usize)> {
     found
 }
 
+/// The place of a `{` after which there is no `}`.
+fn unclosed(text: &str) -> Option<usize> {
+    let open = text.rfind('{')?;
+    let closed = text.get(open..).is_some_and(|rest| rest.contains('}'));
+    (!closed).then_some(open)
+}
+
 pub(super) fn is_identifier(text: &str) -> bool {
     let mut bytes = text.bytes();
     bytes
@@ -147,6 +154,11 @@ pub(super) fn expressions(description: &Description, faults: &mut Vec<Fault>) {
     }
     for flag in &description.flags {
         let text = &flag.text;
+        if let Some(open) = unclosed(&text.value) {
+            let place = text.within(open, text.value.len());
+            let message = "a `{` in a flag is not closed".to_owned();
+            faults.push(Fault::new(place, message).label("write `{NAME}`".to_owned()));
+        }
         for (open, close) in braces(&text.value) {
             let name = text.value.get(open + 1..close - 1).unwrap_or_default();
             if closed && !all.names.contains(name) {
