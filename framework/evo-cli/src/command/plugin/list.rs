@@ -2,11 +2,13 @@
 
 use std::fmt::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use evo_run::{
     Described, RunError, SearchPath, Stop, default_worker, describe_built_in, describe_plugin,
 };
 use evo_types::{ContentHash, PluginInfo, PluginKind};
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::args::PluginList;
@@ -64,7 +66,11 @@ pub(super) fn list(args: &PluginList) -> Result<ExitCode, Failure> {
         origin: "part of this program".to_owned(),
         content: Content::of(Ok(built_in)),
     }];
+    // A process may take a while to open, and what hangs a minute: say which one it is.
+    let bar = ProgressBar::new_spinner();
+    bar.enable_steady_tick(Duration::from_millis(120));
     for found in search.list() {
+        bar.set_message(format!("opening {}", found.name));
         let described = describe_plugin(&mut host, &found.path, &stop);
         lines.push(Line {
             name: found.name,
@@ -73,6 +79,7 @@ pub(super) fn list(args: &PluginList) -> Result<ExitCode, Failure> {
             content: Content::of(described),
         });
     }
+    bar.finish_and_clear();
     if args.json {
         let document = serde_json::to_string_pretty(&lines).map_err(std::io::Error::from)?;
         print(&(document + "\n"))?;
