@@ -36,7 +36,7 @@ FAULTS = {
     "shorter": "a hundredth of the seconds that a launch took",
     "slow": "20 ms to each launch, honestly reported",
     "hang": "no answer to a launch",
-    "print": "10 MB to standard output and error in a launch",
+    "print": "far more than a pipe holds to standard output and error in a launch",
     "leak": "a child that goes on",
     "profiler": "the description of a profiler",
     "nameless": "a description without a name",
@@ -214,7 +214,7 @@ def launch(ask):
     if fault == "error":
         return {"answer": "error", "kind": "failed", "message": f"{os.getcwd()}/raw.py:1 broke"}
     if fault == "print":
-        for _ in range(50_000):
+        for _ in range(2_000):
             sys.stdout.write("x" * 99 + "\n")
             sys.stderr.write("y" * 99 + "\n")
     start = time.monotonic()
