@@ -1,5 +1,6 @@
 //! CUDA C++ to machine code, by NVRTC.
 
+mod cache;
 mod find;
 mod library;
 #[cfg(test)]
@@ -9,6 +10,7 @@ use std::ffi::CString;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use cache::Cache;
 use find::{LIBRARIES, Search};
 use library::{COMPILATION, Code, Functions, INVALID_OPTION, Program};
 
@@ -137,6 +139,7 @@ pub struct Nvrtc {
     version: (i32, i32),
     path: PathBuf,
     includes: Vec<PathBuf>,
+    identity: OnceLock<Vec<String>>,
 }
 
 impl std::fmt::Debug for Nvrtc {
@@ -152,10 +155,27 @@ impl std::fmt::Debug for Nvrtc {
 
 /// Compiles with the NVRTC of this machine. May be called from any number of threads.
 ///
+/// Where the environment names a folder for it (`EVO_ARTIFACTS`, which `evo` sets for its
+/// workers), what was compiled before from the same source, headers and options by the same
+/// compiler is read from there. A source that reads files by folders of its own (`-I`) is compiled
+/// each time.
+///
 /// # Errors
 /// Where there is no NVRTC, or the source does not compile.
 pub fn compile(request: &CompileRequest) -> Result<Compiled, NvrtcError> {
-    Nvrtc::get()?.compile(request)
+    static CACHE: OnceLock<Option<Cache>> = OnceLock::new();
+    let nvrtc = Nvrtc::get()?;
+    let cache = CACHE.get_or_init(Cache::from_environment).as_ref();
+    let options = nvrtc.options(request);
+    let Some((cache, key)) = cache.zip(cache::key(request, &options, nvrtc.identity())) else {
+        return nvrtc.compile(request);
+    };
+    if let Some(compiled) = cache.get(&key) {
+        return Ok(compiled);
+    }
+    let compiled = nvrtc.compile(request)?;
+    cache.put(&key, &compiled);
+    Ok(compiled)
 }
 
 impl Nvrtc {
@@ -214,6 +234,19 @@ impl Nvrtc {
             version,
             path,
             includes,
+            identity: OnceLock::new(),
+        })
+    }
+
+    /// What tells this compiler from another one, its toolkit's headers included.
+    fn identity(&self) -> &[String] {
+        self.identity.get_or_init(|| {
+            let folders = self.includes.iter();
+            let headers = folders.flat_map(|it| [it.clone(), it.join("cuda_fp16.h")]);
+            let files = std::iter::once(self.path.clone()).chain(headers);
+            std::iter::once(self.version())
+                .chain(files.map(|it| cache::state_of(&it)))
+                .collect()
         })
     }
 
