@@ -36,6 +36,15 @@ pub(crate) fn text(path: &Path) -> Result<String, Reason> {
     String::from_utf8(bytes).map_err(|_| "is no text in UTF-8".to_owned())
 }
 
+/// The name of a file without `.json` and `.xz`, for a text that has no name of its own.
+pub(crate) fn stem(path: &Path) -> String {
+    let name = path.file_name().map(|name| name.to_string_lossy());
+    let name = name.as_deref().unwrap_or("recording");
+    name.trim_end_matches(".xz")
+        .trim_end_matches(".json")
+        .to_owned()
+}
+
 fn decompressed(bytes: &[u8]) -> Result<Vec<u8>, Reason> {
     let mut text = Vec::new();
     lzma_rust2::XzReader::new_mem_limit(bytes, true, MOST_DICTIONARY_KIB)

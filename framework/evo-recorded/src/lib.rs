@@ -17,6 +17,7 @@
 
 #![forbid(unsafe_code)]
 
+mod definition;
 mod error;
 mod file;
 mod formats;
@@ -26,6 +27,7 @@ pub mod python;
 mod recording;
 mod space;
 
+pub use definition::Definition;
 pub use error::RecordingError;
 pub use noise::Noise;
 pub use recording::{Fate, Parameter, Recording, Row};

@@ -16,6 +16,7 @@ use crate::recording::Fate;
 pub struct Noise {
     seed: u64,
     usual: f64,
+    scale: f64,
     drawn: Vec<u32>,
 }
 
@@ -36,8 +37,17 @@ impl Noise {
         Ok(Self {
             seed,
             usual,
+            scale: 1.0,
             drawn: vec![0; recording.rows().len()],
         })
+    }
+
+    /// Multiplies every deviation: 0 leaves the recorded means, 1 is what was recorded. A scale that
+    /// is not finite, or is negative, counts as 0.
+    #[must_use]
+    pub fn scaled(mut self, scale: f64) -> Self {
+        self.scale = if scale.is_finite() { scale.max(0.0) } else { 0.0 };
+        self
     }
 
     /// One measurement of a row, in milliseconds; `None` where it has no time.
@@ -50,7 +60,7 @@ impl Noise {
         // Each visit has 64 words of the stream to itself: a normal draw takes far fewer.
         rng.set_word_pos(u128::from(*visits) * 64);
         *visits = visits.saturating_add(1);
-        let spread = deviation(row).unwrap_or(self.usual);
+        let spread = self.scale * deviation(row).unwrap_or(self.usual);
         let variance = (1.0 + spread * spread).ln();
         let z: f64 = StandardNormal.sample(&mut rng);
         Some(mean * (variance.sqrt() * z - variance / 2.0).exp())
@@ -92,6 +102,19 @@ mod tests {
         assert!((deviation - 0.1).abs() < 0.005, "{deviation}");
         assert!(draws.iter().all(|draw| *draw > 0.0));
         assert_eq!(noise.draw(&recording, 1), None);
+    }
+
+    #[test]
+    fn a_scale_multiplies_the_deviation() {
+        let recording = recording("0.001");
+        let drawn = |scale| {
+            let noise = Noise::new(&recording, 7).unwrap();
+            noise.scaled(scale).draw(&recording, 0).unwrap()
+        };
+        assert_eq!((drawn(0.0), drawn(f64::NAN), drawn(-1.0)), (2.0, 2.0, 2.0));
+        // So small a spread is nearly linear.
+        let (one, ten) = ((drawn(1.0) / 2.0).ln(), (drawn(10.0) / 2.0).ln());
+        assert!((ten / one - 10.0).abs() < 0.1, "{one} {ten}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::Path;
 use evo_types::{Params, Value};
 
 use crate::error::{Reason, RecordingError};
+use crate::python::Restriction;
 use crate::{file, formats};
 
 /// A parameter with its values in the order in which a space lists them.
@@ -69,8 +70,7 @@ pub struct Recording {
     pub(crate) name: String,
     pub(crate) device: String,
     pub(crate) params: Vec<Parameter>,
-    /// Translated restrictions, each with its original.
-    pub(crate) restrictions: Vec<(String, String)>,
+    pub(crate) restrictions: Vec<Restriction>,
     pub(crate) exact: bool,
     pub(crate) counters: Vec<String>,
     pub(crate) rows: Vec<Row>,
@@ -102,10 +102,7 @@ impl Recording {
             message,
         };
         let text = file::text(path).map_err(fail)?;
-        let stem = path.file_name().map(|name| name.to_string_lossy());
-        let stem = stem.as_deref().unwrap_or("recording");
-        let stem = stem.trim_end_matches(".xz").trim_end_matches(".json");
-        Self::parse(&text, stem).map_err(fail)
+        Self::parse(&text, &file::stem(path)).map_err(fail)
     }
 
     /// Reads a text in any of the formats; `name` is used where the text has no name of its own.
@@ -118,16 +115,7 @@ impl Recording {
 
     fn assemble(parts: Parts) -> Result<Self, Reason> {
         check_params(&parts.params)?;
-        let kinds = crate::python::kinds(&parts.params);
-        let restrictions = parts
-            .restrictions
-            .into_iter()
-            .map(|text| {
-                let translated = crate::python::translate(&text, &kinds)
-                    .map_err(|error| format!("the restriction `{text}`: {error}"))?;
-                Ok((translated, text))
-            })
-            .collect::<Result<Vec<_>, Reason>>()?;
+        let restrictions = crate::python::translate_all(&parts.restrictions, &parts.params)?;
         let mut index = HashMap::with_capacity(parts.rows.len());
         let mut rows: Vec<Row> = Vec::with_capacity(parts.rows.len());
         for row in parts.rows {
@@ -228,7 +216,7 @@ fn same(a: &Value, b: &Value) -> bool {
     a == b || matches!((a.as_float(), b.as_float()), (Some(a), Some(b)) if a == b)
 }
 
-fn check_params(params: &[Parameter]) -> Result<(), Reason> {
+pub(crate) fn check_params(params: &[Parameter]) -> Result<(), Reason> {
     if params.is_empty() {
         return Err("it has no parameters".to_owned());
     }

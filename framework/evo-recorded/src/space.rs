@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use evo_types::Value;
 
+use crate::python::Restriction;
 use crate::recording::{Parameter, Recording};
 
 /// The most characters of a space's name.
@@ -16,38 +17,21 @@ impl Recording {
     pub fn space(&self, start: Option<&[u32]>) -> String {
         let middle = self.rows.get(self.rows.len() / 2);
         let start = start.or(middle.map(|row| row.choices.as_slice()));
-        let mut text = format!(
-            "(\n    name: {},\n    doc: {},\n    params: [\n",
-            quoted(&name(&self.name)),
-            quoted(&self.about())
-        );
-        for (place, param) in self.params.iter().enumerate() {
-            let choice = start.and_then(|start| start.get(place)).copied();
-            text += &parameter(param, choice.unwrap_or(0));
-        }
-        text += "    ],\n    constraints: [\n";
-        let mut constraint = |expr: &str, reason: &str| {
-            let reason = match reason {
-                "" => String::new(),
-                reason => format!(", reason: {}", quoted(reason)),
-            };
-            // Writing to a text cannot fail.
-            let _ = writeln!(text, "        (expr: {}{reason}),", quoted(expr));
-        };
-        for (translated, original) in &self.restrictions {
-            // The original says something new where it reads differently.
-            if translated == original {
-                constraint(translated, "");
-            } else {
-                constraint(translated, &format!("recorded as: {original}"));
-            }
-        }
+        let starts: Vec<Option<u32>> = (0..self.params.len())
+            .map(|place| start.and_then(|start| start.get(place)).copied())
+            .collect();
+        let mut constraints = restrictions(&self.restrictions);
         if !self.exact {
-            for expr in self.pairs() {
-                constraint(&expr, "never recorded together");
-            }
+            let pairs = self.pairs().into_iter();
+            constraints.extend(pairs.map(|expr| (expr, "never recorded together".to_owned())));
         }
-        text + "    ],\n)\n"
+        write(
+            &self.name,
+            &self.about(),
+            &self.params,
+            &starts,
+            constraints,
+        )
     }
 
     fn about(&self) -> String {
@@ -57,6 +41,51 @@ impl Recording {
             device => format!("{count} configurations recorded on {device}"),
         }
     }
+}
+
+/// Constraints with their reasons, of which the original is one where it reads differently.
+pub(crate) fn restrictions(restrictions: &[Restriction]) -> Vec<(String, String)> {
+    let pair = |restriction: &Restriction| {
+        let Restriction {
+            translated,
+            original,
+        } = restriction;
+        let reason = match translated == original {
+            true => String::new(),
+            false => format!("recorded as: {original}"),
+        };
+        (translated.clone(), reason)
+    };
+    restrictions.iter().map(pair).collect()
+}
+
+/// A space as RON: parameters with the indices of their defaults, constraints with reasons.
+pub(crate) fn write(
+    title: &str,
+    doc: &str,
+    params: &[Parameter],
+    starts: &[Option<u32>],
+    constraints: Vec<(String, String)>,
+) -> String {
+    let mut text = format!(
+        "(\n    name: {},\n    doc: {},\n    params: [\n",
+        quoted(&name(title)),
+        quoted(doc)
+    );
+    for (place, param) in params.iter().enumerate() {
+        let start = starts.get(place).copied().flatten();
+        text += &parameter(param, start.unwrap_or(0));
+    }
+    text += "    ],\n    constraints: [\n";
+    for (expr, reason) in constraints {
+        let reason = match reason.as_str() {
+            "" => String::new(),
+            reason => format!(", reason: {}", quoted(reason)),
+        };
+        // Writing to a text cannot fail.
+        let _ = writeln!(text, "        (expr: {}{reason}),", quoted(&expr));
+    }
+    text + "    ],\n)\n"
 }
 
 fn parameter(param: &Parameter, start: u32) -> String {

@@ -3,6 +3,7 @@
 mod kernel_tuner;
 mod ktt;
 mod recorded_space;
+pub(crate) mod t1;
 mod t4;
 
 use evo_types::Value;
@@ -61,12 +62,16 @@ fn read<'de, D: Deserialize<'de>>(
     name: &str,
     parts: impl FnOnce(D, &str) -> Result<Parts, Reason>,
 ) -> Result<Parts, Reason> {
-    let document = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    parts(document, name)
+    parts(json(text)?, name)
+}
+
+/// Reads JSON; an error has its line and column.
+pub(crate) fn json<'de, D: Deserialize<'de>>(text: &'de str) -> Result<D, Reason> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
 /// A list of values made of one type: where there are floats among integers, all are floats.
-fn unified(mut values: Vec<Value>) -> Vec<Value> {
+pub(crate) fn unified(mut values: Vec<Value>) -> Vec<Value> {
     if values.iter().any(|value| matches!(value, Value::Float(_))) {
         for value in &mut values {
             if let Value::Int(int) = value {

@@ -17,6 +17,7 @@ use std::fmt;
 
 use evo_types::Value;
 
+use crate::error::Reason;
 use crate::recording::Parameter;
 
 /// The values of each parameter, by name.
@@ -48,10 +49,29 @@ impl PythonError {
     }
 }
 
-/// What a translation has to know of the parameters.
-pub(crate) fn kinds(params: &[Parameter]) -> Kinds {
+/// A restriction in the language of constraints.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Restriction {
+    pub(crate) translated: String,
+    pub(crate) original: String,
+}
+
+/// Translates the restrictions of a space.
+pub(crate) fn translate_all(
+    restrictions: &[String],
+    params: &[Parameter],
+) -> Result<Vec<Restriction>, Reason> {
     let pair = |param: &Parameter| (param.name.clone(), param.values.clone());
-    params.iter().map(pair).collect()
+    let kinds: Kinds = params.iter().map(pair).collect();
+    let translate = |original: &String| {
+        let translated = translate(original, &kinds)
+            .map_err(|error| format!("the restriction `{original}`: {error}"))?;
+        Ok(Restriction {
+            translated,
+            original: original.clone(),
+        })
+    };
+    restrictions.iter().map(translate).collect()
 }
 
 /// Translates one restriction.
@@ -62,6 +82,14 @@ pub(crate) fn kinds(params: &[Parameter]) -> Kinds {
 pub fn translate(text: &str, kinds: &Kinds) -> Result<String, PythonError> {
     let expr = parse::parse(text)?;
     write::condition(&expr, kinds)
+}
+
+/// The values of a list of literals, such as `[16, 32]` or `["row", "col"]`.
+///
+/// # Errors
+/// Where the text is no such list.
+pub(crate) fn list(text: &str) -> Result<Vec<Value>, PythonError> {
+    parse::list(text)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The part of Python's expression grammar that restrictions use.
 
+use evo_types::Value;
+
 use super::PythonError;
 use super::token::{Token, tokens};
 
@@ -46,6 +48,37 @@ pub(super) fn parse(text: &str) -> Result<Expr, PythonError> {
         Token::End => Ok(expr),
         _ => Err(parser.unexpected("an operator or the end")),
     }
+}
+
+/// The values of a list of literals: numbers, signed or not, texts, `True` and `False`.
+pub(super) fn list(text: &str) -> Result<Vec<Value>, PythonError> {
+    let mut parser = Parser {
+        tokens: tokens(text)?,
+        at: 0,
+        depth: 0,
+    };
+    let items = parser.list()?;
+    if *parser.peek() != Token::End {
+        return Err(parser.unexpected("the end"));
+    }
+    items.into_iter().map(literal).collect()
+}
+
+fn literal(expr: Expr) -> Result<Value, PythonError> {
+    let Expr { kind, at } = expr;
+    Ok(match kind {
+        Kind::Int(value) => Value::Int(value),
+        Kind::Float(value) => Value::Float(value),
+        Kind::Bool(value) => Value::Bool(value),
+        Kind::Text(text) => Value::Name(text),
+        Kind::Neg(inner) => match inner.kind {
+            // A literal has no sign of its own, so its negative is in range.
+            Kind::Int(value) => Value::Int(value.saturating_neg()),
+            Kind::Float(value) => Value::Float(-value),
+            _ => return Err(PythonError::new(at, "a value must be a literal")),
+        },
+        _ => return Err(PythonError::new(at, "a value must be a literal")),
+    })
 }
 
 struct Parser {
