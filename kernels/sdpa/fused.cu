@@ -21,14 +21,14 @@ constexpr int kSlack = kStages - kPrefetch;
 static_assert(kStages >= 1 && kPrefetch >= 1, "NUM_STAGES and PREFETCH must be at least 1");
 static_assert(kPrefetch <= kStages, "PREFETCH must not exceed NUM_STAGES");
 
-// Shared memory, in bytes from its start: queries (later the output of 16-bit elements), the ring
-// of keys and values, the outputs that are merged (over the others where a block ends after one
-// tile), mbarriers.
+// Shared memory, in bytes from its start: queries, later the output; the ring of keys and values;
+// what groups of warps exchange (in place of the ring where a block ends after one tile of rows);
+// mbarriers.
 constexpr int kQueryBytes =
-    kSplit == 1 && QueryTile::kBytes < BLOCK_M * kHeadDim * 2 ? BLOCK_M * kHeadDim * 2 : QueryTile::kBytes;
+    QueryTile::kBytes < BLOCK_M * kHeadDim * 2 ? BLOCK_M * kHeadDim * 2 : QueryTile::kBytes;
 constexpr int kRing = kQueryBytes;
 constexpr int kRingBytes = kStages * 2 * KeyTile::kBytes;
-constexpr int kMerge = kPersistent ? kRing + kRingBytes : 0;
+constexpr int kMerge = kPersistent ? kRing + kRingBytes : kRing;
 constexpr int kMbarriers =
     kMerge + kMergeBytes > kRing + kRingBytes ? kMerge + kMergeBytes : kRing + kRingBytes;
 
@@ -311,6 +311,17 @@ __device__ __forceinline__ void attend(Feed& feed, Rows& rows, const Queries& qu
     }
 }
 
+// Accumulators have constant numbers: each group of warps has code of its own.
+template <int GROUP>
+__device__ __forceinline__ void take(Rows& rows, char* shared, float scale, float factor, const float* bias,
+                                     const Warp& warp) {
+    if (warp.group == GROUP) {
+        rows.take<GROUP>(shared + kMerge, shared, scale, factor, bias, warp);
+    } else if constexpr (GROUP + 1 < kSplit) {
+        take<GROUP + 1>(rows, shared, scale, factor, bias, warp);
+    }
+}
+
 // Stores the rows of one piece of work. Every computing thread takes part.
 __device__ __forceinline__ void store(Rows& rows, const Tensors& tensors, const Work& work, const Warp& warp,
                                       char* shared, float scale) {
@@ -319,17 +330,17 @@ __device__ __forceinline__ void store(Rows& rows, const Tensors& tensors, const 
     const int left = tensors.seq - work.row;
     const float factor = tensors.output_scale(work.head);
     const float* bias = tensors.head_bias(work.head);
-    // Queries, and where the merge overlaps the ring keys and values, are no longer read.
+    // Queries, and where the exchange overlaps them keys and values, are no longer read.
     ptx::named_barrier(1, kComputeThreads);
     if constexpr (kSplit == 1) {
-        rows.stage(shared, factor, bias, warp);
-        __syncwarp();
-        copy_out(o, shared, left, warp);
+        rows.finish(shared, factor, bias, warp);
     } else {
-        rows.stage_partial(shared + kMerge, warp);
+        rows.give(shared + kMerge, warp);
         ptx::named_barrier(1, kComputeThreads);
-        merge_out(o, shared + kMerge, left, scale, factor, bias);
+        take<0>(rows, shared, scale, factor, bias, warp);
     }
+    __syncwarp();
+    copy_out(o, shared, left, warp);
 }
 
 extern "C" __global__ void __launch_bounds__(kThreads, CTAS_PER_SM)

@@ -38,10 +38,11 @@ static_assert(kHeadDim % BLOCK_K == 0 && kKeys % kStepKeys == 0, "BLOCK_K must d
 using QueryTile = Tile<BLOCK_M, kHeadDim, kElement, BLOCK_K, layout::SMEM_LAYOUT>;
 using KeyTile = Tile<BLOCK_N, kHeadDim, kElement, BLOCK_K, layout::SMEM_LAYOUT>;
 
-// Partial outputs of a group of warps: rows of floats, 8 longer than D so that banks differ, then
-// the maximum and the sum of each row.
-constexpr int kPartialPitch = kHeadDim + 8;
-constexpr int kMergeBytes = kSplit == 1 ? 0 : kSplit * BLOCK_M * (kPartialPitch + 2) * 4;
+// Tiles of 8 columns that a group of warps finishes, and what the groups exchange for that:
+// accumulators as lanes hold them, then the maximum and the sum of each row.
+constexpr int kOwnTiles = kColumnTiles / kSplit;
+constexpr int kPartialBytes = kSplit * BLOCK_M * kHeadDim * 4;
+constexpr int kMergeBytes = kSplit == 1 ? 0 : kPartialBytes + kSplit * BLOCK_M * 8;
 
 // Where a warp and its lanes stand.
 struct Warp {
@@ -259,51 +260,110 @@ struct Rows {
         }
     }
 
-    // The output of a warp as 16-bit elements, in rows of D, chunks permuted against bank conflicts.
-    __device__ __forceinline__ void stage(char* tile, float factor, const float* bias, const Warp& warp) {
+    // Divides by the sums, and leaves the output in `tile`.
+    __device__ __forceinline__ void finish(char* tile, float factor, const float* bias, const Warp& warp) {
+#pragma unroll
+        for (int i = 0; i < kRowTiles; ++i) {
+            const float whole[2] = {factor / quad_sum(sum[i][0]), factor / quad_sum(sum[i][1])};
+            stage<0>(i, tile, whole, bias, warp);
+        }
+    }
+
+    // Gives the other groups what this one summed up over its keys.
+    __device__ __forceinline__ void give(char* region, const Warp& warp) {
+        float2* statistics = reinterpret_cast<float2*>(region + kPartialBytes);
 #pragma unroll
         for (int i = 0; i < kRowTiles; ++i) {
 #pragma unroll
             for (int half = 0; half < 2; ++half) {
-                const int row = warp.row + i * 16 + half * 8 + warp.g();
-                const float whole = factor / quad_sum(sum[i][half]);
+                const float whole = quad_sum(sum[i][half]);
+                if (warp.t() == 0) {
+                    statistics[warp.group * BLOCK_M + row_of(i, half, warp)] = make_float2(maximum[i][half], whole);
+                }
+            }
 #pragma unroll
-                for (int pair = 0; pair < kColumnTiles; ++pair) {
-                    float first, second;
-                    column_pair(o[i], pair, half, first, second);
-                    const int column = column_of(pair, warp.t());
-                    first = fmaf(first, whole, bias_of(bias, column));
-                    second = fmaf(second, whole, bias_of(bias, column + 1));
-                    char* to = tile + row * (kHeadDim * 2) + ((column / 8) ^ (row & 7)) * 16 + column % 8 * 2;
-                    *reinterpret_cast<u32*>(to) = ptx::pack<kBf16Output>(first, second);
+            for (int n = 0; n < kColumnTiles; ++n) {
+                if (n / kOwnTiles != warp.group) {
+                    partial(region, warp.group, i, n, warp) = make_float4(o[i][n][0], o[i][n][1], o[i][n][2], o[i][n][3]);
                 }
             }
         }
     }
 
-    // The output of a warp that saw only its group's keys, not yet divided by the sum.
-    __device__ __forceinline__ void stage_partial(char* region, const Warp& warp) {
-        float* partial = reinterpret_cast<float*>(region);
-        float2* statistics = reinterpret_cast<float2*>(partial + kSplit * BLOCK_M * kPartialPitch);
+    // Takes what the others summed up for the columns of group `GROUP`, and finishes these.
+    template <int GROUP>
+    __device__ __forceinline__ void take(char* region, char* tile, float scale, float factor, const float* bias,
+                                         const Warp& warp) {
+        const float2* statistics = reinterpret_cast<const float2*>(region + kPartialBytes);
 #pragma unroll
         for (int i = 0; i < kRowTiles; ++i) {
+            float share[kSplit][2], whole[2];
 #pragma unroll
             for (int half = 0; half < 2; ++half) {
-                const int row = warp.group * BLOCK_M + warp.row + i * 16 + half * 8 + warp.g();
-                const float whole = quad_sum(sum[i][half]);
-                if (warp.t() == 0) statistics[row] = make_float2(maximum[i][half], whole);
+                const int row = row_of(i, half, warp);
+                float most = minus_infinity(), all = 0.0f;
 #pragma unroll
-                for (int pair = 0; pair < kColumnTiles; ++pair) {
-                    float2 columns;
-                    column_pair(o[i], pair, half, columns.x, columns.y);
-                    float* to = partial + row * kPartialPitch + column_of(pair, warp.t());
-                    *reinterpret_cast<float2*>(to) = columns;
+                for (int group = 0; group < kSplit; ++group) {
+                    most = fmaxf(most, statistics[group * BLOCK_M + row].x);
+                }
+#pragma unroll
+                for (int group = 0; group < kSplit; ++group) {
+                    const float2 of_group = statistics[group * BLOCK_M + row];
+                    share[group][half] = ptx::exp2_unit((of_group.x - most) * scale);
+                    all = fmaf(share[group][half], of_group.y, all);
+                }
+                whole[half] = factor / all;
+            }
+#pragma unroll
+            for (int n = GROUP * kOwnTiles; n < (GROUP + 1) * kOwnTiles; ++n) {
+#pragma unroll
+                for (int e = 0; e < 4; ++e) o[i][n][e] *= share[GROUP][e / 2];
+#pragma unroll
+                for (int group = 0; group < kSplit; ++group) {
+                    if (group == GROUP) continue;
+                    const float4 other = partial(region, group, i, n, warp);
+                    o[i][n][0] = fmaf(share[group][0], other.x, o[i][n][0]);
+                    o[i][n][1] = fmaf(share[group][0], other.y, o[i][n][1]);
+                    o[i][n][2] = fmaf(share[group][1], other.z, o[i][n][2]);
+                    o[i][n][3] = fmaf(share[group][1], other.w, o[i][n][3]);
                 }
             }
+            stage<GROUP * kOwnTiles>(i, tile, whole, bias, warp);
         }
     }
 
   private:
+    __device__ static int row_of(int i, int half, const Warp& warp) {
+        return warp.row + i * 16 + half * 8 + warp.g();
+    }
+
+    // Where a lane's accumulators of one tile of 8 columns are exchanged.
+    __device__ static float4& partial(char* region, int group, int i, int n, const Warp& warp) {
+        const int row_tile = group * (BLOCK_M / 16) + warp.row / 16 + i;
+        return reinterpret_cast<float4*>(region)[(row_tile * kColumnTiles + n) * 32 + warp.lane];
+    }
+
+    // `kOwnTiles` tiles of columns times `whole` as 16-bit elements, in rows of D; chunks of 16 bytes
+    // are permuted against bank conflicts.
+    template <int FIRST>
+    __device__ __forceinline__ void stage(int i, char* tile, const float (&whole)[2], const float* bias,
+                                          const Warp& warp) {
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+            const int row = row_of(i, half, warp);
+#pragma unroll
+            for (int pair = FIRST; pair < FIRST + kOwnTiles; ++pair) {
+                float first, second;
+                column_pair(o[i], pair, half, first, second);
+                const int column = column_of(pair, warp.t());
+                first = fmaf(first, whole[half], bias_of(bias, column));
+                second = fmaf(second, whole[half], bias_of(bias, column + 1));
+                char* to = tile + row * (kHeadDim * 2) + ((column / 8) ^ (row & 7)) * 16 + column % 8 * 2;
+                *reinterpret_cast<u32*>(to) = ptx::pack<kBf16Output>(first, second);
+            }
+        }
+    }
+
     // A maximum to subtract: rows that have seen no key yet have none.
     __device__ static float finite(float maximum) { return maximum == minus_infinity() ? 0.0f : maximum; }
 
@@ -339,58 +399,18 @@ struct Rows {
     }
 };
 
-// Copies the staged rows of a warp to global memory, 16 bytes at a time.
+// Copies what a warp has staged to global memory, 16 bytes at a time: its rows, and of those the
+// columns of its group.
 __device__ __forceinline__ void copy_out(char* o, const char* tile, int rows, const Warp& warp) {
-    constexpr int kChunks = kHeadDim * 2 / 16;
+    constexpr int kChunks = kHeadDim * 2 / 16 / kSplit;
 #pragma unroll
     for (int number = 0; number < kWarpRows * kChunks; number += 32) {
         const int row = warp.row + (number + warp.lane) / kChunks;
-        const int chunk = (number + warp.lane) % kChunks;
+        const int chunk = warp.group * kChunks + (number + warp.lane) % kChunks;
         if (row < rows) {
             const int at = row * (kHeadDim * 2);
             *reinterpret_cast<uint4*>(o + at + chunk * 16) =
                 *reinterpret_cast<const uint4*>(tile + at + (chunk ^ (row & 7)) * 16);
         }
-    }
-}
-
-// Merges the outputs of the groups of warps and stores them: each thread 8 columns of a row.
-__device__ __forceinline__ void merge_out(char* o, const char* region, int rows, float scale, float factor,
-                                          const float* bias) {
-    constexpr int kChunks = kHeadDim / 8;
-    const float* partial = reinterpret_cast<const float*>(region);
-    const float2* statistics = reinterpret_cast<const float2*>(partial + kSplit * BLOCK_M * kPartialPitch);
-#pragma unroll 2
-    for (int number = threadIdx.x; number < BLOCK_M * kChunks; number += NUM_WARPS * 32) {
-        const int row = number / kChunks;
-        const int column = number % kChunks * 8;
-        if (row >= rows) break;
-        float most = minus_infinity();
-#pragma unroll
-        for (int group = 0; group < kSplit; ++group) most = fmaxf(most, statistics[group * BLOCK_M + row].x);
-        float sum = 0.0f;
-        float merged[8] = {};
-#pragma unroll
-        for (int group = 0; group < kSplit; ++group) {
-            const float2 own = statistics[group * BLOCK_M + row];
-            const float share = ptx::exp2_unit((own.x - most) * scale);
-            sum += share * own.y;
-            const float4* from =
-                reinterpret_cast<const float4*>(partial + (group * BLOCK_M + row) * kPartialPitch + column);
-            const float4 low = from[0], high = from[1];
-            const float own_o[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
-#pragma unroll
-            for (int e = 0; e < 8; ++e) merged[e] = fmaf(share, own_o[e], merged[e]);
-        }
-        const float whole = factor / sum;
-        u32 packed[4];
-#pragma unroll
-        for (int pair = 0; pair < 4; ++pair) {
-            packed[pair] = ptx::pack<kBf16Output>(
-                fmaf(merged[pair * 2], whole, bias_of(bias, column + pair * 2)),
-                fmaf(merged[pair * 2 + 1], whole, bias_of(bias, column + pair * 2 + 1)));
-        }
-        *reinterpret_cast<uint4*>(o + row * (kHeadDim * 2) + column * 2) =
-            make_uint4(packed[0], packed[1], packed[2], packed[3]);
     }
 }

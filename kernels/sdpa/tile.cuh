@@ -7,9 +7,10 @@
 // The place of chunks within a slab.
 //   row  row-major; chunks of a row are permuted by XOR so that 8 rows of a column of chunks lie in
 //        different banks
-//   col  column-major in blocks of 8 rows: 8 chunks that lie below each other are 128 bytes in a
-//        row, as one matrix of `ldmatrix` wants them; no XOR in any address
-//   pad  row-major, every row 16 bytes longer
+//   col  column-major in blocks of 8 rows: the 8 chunks below each other that `ldmatrix` takes as one
+//        matrix are 128 bytes in a row; columns are a little more than that apart, against bank
+//        conflicts of the copies. No XOR in any address
+//   pad  row-major, every row 16 bytes longer. No XOR either
 namespace layout { enum Kind { row, col, pad }; }
 
 // A view of one lane into a tile: added to it, the address of any fragment is a constant.
@@ -23,41 +24,33 @@ struct Lane {
 template <int ROWS, int COLUMNS, int BYTES, int SLAB, layout::Kind LAYOUT> struct Tile {
     static constexpr int kRows = ROWS;
     static constexpr int kSlabChunks = SLAB * BYTES / 16;
-    static constexpr int kPitch = SLAB * BYTES + (LAYOUT == layout::pad ? 16 : 0);
+    static constexpr int kPitch = SLAB * BYTES + (LAYOUT == layout::row ? 0 : 16);
+    // What neighbouring chunks of a row are apart.
+    static constexpr int kColumn = LAYOUT == layout::col ? 128 + 128 / kSlabChunks : 16;
     static constexpr int kSlabBytes = ROWS * kPitch;
     static constexpr int kBytes = kSlabBytes * (COLUMNS / SLAB);
     // Fragments are read in steps of two chunks: 16 columns of 16-bit or 32 of 8-bit elements.
     static constexpr int kSteps = COLUMNS * BYTES / 32;
 
-    static_assert(COLUMNS % SLAB == 0 && SLAB * BYTES % 32 == 0 && ROWS % 8 == 0, "ragged tile");
+    static_assert(COLUMNS % SLAB == 0 && ROWS % 8 == 0, "ragged tile");
+    static_assert(kSlabChunks >= 2 && kSlabChunks <= 8, "rows of a slab must have 32 to 128 bytes");
 
     // What the number of a chunk is combined with in this row, so that banks differ.
     __device__ static constexpr u32 permutation(u32 row) {
-        if constexpr (LAYOUT != layout::row) {
-            return 0;
-        } else if constexpr (kSlabChunks >= 8) {
-            return row & 7;
-        } else {
-            return (row / (8 / kSlabChunks)) & (kSlabChunks - 1);
-        }
+        return LAYOUT == layout::row ? (row / (8 / kSlabChunks)) & (kSlabChunks - 1) : 0;
     }
 
-    // Offset of a chunk of a slab.
+    // Offset of a row, and of a chunk of it.
+    __device__ static constexpr u32 row_offset(u32 row) {
+        return LAYOUT == layout::col ? row / 8 * (8 * kPitch) + row % 8 * 16 : row * kPitch;
+    }
     __device__ static constexpr u32 offset(u32 row, u32 chunk) {
-        if constexpr (LAYOUT == layout::col) {
-            return row / 8 * (8 * kPitch) + row % 8 * 16 + chunk * 128;
-        } else {
-            return row * kPitch + (chunk ^ permutation(row)) * 16;
-        }
+        return row_offset(row) + (chunk ^ permutation(row)) * kColumn;
     }
 
     // The view of a lane that reads `row` (below 16) and chunk 0 or 1 of every step.
     __device__ static Lane lane(u32 row, u32 chunk) {
-        if constexpr (LAYOUT == layout::col) {
-            return {row / 8 * (8 * kPitch) + row % 8 * 16, chunk * 128};
-        } else {
-            return {row * kPitch, (chunk ^ permutation(row)) * 16};
-        }
+        return {row_offset(row), (chunk ^ permutation(row)) * kColumn};
     }
 
     // The address that a lane gives for the fragment at `row` (a multiple of 8) and `step`.
@@ -66,11 +59,9 @@ template <int ROWS, int COLUMNS, int BYTES, int SLAB, layout::Kind LAYOUT> struc
         const int chunk = step % (kSlabChunks / 2) * 2;
         const u32 start = tile + slab * kSlabBytes + row * kPitch + lane.row;
         if constexpr (LAYOUT == layout::row) {
-            return start + (lane.column ^ (chunk * 16));
-        } else if constexpr (LAYOUT == layout::col) {
-            return start + lane.column + chunk * 128;
+            return start + (lane.column ^ (chunk * kColumn));
         } else {
-            return start + lane.column + chunk * 16;
+            return start + (lane.column + chunk * kColumn);
         }
     }
 
@@ -88,41 +79,29 @@ template <int ROWS, int COLUMNS, int BYTES, int SLAB, layout::Kind LAYOUT> struc
     }
 
   private:
-    // Row and chunk (of a slab) of the `number`-th copy. Neighbouring lanes write neighbouring
-    // chunks, which for `col` lie below each other.
-    __device__ static constexpr int row_of(int number) {
-        return LAYOUT == layout::col ? number / (8 * kSlabChunks) * 8 + number % 8 : number / kSlabChunks;
-    }
-    __device__ static constexpr int chunk_of(int number) {
-        return LAYOUT == layout::col ? number / 8 % kSlabChunks : number % kSlabChunks;
-    }
-
-    // Copies number `thread`, `thread + THREADS` and so on. All sizes are powers of two, so that row
-    // and chunk of a copy are those of the thread plus those of the round, and so are addresses: an
-    // address of the thread and a constant.
+    // Copies number `thread`, `thread + THREADS` and so on: neighbouring threads copy neighbouring
+    // chunks of a row. All sizes are powers of two, so that an address is one of the thread and a
+    // constant of the round.
     template <int THREADS, bool RAGGED>
     __device__ static void copy(u32 tile, const char* from, int rows, int thread) {
         constexpr int kChunks = ROWS * kSlabChunks;
         constexpr int kRounds = ceil_div(kChunks, THREADS);
         static_assert((THREADS & (THREADS - 1)) == 0, "the number of loading threads must be a power of two");
         if (kChunks < THREADS && thread >= kChunks) return;
-        const int row = row_of(thread);
-        const int chunk = chunk_of(thread);
-        const u32 to = tile + offset(row, 0) - permutation(row) * 16;
-        const u32 column = LAYOUT == layout::col ? chunk * 128 : (chunk ^ permutation(row)) * 16;
+        const int row = thread / kSlabChunks;
+        const int chunk = thread % kSlabChunks;
+        const u32 to = tile + row_offset(row);
+        const u32 column = (chunk ^ permutation(row)) * kColumn;
         const char* const source = from + row * (COLUMNS * BYTES) + chunk * 16;
         // Only the last tile of a head is ragged: its loop may be slow but should be small.
 #pragma unroll(RAGGED ? 1 : COLUMNS / SLAB)
         for (int slab = 0; slab < COLUMNS / SLAB; ++slab) {
 #pragma unroll(RAGGED ? 1 : kRounds)
             for (int round = 0; round < kRounds; ++round) {
-                const int round_row = row_of(round * THREADS);
-                const int round_chunk = chunk_of(round * THREADS);
-                const u32 shift =
-                    LAYOUT == layout::col ? column + round_chunk * 128 : column ^ (permutation(round_row) * 16);
-                const u32 target = to + slab * kSlabBytes + round_row * kPitch + shift;
-                const char* chunk_source =
-                    source + round_row * (COLUMNS * BYTES) + slab * (SLAB * BYTES) + round_chunk * 16;
+                const int round_row = round * THREADS / kSlabChunks;
+                const u32 target = to + slab * kSlabBytes + row_offset(round_row)
+                                   + (column ^ (permutation(round_row) * kColumn));
+                const char* chunk_source = source + round_row * (COLUMNS * BYTES) + slab * (SLAB * BYTES);
                 if constexpr (RAGGED) {
                     const bool valid = row + round_row < rows;
                     ptx::copy_async(target, valid ? chunk_source : from, valid);
