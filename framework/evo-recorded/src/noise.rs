@@ -46,7 +46,11 @@ impl Noise {
     /// is not finite, or is negative, counts as 0.
     #[must_use]
     pub fn scaled(mut self, scale: f64) -> Self {
-        self.scale = if scale.is_finite() { scale.max(0.0) } else { 0.0 };
+        self.scale = if scale.is_finite() {
+            scale.max(0.0)
+        } else {
+            0.0
+        };
         self
     }
 

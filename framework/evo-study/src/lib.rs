@@ -14,22 +14,37 @@
 //!   is a recorded configuration drawn with the seed, the same for all strategies.
 //! - The cost of a search is what its evaluations cost when they were recorded; the strategy's own
 //!   CPU time is kept apart.
+//! - Under noise a strategy sees one draw around the recorded time of each configuration; it is scored
+//!   by the recorded time of its answer.
+//! - Searches of another version of the engine, or of another shipped tuning, are never continued
+//!   and never mixed with those of this one.
 
 #![forbid(unsafe_code)]
 
+mod contestant;
 mod error;
+mod folds;
 mod log;
+mod noise;
+mod noise_loss;
 mod record;
+mod regret;
 mod report;
 mod run;
 mod score;
+mod search;
 mod significance;
 mod space;
-mod table;
+mod text;
 
+pub use contestant::{Contestant, Variation, engine_tag};
 pub use error::StudyError;
+pub use folds::{Combined, Fold, Folds, kernel_of};
 pub use log::{RunLog, read_records};
+pub use noise::{FINALISTS, ROUNDS};
+pub use noise_loss::{Loss, NoiseLoss};
 pub use record::RunRecord;
+pub use regret::{Column, Estimate, Partial, Regret, Versus};
 pub use report::{Aggregate, Cell, Report};
 pub use run::{Progress, Study};
 pub use score::{Figures, Score};

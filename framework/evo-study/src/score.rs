@@ -37,6 +37,8 @@ pub struct Figures {
     pub standard_error: Option<f64>,
     /// The share of runs within 1 % of the optimum.
     pub near: f64,
+    /// Its standard error over the seeds; absent for one seed.
+    pub near_error: Option<f64>,
 }
 
 /// The performance score with its standard error over the seeds.
@@ -75,13 +77,17 @@ impl StudySpace {
             None => 0.0,
         };
         let ratios: Vec<f64> = runs.iter().map(ratio).collect();
-        let near = ratios.iter().filter(|ratio| **ratio >= 1.0 / NEAR).count();
+        let near = ratios
+            .iter()
+            .map(|ratio| f64::from(u8::from(*ratio >= 1.0 / NEAR)));
+        let (near, near_error) = mean_and_error(&near.collect::<Vec<f64>>());
         let (mean, standard_error) = mean_and_error(&ratios);
         Figures {
             budget,
             mean,
             standard_error,
-            near: near as f64 / ratios.len().max(1) as f64,
+            near,
+            near_error,
         }
     }
 
@@ -236,6 +242,7 @@ mod tests {
                 .iter()
                 .map(|(n, t)| (*n, *n as f64 * 10.0, *t))
                 .collect(),
+            engine: None,
         }
     }
 
@@ -247,6 +254,7 @@ mod tests {
         assert_eq!(figures.standard_error, Some(0.25));
         let figures = space.figures(&[&a, &b], 4);
         assert_eq!((figures.mean, figures.near), (0.75, 0.5));
+        assert_eq!(figures.near_error, Some(0.5));
         assert_eq!(space.figures(&[&a], 4).standard_error, None);
     }
 
@@ -289,7 +297,7 @@ mod tests {
     fn random_search_scores_zero() {
         let space = space();
         let mut rng = ChaCha8Rng::seed_from_u64(5);
-        let runs: Vec<RunRecord> = (0..4000)
+        let runs: Vec<RunRecord> = (0..1000)
             .map(|_| {
                 let mut left: Vec<u32> = (1..=10).collect();
                 let mut improve: Vec<(u64, f64)> = Vec::new();
@@ -305,7 +313,7 @@ mod tests {
             .collect();
         let runs: Vec<&RunRecord> = runs.iter().collect();
         let score = space.score(&runs, Axis::Evaluations).unwrap();
-        assert!(score.value.abs() < 0.02, "{score:?}");
-        assert!(score.standard_error.unwrap() < 0.02, "{score:?}");
+        assert!(score.value.abs() < 0.04, "{score:?}");
+        assert!(score.standard_error.unwrap() < 0.03, "{score:?}");
     }
 }

@@ -87,6 +87,7 @@ mod tests {
             mean,
             standard_error: Some(error),
             near: 0.0,
+            near_error: None,
         };
         Aggregate::bare(strategy, vec![figures])
     }

@@ -66,6 +66,28 @@ impl StudySpace {
         Ok(spaces)
     }
 
+    /// Takes spaces out by their names.
+    ///
+    /// # Errors
+    /// A name that none of them has, or none that is left.
+    pub fn leave_out(spaces: &mut Vec<Self>, names: &[String]) -> Result<(), StudyError> {
+        for name in names {
+            if !spaces.iter().any(|space| space.name() == name) {
+                let known: Vec<&str> = spaces.iter().map(Self::name).collect();
+                return Err(StudyError::Input(format!(
+                    "there is no recording `{name}` to leave out; there are {}",
+                    known.join(", ")
+                )));
+            }
+        }
+        spaces.retain(|space| !names.iter().any(|name| name == space.name()));
+        if spaces.is_empty() {
+            let message = "every recording is left out".to_owned();
+            return Err(StudyError::Input(message));
+        }
+        Ok(())
+    }
+
     /// The recording's name.
     pub fn name(&self) -> &str {
         self.recording.name()

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use evo_core::engine::Preset;
-use evo_study::{BUDGETS, Report, RunLog, RunRecord, Study, StudySpace, read_records};
+use evo_study::{
+    BUDGETS, Contestant, Report, RunLog, RunRecord, Study, StudySpace, Variation, read_records,
+};
 
 fn data(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -20,7 +22,10 @@ fn coulomb() -> Vec<StudySpace> {
 
 fn study(strategies: &[Preset], seeds: std::ops::Range<u64>, budget: u64) -> Study {
     Study {
-        strategies: strategies.to_vec(),
+        contestants: strategies
+            .iter()
+            .map(|preset| Contestant::new(*preset))
+            .collect(),
         seeds,
         budget,
         threads: 2,
@@ -192,4 +197,108 @@ fn the_figures_are_those_of_the_harness() {
     }
     insta::assert_snapshot!(report.to_string());
     insta::assert_snapshot!(report.by_space());
+}
+
+fn milo() -> Vec<StudySpace> {
+    StudySpace::read_all(&[data("convolution_milo-A4000.json.xz")]).unwrap()
+}
+
+#[test]
+fn under_noise_a_search_has_two_answers_and_never_mixes_with_another_scale() {
+    let (folder, spaces) = (tempfile::tempdir().unwrap(), milo());
+    let path = folder.path().join("a.jsonl.xz");
+    let at = |scales: &[f64]| Study {
+        contestants: scales
+            .iter()
+            .map(|scale| Contestant::new(Preset::LocalSearch).with_noise(*scale))
+            .collect(),
+        ..study(&[], 0..3, 64)
+    };
+    let mut log = RunLog::open(&path).unwrap();
+    assert_eq!(run(&at(&[0.0, 1.0]), &spaces, &mut log), (6, 6));
+    let mut counted = std::collections::BTreeMap::new();
+    for record in log.records() {
+        *counted.entry(record.strategy.clone()).or_insert(0) += 1;
+        let recorded = spaces[0].optimum();
+        assert!(record.improve.iter().all(|(_, _, time)| *time >= recorded));
+    }
+    let names: Vec<(&str, i32)> = counted.iter().map(|(n, c)| (n.as_str(), *c)).collect();
+    assert_eq!(
+        names,
+        [
+            ("evo_local_search", 3),
+            ("evo_local_search@noise=1", 3),
+            ("evo_local_search@noise=1+confirm", 3)
+        ]
+    );
+    // Another scale is run anew, the same one is not.
+    assert_eq!(run(&at(&[0.5, 1.0]), &spaces, &mut log), (6, 6));
+    assert_eq!(log.records().len(), 9 + 6);
+    // Half of a search's records, as a kill may leave them: the search is run again.
+    let mut half = RunLog::open(&folder.path().join("b.jsonl.xz")).unwrap();
+    let first = log.records().iter().find(|r| r.strategy.ends_with("=1"));
+    half.append(vec![first.unwrap().clone()]).unwrap();
+    run(&at(&[1.0]), &spaces, &mut half);
+    let report = Report::new(&spaces, half.records(), &[64]);
+    assert_eq!((report.cells[0].seeds, report.repeated), (3, 1));
+    let report = Report::new(&spaces, log.records(), &[64]);
+    let noisy: Vec<&str> = report.noise.iter().map(|n| n.strategy.as_str()).collect();
+    assert_eq!(noisy.len(), 4, "{noisy:?}");
+}
+
+#[test]
+fn noise_on_a_recording_without_a_spread_is_refused_before_anything_runs() {
+    let (folder, spaces) = (tempfile::tempdir().unwrap(), coulomb());
+    let mut log = RunLog::open(&folder.path().join("a.jsonl.xz")).unwrap();
+    let noisy = Study {
+        contestants: vec![Contestant::new(Preset::Random).with_noise(1.0)],
+        ..study(&[], 0..1, 8)
+    };
+    let error = noisy.run(&spaces, &mut log, &|| false, &mut |_| {});
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("--leave-out coulomb-RTX_2080_Ti"), "{error}");
+    assert!(log.records().is_empty());
+}
+
+#[test]
+fn a_variant_searches_with_its_own_tuning() {
+    let (folder, spaces) = (tempfile::tempdir().unwrap(), coulomb());
+    let mut log = RunLog::open(&folder.path().join("a.jsonl.xz")).unwrap();
+    let vary: Variation = "initial=1,20".parse().unwrap();
+    let contestants = Contestant::variants(Preset::Full, &[vary]).unwrap();
+    let names: Vec<String> = contestants.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        names,
+        ["evo_full", "evo_full[initial=1]", "evo_full[initial=20]"]
+    );
+    let study = Study {
+        contestants,
+        ..study(&[], 0..4, 32)
+    };
+    assert_eq!(run(&study, &spaces, &mut log), (12, 12));
+    let curves = |name: &str| -> Vec<Vec<(u64, f64, f64)>> {
+        let records = essence(log.records()).into_iter();
+        let own = records.filter(|record| record.strategy == name);
+        own.map(|record| record.improve).collect()
+    };
+    assert_ne!(curves(&names[1]), curves(&names[2]));
+}
+
+#[test]
+fn a_log_of_another_engine_is_not_continued() {
+    let (folder, spaces) = (tempfile::tempdir().unwrap(), coulomb());
+    let mut log = RunLog::open(&folder.path().join("a.jsonl.xz")).unwrap();
+    run(&study(&[Preset::Random], 0..1, 8), &spaces, &mut log);
+    let mut other = log.records()[0].clone();
+    other.engine = Some("0-00000000".to_owned());
+    other.strategy = "evo_full".to_owned();
+    log.append(vec![other]).unwrap();
+    let more = study(&[Preset::Random], 0..2, 8);
+    let error = more.run(&spaces, &mut log, &|| false, &mut |_| {});
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.contains("1 of the searches in it were made by another engine"),
+        "{error}"
+    );
+    assert_eq!(log.records().len(), 2);
 }

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use evo_core::engine::Preset;
 use evo_run::{RunError, Stop};
-use evo_study::{Progress, Report, RunLog, StudyError, StudySpace, read_records};
+use evo_study::{
+    Contestant, Progress, Report, RunLog, RunRecord, StudyError, StudySpace, read_records,
+};
 
 use super::{note, print};
 use crate::args::Study;
@@ -17,7 +19,8 @@ pub(crate) fn study(args: &Study) -> Result<ExitCode, Failure> {
     let stop = Stop::default();
     // The notice of `evo run` speaks of trials: a study has its own.
     signals::listen(&stop, true)?;
-    let spaces = StudySpace::read_all(&args.spaces).map_err(failed)?;
+    let mut spaces = StudySpace::read_all(&args.spaces).map_err(failed)?;
+    StudySpace::leave_out(&mut spaces, &args.leave_out).map_err(failed)?;
     let mut records = if args.report_only {
         read_records(&args.log).map_err(failed)?
     } else {
@@ -25,6 +28,7 @@ pub(crate) fn study(args: &Study) -> Result<ExitCode, Failure> {
         let mut show = reporter(args.output.quiet);
         let stopped = || stop.requested();
         asked(args)
+            .map_err(failed)?
             .run(&spaces, &mut log, &stopped, &mut show)
             .map_err(failed)?;
         log.records().to_vec()
@@ -43,7 +47,7 @@ pub(crate) fn study(args: &Study) -> Result<ExitCode, Failure> {
     for other in &args.others {
         records.extend(read_records(other).map_err(failed)?);
     }
-    let report = Report::new(&spaces, &records, &args.budgets);
+    let report = reported(args, &spaces, &records).map_err(failed)?;
     if args.output.json {
         let text = serde_json::to_string_pretty(&report).map_err(std::io::Error::from)?;
         print(&(text + "\n"))?;
@@ -57,20 +61,53 @@ pub(crate) fn study(args: &Study) -> Result<ExitCode, Failure> {
 }
 
 /// The study that the arguments describe.
-fn asked(args: &Study) -> evo_study::Study {
-    let mut strategies = if args.strategies.is_empty() {
-        Preset::ALL.to_vec()
-    } else {
-        args.strategies.clone()
-    };
+fn asked(args: &Study) -> Result<evo_study::Study, StudyError> {
+    let mut strategies = args.strategies.clone();
+    if strategies.is_empty() {
+        strategies = if args.vary.is_empty() {
+            Preset::ALL.to_vec()
+        } else {
+            vec![Preset::Full]
+        };
+    }
     strategies.sort_unstable();
     strategies.dedup();
-    evo_study::Study {
-        strategies,
+    let mut scales = args.noise.clone();
+    scales.sort_by(f64::total_cmp);
+    scales.dedup();
+    let mut contestants = Vec::new();
+    for preset in strategies {
+        let variants = Contestant::variants(preset, &args.vary)?;
+        for scale in &scales {
+            let noisy = variants.iter().map(|each| each.clone().with_noise(*scale));
+            contestants.extend(noisy);
+        }
+    }
+    Ok(evo_study::Study {
+        contestants,
         seeds: args.first_seed..args.first_seed + args.seeds,
         budget: args.budgets.iter().copied().max().unwrap_or(0),
         threads: args.threads.unwrap_or(0),
+    })
+}
+
+/// The report with the parts that the arguments ask for.
+fn reported(
+    args: &Study,
+    spaces: &[StudySpace],
+    records: &[RunRecord],
+) -> Result<Report, StudyError> {
+    let mut report = Report::new(spaces, records, &args.budgets);
+    let shipped = Contestant::new(Preset::Full).to_string();
+    if let Some(strategy) = &args.regret_of {
+        report = report.with_regret(strategy)?;
+    } else if report.cells.iter().any(|cell| cell.strategy == shipped) {
+        report = report.with_regret(&shipped)?;
     }
+    if args.leave_one_kernel_out {
+        report = report.with_folds(&args.kernels)?;
+    }
+    Ok(report)
 }
 
 /// Shows the progress on a terminal, and nothing elsewhere.
