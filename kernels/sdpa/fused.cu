@@ -46,19 +46,54 @@ struct Work {
     int row;    // the first query row
     int tiles;  // of keys
 
-    // Numbers count rows of HEAD_GROUP heads after each other; with a causal mask the longest rows
-    // of a group come first, so that the last blocks to start are the short ones.
-    __device__ Work(int number, const Tensors& tensors) {
+    // Heads come in groups of HEAD_GROUP; a group's work is numbered through, rows of all its heads
+    // beside each other. With a causal mask the longest rows come first, so that the last blocks to
+    // start are the short ones. Numbers beyond the last head of the last group are no work.
+    __device__ Work(int group, int in_group, const Tensors& tensors) {
         const int row_tiles = ceil_div(tensors.seq, BLOCK_M);
-        const int group = number / (HEAD_GROUP * row_tiles);
-        const int in_group = number - group * (HEAD_GROUP * row_tiles);
         const int left = tensors.heads - group * HEAD_GROUP;
-        const int heads = left < HEAD_GROUP ? left : HEAD_GROUP;
-        const int row_tile = in_group / heads;
-        head = group * HEAD_GROUP + in_group % heads;
+        int row_tile = in_group / HEAD_GROUP;
+        int in_heads = in_group % HEAD_GROUP;
+        if (HEAD_GROUP > 1 && left < HEAD_GROUP) {
+            row_tile = in_group / left;
+            in_heads = in_group % left;
+        }
+        head = group * HEAD_GROUP + in_heads;
         row = (kCausal ? row_tiles - 1 - row_tile : row_tile) * BLOCK_M;
         const int keys = kCausal && row + BLOCK_M < tensors.seq ? row + BLOCK_M : tensors.seq;
-        tiles = ceil_div(keys, BLOCK_N);
+        tiles = row_tile < row_tiles ? ceil_div(keys, BLOCK_N) : 0;
+    }
+
+    __device__ bool none() const { return tiles == 0; }
+};
+
+// A block's work, one piece after the other. Grid: HEAD_GROUP * row tiles, groups; persistent blocks
+// are in one row and go on in steps of the grid.
+struct Schedule {
+    int group, in_group, number;
+
+    __device__ Schedule(const Tensors& tensors) : group(blockIdx.y), in_group(blockIdx.x), number(blockIdx.x) {
+        if (kPersistent) place(tensors);
+    }
+
+    __device__ bool more(const Tensors& tensors) const {
+        return group < ceil_div(tensors.heads, HEAD_GROUP);
+    }
+
+    __device__ void advance(const Tensors& tensors) {
+        if constexpr (kPersistent) {
+            number += gridDim.x;
+            place(tensors);
+        } else {
+            group = tensors.heads;  // no more
+        }
+    }
+
+  private:
+    __device__ void place(const Tensors& tensors) {
+        const int of_group = HEAD_GROUP * ceil_div(tensors.seq, BLOCK_M);
+        group = number / of_group;
+        in_group = number - group * of_group;
     }
 };
 
@@ -182,6 +217,8 @@ struct Mbarriers {
     u32 first;
 
     static constexpr int kCount = (kSeparate ? 4 : 2) * kStages + 2;
+    // Arrivals that say that a stage is no longer read: one of each warp.
+    static constexpr int kArrivals = NUM_WARPS;
 
     __device__ u32 at(int number) const { return first + number * 8; }
     __device__ u32 keys_full(int slot) const { return at(slot); }
@@ -191,17 +228,12 @@ struct Mbarriers {
     __device__ u32 queries_full() const { return at(kCount - 2); }
     __device__ u32 queries_empty() const { return at(kCount - 1); }
 
+    // One thread for each: `full` and `empty` alternate in runs of a stage's number.
     __device__ void init() const {
-        for (int slot = 0; slot < kStages; ++slot) {
-            ptx::mbarrier_init(keys_full(slot), kLoadThreads);
-            ptx::mbarrier_init(keys_empty(slot), NUM_WARPS);
-            if (kSeparate) {
-                ptx::mbarrier_init(values_full(slot), kLoadThreads);
-                ptx::mbarrier_init(values_empty(slot), NUM_WARPS);
-            }
-        }
-        ptx::mbarrier_init(queries_full(), kLoadThreads);
-        ptx::mbarrier_init(queries_empty(), NUM_WARPS);
+        const int number = threadIdx.x;
+        if (number >= kCount) return;
+        const bool full = number < kCount - 2 ? number / kStages % 2 == 0 : number == kCount - 2;
+        ptx::mbarrier_init(at(number), full ? kLoadThreads : kArrivals);
     }
 };
 
@@ -351,26 +383,27 @@ extern "C" __global__ void __launch_bounds__(kThreads, CTAS_PER_SM)
     const Tensors tensors{q,       k,       v,       o,            heads, seq,  scale,
                           q_scale, k_scale, v_scale, scale_stride, alpha, bias, bias_heads};
     const u32 base = ptx::shared_address(shared);
-    const int works = heads * ceil_div(seq, BLOCK_M);
-    const int stride = kPersistent ? gridDim.x : works;
 
     if constexpr (kSpecialised) {
         const Mbarriers barriers{base + kMbarriers};
-        if (threadIdx.x == 0) barriers.init();
+        barriers.init();
         __syncthreads();
         u32 round = 0;
         if (threadIdx.x >= kComputeThreads) {
             Producer producer{barriers, base};
-            for (int number = blockIdx.x; number < works; number += stride) {
-                producer.load(tensors, Work(number, tensors), round);
+            for (Schedule next(tensors); next.more(tensors); next.advance(tensors)) {
+                const Work work(next.group, next.in_group, tensors);
+                if (work.none()) continue;
+                producer.load(tensors, work, round);
                 round ^= 1;
             }
             ptx::wait_copies<0>();
         } else {
             const Warp warp;
             Consumer consumer{barriers, base};
-            for (int number = blockIdx.x; number < works; number += stride) {
-                const Work work(number, tensors);
+            for (Schedule next(tensors); next.more(tensors); next.advance(tensors)) {
+                const Work work(next.group, next.in_group, tensors);
+                if (work.none()) continue;
                 const float folded = tensors.score_scale(work.head) * kLog2E;
                 Rows rows;
                 ptx::mbarrier_wait(barriers.queries_full(), round);
@@ -383,14 +416,15 @@ extern "C" __global__ void __launch_bounds__(kThreads, CTAS_PER_SM)
         }
     } else {
         const Warp warp;
-        for (int number = blockIdx.x; number < works; number += stride) {
-            const Work work(number, tensors);
-            const float folded = tensors.score_scale(work.head) * kLog2E;
+        for (Schedule next(tensors); next.more(tensors); next.advance(tensors)) {
+            const Work work(next.group, next.in_group, tensors);
+            if (work.none()) continue;
             Pipeline pipeline(tensors, work, base);
-            Rows rows;
             QueryTile::load<kComputeThreads>(base, head_of(q, work.head, seq), work.row, seq, threadIdx.x);
             if (Q_IN_REGS) ptx::commit_copies();  // else part of the first tile's group
             pipeline.start();
+            const float folded = tensors.score_scale(work.head) * kLog2E;
+            Rows rows;
             if (Q_IN_REGS) {
                 ptx::wait_copies<Pipeline::kGroups * kPrefetch>();
                 __syncthreads();

@@ -205,12 +205,16 @@ struct Rows {
         for (int i = 0; i < kRowTiles; ++i) {
 #pragma unroll
             for (int half = 0; half < 2; ++half) {
-                float most = fmaxf(scores[i][0][half * 2], scores[i][0][half * 2 + 1]);
+                // Four chains: one would wait for itself at every step.
+                float most[4];
 #pragma unroll
-                for (int n = 1; n < kKeys / 8; ++n) {
-                    most = fmaxf(most, fmaxf(scores[i][n][half * 2], scores[i][n][half * 2 + 1]));
+                for (int e = 0; e < 4; ++e) most[e] = scores[i][e / 2][half * 2 + e % 2];
+#pragma unroll
+                for (int e = 4; e < kKeys / 4; ++e) {
+                    most[e % 4] = fmaxf(most[e % 4], scores[i][e / 2][half * 2 + e % 2]);
                 }
-                raised[i][half] = fmaxf(maximum[i][half], quad_max(most));
+                const float all = fmaxf(fmaxf(most[0], most[1]), fmaxf(most[2], most[3]));
+                raised[i][half] = fmaxf(maximum[i][half], quad_max(all));
                 far |= (raised[i][half] - maximum[i][half]) * scale > kLazyExponent;
             }
         }
@@ -374,9 +378,12 @@ struct Rows {
         float w[8];
 #pragma unroll
         for (int e = 0; e < 8; ++e) {
-            const int half = e / 2 % 2;
-            w[e] = weight(fmaf(e < 4 ? low[e] : high[e - 4], scale, -offset[half]), e);
-            sum[half] += w[e];
+            w[e] = weight(fmaf(e < 4 ? low[e] : high[e - 4], scale, -offset[e / 2 % 2]), e);
+        }
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+            sum[half] += w[half * 2] + w[half * 2 + 1];
+            sum[half] += w[half * 2 + 4] + w[half * 2 + 5];
         }
 #pragma unroll
         for (int pair = 0; pair < 4; ++pair) to[pair] = ptx::pack<kBf16Operands>(w[pair * 2], w[pair * 2 + 1]);

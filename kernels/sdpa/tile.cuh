@@ -8,8 +8,7 @@
 //   row  row-major; chunks of a row are permuted by XOR so that 8 rows of a column of chunks lie in
 //        different banks
 //   col  column-major in blocks of 8 rows: the 8 chunks below each other that `ldmatrix` takes as one
-//        matrix are 128 bytes in a row; columns are a little more than that apart, against bank
-//        conflicts of the copies. No XOR in any address
+//        matrix are 128 bytes in a row. No XOR in any address; neighbouring copies are of 8 rows
 //   pad  row-major, every row 16 bytes longer. No XOR either
 namespace layout { enum Kind { row, col, pad }; }
 
@@ -24,9 +23,9 @@ struct Lane {
 template <int ROWS, int COLUMNS, int BYTES, int SLAB, layout::Kind LAYOUT> struct Tile {
     static constexpr int kRows = ROWS;
     static constexpr int kSlabChunks = SLAB * BYTES / 16;
-    static constexpr int kPitch = SLAB * BYTES + (LAYOUT == layout::row ? 0 : 16);
+    static constexpr int kPitch = SLAB * BYTES + (LAYOUT == layout::pad ? 16 : 0);
     // What neighbouring chunks of a row are apart.
-    static constexpr int kColumn = LAYOUT == layout::col ? 128 + 128 / kSlabChunks : 16;
+    static constexpr int kColumn = LAYOUT == layout::col ? 128 : 16;
     static constexpr int kSlabBytes = ROWS * kPitch;
     static constexpr int kBytes = kSlabBytes * (COLUMNS / SLAB);
     // Fragments are read in steps of two chunks: 16 columns of 16-bit or 32 of 8-bit elements.
@@ -79,17 +78,24 @@ template <int ROWS, int COLUMNS, int BYTES, int SLAB, layout::Kind LAYOUT> struc
     }
 
   private:
-    // Copies number `thread`, `thread + THREADS` and so on: neighbouring threads copy neighbouring
-    // chunks of a row. All sizes are powers of two, so that an address is one of the thread and a
-    // constant of the round.
+    // Row and chunk of a slab of the `number`-th copy. Neighbouring threads write 128 bytes in a row.
+    __device__ static constexpr int row_of(int number) {
+        return LAYOUT == layout::col ? number / (8 * kSlabChunks) * 8 + number % 8 : number / kSlabChunks;
+    }
+    __device__ static constexpr int chunk_of(int number) {
+        return LAYOUT == layout::col ? number / 8 % kSlabChunks : number % kSlabChunks;
+    }
+
+    // Copies number `thread`, `thread + THREADS` and so on. All sizes are powers of two: row and chunk
+    // of a copy are those of the thread plus those of the round, which is a constant.
     template <int THREADS, bool RAGGED>
     __device__ static void copy(u32 tile, const char* from, int rows, int thread) {
         constexpr int kChunks = ROWS * kSlabChunks;
         constexpr int kRounds = ceil_div(kChunks, THREADS);
         static_assert((THREADS & (THREADS - 1)) == 0, "the number of loading threads must be a power of two");
         if (kChunks < THREADS && thread >= kChunks) return;
-        const int row = thread / kSlabChunks;
-        const int chunk = thread % kSlabChunks;
+        const int row = row_of(thread);
+        const int chunk = chunk_of(thread);
         const u32 to = tile + row_offset(row);
         const u32 column = (chunk ^ permutation(row)) * kColumn;
         const char* const source = from + row * (COLUMNS * BYTES) + chunk * 16;
@@ -98,10 +104,13 @@ template <int ROWS, int COLUMNS, int BYTES, int SLAB, layout::Kind LAYOUT> struc
         for (int slab = 0; slab < COLUMNS / SLAB; ++slab) {
 #pragma unroll(RAGGED ? 1 : kRounds)
             for (int round = 0; round < kRounds; ++round) {
-                const int round_row = round * THREADS / kSlabChunks;
+                const int round_row = row_of(round * THREADS);
+                const int round_chunk = chunk_of(round * THREADS);
+                // Either the permutation or the chunk of a round is 0.
                 const u32 target = to + slab * kSlabBytes + row_offset(round_row)
-                                   + (column ^ (permutation(round_row) * kColumn));
-                const char* chunk_source = source + round_row * (COLUMNS * BYTES) + slab * (SLAB * BYTES);
+                                   + (column ^ (permutation(round_row) * kColumn)) + round_chunk * kColumn;
+                const char* chunk_source = source + round_row * (COLUMNS * BYTES) + slab * (SLAB * BYTES)
+                                           + round_chunk * 16;
                 if constexpr (RAGGED) {
                     const bool valid = row + round_row < rows;
                     ptx::copy_async(target, valid ? chunk_source : from, valid);
