@@ -216,7 +216,7 @@ struct Pipeline {
 struct Mbarriers {
     u32 first;
 
-    static constexpr int kCount = (kSeparate ? 4 : 2) * kStages + 2;
+    static constexpr int kCount = (kSeparate ? 4 : 2) * kStages;
     // Arrivals that say that a stage is no longer read: of every thread that read, because racecheck
     // does not follow one lane's arrival for its warp. No slower, measured.
     static constexpr int kArrivals = kComputeThreads;
@@ -226,15 +226,12 @@ struct Mbarriers {
     __device__ u32 keys_empty(int slot) const { return at(kStages + slot); }
     __device__ u32 values_full(int slot) const { return at(2 * kStages + slot); }
     __device__ u32 values_empty(int slot) const { return at(3 * kStages + slot); }
-    __device__ u32 queries_full() const { return at(kCount - 2); }
-    __device__ u32 queries_empty() const { return at(kCount - 1); }
 
-    // One thread for each: `full` and `empty` alternate in runs of a stage's number.
+    // One thread for each: runs of `full` and `empty` alternate.
     __device__ void init() const {
         const int number = threadIdx.x;
         if (number >= kCount) return;
-        const bool full = number < kCount - 2 ? number / kStages % 2 == 0 : number == kCount - 2;
-        ptx::mbarrier_init(at(number), full ? kLoadThreads : kArrivals);
+        ptx::mbarrier_init(at(number), number / kStages % 2 == 0 ? kLoadThreads : kArrivals);
     }
 };
 
@@ -275,7 +272,7 @@ struct Producer {
     Cursor landed;  // the tile that must have landed before the next one begins
     int issued = 0;
 
-    __device__ void load(const Tensors& tensors, const Work& work, u32 queries_round) {
+    __device__ void load(const Tensors& tensors, const Work& work) {
         const int thread = threadIdx.x - kComputeThreads;
         const char* k = head_of(tensors.k, work.head, tensors.seq);
         const char* v = head_of(tensors.v, work.head, tensors.seq);
@@ -284,13 +281,6 @@ struct Producer {
             ptx::mbarrier_wait(barriers.keys_empty(fill.slot), fill.round ^ 1);
             KeyTile::load<kLoadThreads>(keys_at(shared, fill.slot), k, tile * BLOCK_N, tensors.seq, thread);
             if (kSeparate) ptx::mbarrier_arrive_after_copies(barriers.keys_full(fill.slot));
-            if (tile == 0) {
-                // After the first keys: those do not wait for the last rows' output to be stored.
-                ptx::mbarrier_wait(barriers.queries_empty(), queries_round ^ 1);
-                QueryTile::load<kLoadThreads>(shared, head_of(tensors.q, work.head, tensors.seq), work.row,
-                                              tensors.seq, thread);
-                ptx::mbarrier_arrive_after_copies(barriers.queries_full());
-            }
             if (kSeparate) ptx::mbarrier_wait(barriers.values_empty(fill.slot), fill.round ^ 1);
             KeyTile::load<kLoadThreads>(values_at(shared, fill.slot), v, tile * BLOCK_N, tensors.seq, thread);
             ptx::mbarrier_arrive_after_copies(kSeparate ? barriers.values_full(fill.slot)
@@ -386,14 +376,11 @@ extern "C" __global__ void __launch_bounds__(kThreads, CTAS_PER_SM)
         const Mbarriers barriers{base + kMbarriers};
         barriers.init();
         __syncthreads();
-        u32 round = 0;
         if (threadIdx.x >= kComputeThreads) {
             Producer producer{barriers, base};
             for (Schedule next(tensors); next.more(tensors); next.advance(tensors)) {
                 const Work work(next.group, next.in_group, tensors);
-                if (work.none()) continue;
-                producer.load(tensors, work, round);
-                round ^= 1;
+                if (!work.none()) producer.load(tensors, work);
             }
             ptx::wait_copies<0>();
         } else {
@@ -403,13 +390,16 @@ extern "C" __global__ void __launch_bounds__(kThreads, CTAS_PER_SM)
                 const Work work(next.group, next.in_group, tensors);
                 if (work.none()) continue;
                 const float folded = tensors.score_scale(work.head) * kLog2E;
+                // The computing warps have nothing to do before the first keys: they load the queries.
+                QueryTile::load<kComputeThreads>(base, head_of(q, work.head, seq), work.row, seq, threadIdx.x);
+                ptx::commit_copies();
                 Rows rows;
-                ptx::mbarrier_wait(barriers.queries_full(), round);
+                ptx::wait_copies<0>();
+                ptx::named_barrier(1, kComputeThreads);
                 const Queries queries(base, warp);
                 attend(consumer, rows, queries, warp, work, seq, folded);
                 store(rows, tensors, work, warp, shared, folded);
-                Consumer::release(barriers.queries_empty());
-                round ^= 1;
+                if (kPersistent) ptx::named_barrier(1, kComputeThreads);
             }
         }
     } else {
