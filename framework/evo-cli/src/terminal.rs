@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use evo_journal::{Comparison, Evaluated, Plan, Proposed, Stage, Work};
-use evo_run::{Event, Observer, Progress, SilentObserver};
+use evo_run::{Event, Observer, Progress, Queues, SilentObserver};
 use evo_types::{OutcomeKind, Params, format_params};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -64,9 +64,11 @@ impl Observer for Bar {
                 self.bar.set_position(*recorded);
             }
             Event::Phase { phase, subject } => {
+                let Watch { queues, .. } = &self.watch;
                 self.bar
-                    .set_message(format!("{} {subject}: {phase}", self.standing));
+                    .set_message(format!("{}{queues} {subject}: {phase}", self.standing));
             }
+            Event::Queues(queues) => self.watch.look(*queues),
             Event::Evaluated {
                 proposed,
                 evaluated,
@@ -132,10 +134,12 @@ impl Observer for Lines {
                     self.last = Instant::now();
                 } else if self.last.elapsed() > Duration::from_secs(10) {
                     let trials = progress.counts.trials;
-                    note(&format!("{trials} trials, {}", standing(progress)));
+                    let Watch { queues, .. } = &self.watch;
+                    note(&format!("{trials} trials, {}{queues}", standing(progress)));
                     self.last = Instant::now();
                 }
             }
+            Event::Queues(queues) => self.watch.look(*queues),
             Event::Finished { reason } => note(&format!("search ended: {reason}")),
             other => {
                 if let Some(line) = self.watch.line(other) {
@@ -196,6 +200,21 @@ fn standing(progress: &Progress) -> String {
     text
 }
 
+/// ` | building 3, 2 built, measuring 1`.
+fn in_queues(queues: Queues) -> String {
+    let Queues {
+        waiting,
+        building,
+        ready,
+        measuring,
+    } = queues;
+    let waiting = match waiting {
+        0 => String::new(),
+        waiting => format!(" (+{waiting})"),
+    };
+    format!(" | building {building}{waiting}, {ready} built, measuring {measuring}")
+}
+
 /// What has to be known of the run to say what happens.
 #[derive(Default)]
 struct Watch {
@@ -205,12 +224,23 @@ struct Watch {
     metric: String,
     /// Whether there are no kernels, and so no interleaved measurement.
     objective: bool,
+    /// Whether trials are built ahead of their turn.
+    ahead: bool,
+    /// How many trials are where, if they are built ahead.
+    queues: String,
 }
 
 impl Watch {
     fn start(&mut self, plan: &Plan) {
         self.metric.clone_from(&plan.metric);
         self.objective = matches!(plan.work, Work::Objective { .. });
+        self.ahead = plan.ahead > 1 && !self.objective;
+    }
+
+    fn look(&mut self, queues: Queues) {
+        if self.ahead {
+            self.queues = in_queues(queues);
+        }
     }
 
     /// A line for a trial that is worth one: a new best, or a failure.
@@ -350,6 +380,22 @@ mod tests {
         assert_eq!(amount(0.5, ""), "0.50000");
         assert_eq!(duration(80.0), "1m20s");
         assert_eq!(duration(7300.0), "2h01m");
+    }
+
+    #[test]
+    fn both_queues_are_shown_where_trials_are_built_ahead() {
+        let queues = Queues {
+            waiting: 2,
+            building: 3,
+            ready: 1,
+            measuring: 1,
+        };
+        let mut watch = Watch::default();
+        watch.look(queues);
+        assert_eq!(watch.queues, "");
+        watch.ahead = true;
+        watch.look(queues);
+        assert_eq!(watch.queues, " | building 3 (+2), 1 built, measuring 1");
     }
 
     #[test]

@@ -8,8 +8,8 @@ use std::error::Error;
 use std::process::{Command, ExitCode};
 
 use evo_cuda::{
-    Argument, CompileRequest, Device, DeviceBuffer, ErrorKind, Event, Flush, LaunchConfig, Limits,
-    Module, Nvrtc, Peaks, Stream, driver_version, occupancy,
+    Argument, CompileRequest, CudaError, Device, DeviceBuffer, ErrorKind, Event, Flush, Graph,
+    LaunchConfig, Limits, Module, Nvrtc, Peaks, Stream, Watch, driver_version, occupancy,
 };
 
 const SOURCE: &str = r#"
@@ -64,7 +64,17 @@ fn probe() -> Answer<()> {
     let (free, total) = device.memory()?;
     println!("memory: {free} of {total} bytes are free");
     let module = module(&device)?;
+    match Watch::of(&device.facts().uuid) {
+        Ok(watch) => println!(
+            "NVML: {:?} MHz, throttled by {:?}, {:?} processes",
+            watch.sm_clock_mhz(),
+            watch.throttle().map(|it| it.causes()),
+            watch.processes()
+        ),
+        Err(error) => println!("NVML: {error}"),
+    }
     saxpy(&device, &module)?;
+    graphs(&device, &module)?;
     if device.limits().compute_capability >= 90 {
         clusters(&device, &module)?;
     }
@@ -183,6 +193,77 @@ fn saxpy(device: &Device, module: &Module) -> Answer<()> {
             return Err("the occupancy was predicted wrong".into());
         }
     }
+    Ok(())
+}
+
+/// Times of kernels of about a microsecond, launched one by one and as a graph; and the graph's
+/// results.
+fn graphs(device: &Device, module: &Module) -> Answer<()> {
+    const LAUNCHES: u32 = 1000;
+    let stream = Stream::new(device)?;
+    let function = module.function("saxpy")?;
+    let (start, end) = (Event::new(device)?, Event::new(device)?);
+    for n in [1_000usize, 100_000, 1_000_000, 10_000_000] {
+        let (mut x, mut y) = (
+            DeviceBuffer::new(device, n * 4)?,
+            DeviceBuffer::new(device, n * 4)?,
+        );
+        x.upload(0, &bytes(&vec![1.0; n]))?;
+        y.fill(0)?;
+        let config = LaunchConfig {
+            grid: [(n as u32).div_ceil(256), 1, 1],
+            block: [256, 1, 1],
+            shared_bytes: 0,
+            cluster: None,
+        };
+        let arguments = [
+            Argument::I32(n as i32),
+            Argument::F32(1.0),
+            Argument::Address(x.address()),
+            Argument::Address(y.address()),
+        ];
+        let launch = function.prepare(&config, &arguments)?;
+        // SAFETY: the stream and both buffers outlive the kernel, which stays inside them.
+        let run = || (0..LAUNCHES).try_for_each(|_| unsafe { launch.run(stream.handle()) });
+        let graph = Graph::record::<CudaError>(&stream, run)?;
+        // SAFETY: as above.
+        let replay = || unsafe { graph.queue(&stream) };
+        let mut medians = Vec::new();
+        for recorded in [false, true] {
+            let mut times = Vec::new();
+            for _ in 0..21 {
+                start.record(&stream)?;
+                if recorded {
+                    replay()?
+                } else {
+                    run()?
+                }
+                end.record(&stream)?;
+                end.synchronize()?;
+                times.push(end.seconds_since(&start)? / f64::from(LAUNCHES) * 1e6);
+            }
+            times.sort_by(f64::total_cmp);
+            medians.push(times[times.len() / 2]);
+        }
+        println!(
+            "saxpy of {n} elements, {LAUNCHES} launches: {:.3} us each one by one, {:.3} us each \
+             in a graph of {} nodes",
+            medians[0],
+            medians[1],
+            graph.nodes()
+        );
+        let mut content = [0u8; 4];
+        y.download(n * 4 - 4, &mut content)?;
+        if f32::from_ne_bytes(content) != (42 * LAUNCHES) as f32 {
+            return Err("the graph did something else than the launches".into());
+        }
+    }
+    // What cannot be recorded leaves the stream as it was.
+    let refused = Graph::record::<CudaError>(&stream, || stream.synchronize());
+    println!("recording a wait: {:?}", refused.map(|graph| graph.nodes()));
+    let empty = Graph::record::<CudaError>(&stream, || Ok(()))?;
+    println!("recording nothing: {} nodes", empty.nodes());
+    stream.synchronize()?;
     Ok(())
 }
 

@@ -7,6 +7,7 @@
 mod arch;
 mod cubin;
 mod driver;
+mod nvml;
 mod nvrtc;
 mod occupancy;
 
@@ -14,7 +15,8 @@ pub use arch::{Limits, arch_of};
 pub use cubin::{CubinError, KernelFigures, Parameter, kernels};
 pub use driver::{
     Argument, CudaError, Device, DeviceBuffer, DeviceLimits, ErrorKind, Event, Flush, Function,
-    Launch, LaunchConfig, Module, Peaks, Stream, driver_version,
+    Graph, Launch, LaunchConfig, Module, Peaks, Stream, driver_version,
 };
+pub use nvml::{Throttle, Watch};
 pub use nvrtc::{CompileRequest, Compiled, Header, Nvrtc, NvrtcError, compile};
 pub use occupancy::{Limiter, Occupancy, occupancy};

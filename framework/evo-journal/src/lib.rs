@@ -16,8 +16,8 @@ pub use error::JournalError;
 pub use reader::{Journal, read};
 pub use record::{
     BuildFacts, ComparedItem, Comparison, Environment, Evaluated, Header, InsightLine, Limits,
-    OperatorLine, Plan, PlannedCandidate, PlannedPlugin, Profiled, Proposed, Record, Snapshot,
-    Stage, Target, Work,
+    OperatorLine, Plan, PlannedCandidate, PlannedPlugin, Profiled, Proposed, Record, Sibling,
+    Snapshot, Stage, Target, Work, register_file,
 };
 pub use writer::Writer;
 

@@ -118,6 +118,9 @@ pub struct Plan {
     /// The device's place on the machine: `cpu`, or `cuda:0` by number.
     #[serde(default = "cpu")]
     pub device_name: String,
+    /// Further devices of the same kind on which trials are measured side by side.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub siblings: Vec<Sibling>,
     /// The metric that ranks.
     pub metric: String,
     /// The target, if the spec names one.
@@ -128,7 +131,8 @@ pub struct Plan {
     pub seed: u64,
     /// The engine's settings, among them the budget, as the engine reads them.
     pub engine: serde_json::Value,
-    /// How many proposals are under way at once.
+    /// How many proposals are under way at once: the one that is measured, and those that are built
+    /// ahead of their turn.
     pub ahead: usize,
     /// How candidates are verified and measured, as the worker reads it: `search` and
     /// `confirmation`.
@@ -139,6 +143,15 @@ pub struct Plan {
     pub top_k: usize,
     /// The profilers, as `plugin/name`.
     pub profilers: Vec<String>,
+}
+
+/// A device beside the first one, of the same kind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sibling {
+    /// The device.
+    pub device: DeviceFacts,
+    /// Its place on the machine: `cuda:1` by number.
+    pub device_name: String,
 }
 
 fn cpu() -> String {
@@ -222,6 +235,15 @@ pub struct Limits {
     pub attempts: u32,
     /// How many trials in a row may kill their worker before the run stops.
     pub crashes_in_a_row: u32,
+    /// Most bytes of registers that each thread of a GPU kernel may spill to memory.
+    #[serde(default = "register_file")]
+    pub spill_bytes: u64,
+}
+
+/// All registers that a thread can have, in bytes: one that spills more has been written for
+/// another device.
+pub const fn register_file() -> u64 {
+    255 * 4
 }
 
 /// The machine and program that a run used.

@@ -6,6 +6,8 @@ use evo_core::engine::Counts;
 use evo_journal::{Comparison, Evaluated, Plan, Profiled, Proposed, Stage};
 use evo_types::Phase;
 
+use crate::Queues;
+
 /// Something happened.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -37,6 +39,8 @@ pub enum Event<'a> {
     Compared(&'a Comparison),
     /// The engine proposed.
     Proposed(&'a Proposed),
+    /// Something moved between the builders and the devices.
+    Queues(Queues),
     /// The worker began a step.
     Phase {
         /// The step.

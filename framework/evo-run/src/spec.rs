@@ -68,6 +68,15 @@ pub struct RunSpec {
     /// left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
+    /// Further GPUs of the same model, on which trials are measured side by side: `["cuda:1"]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<String>,
+    /// How many proposals are under way at once: those that are measured, and those that are built
+    /// ahead of their turn. More keep a device busy whose builds take long; each one is proposed
+    /// without the outcomes of those before it. 1 on a CPU, where a build would disturb a
+    /// measurement, and on GPUs 3 more than there are devices, if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ahead: Option<usize>,
     /// The CPUs that the worker is confined to; all, if left out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cpus: Vec<usize>,
@@ -221,6 +230,10 @@ pub struct LimitsSpec {
     /// Trials in a row that may kill their worker before the run stops; 25 if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crashes_in_a_row: Option<u32>,
+    /// Most bytes of registers that each thread of a GPU kernel may spill to memory before it is
+    /// rejected without a run; 1020, which is all registers of a thread, if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spill_bytes: Option<u64>,
 }
 
 /// What the command line changes in a spec.

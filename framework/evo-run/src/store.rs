@@ -71,6 +71,19 @@ impl Store {
         &self.folder
     }
 
+    /// The folder beside it where workers keep what they compile, made if need be; `None` where it
+    /// cannot be used: then everything is compiled each time.
+    pub fn artifacts(&self) -> Option<PathBuf> {
+        let folder = self.folder.parent()?.join("artifacts");
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)
+            .ok()?;
+        refuse_unsafe(&folder).ok()?;
+        Some(folder)
+    }
+
     /// Copies a plugin into the store and returns its hash: a library as it is, a description
     /// together with the files that it names.
     ///

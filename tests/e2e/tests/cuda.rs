@@ -9,8 +9,8 @@ use std::path::Path;
 use evo_e2e::{Bench, root};
 use evo_types::Outcome;
 
-/// A kernel that is right, writes to an illegal address, never ends, or asks for more shared memory
-/// than any GPU has, by its parameter.
+/// A kernel that is right, writes to an illegal address, never ends, wants more memory than any GPU
+/// has, or more shared memory, by its parameter; each of them twice.
 const KERNEL: &str = r#"(
     doc: "Twice the input, or a fault",
     language: cuda,
@@ -20,9 +20,13 @@ const KERNEL: &str = r#"(
         input(name: "x", dtype: f32, shape: ["N"]),
         output(name: "y", dtype: f32, shape: ["N"]),
         scalar(type: "int", value: "N"),
+        workspace(bytes: "FAULT / 3 % 2 * 4000000000000"),
     ],
-    space: (params: [(name: "FAULT", values: [0, 1, 2, 9])]),
-    launch: (grid: ["(N + 255) / 256"], block: ["256"], shared: "FAULT * 30000"),
+    space: (params: [
+        (name: "FAULT", values: [0, 1, 2, 3, 9]),
+        (name: "WARPS", values: [8, 16]),
+    ]),
+    launch: (grid: ["(N + 255) / 256"], block: ["32 * WARPS"], shared: "FAULT * 30000"),
     problem: (
         fields: [(name: "N", default: 1000000, max: 100000000, doc: "elements")],
         reference: function(source: "twice.c", symbol: "twice"),
@@ -31,7 +35,7 @@ const KERNEL: &str = r#"(
 )"#;
 
 const SOURCE: &str = r#"
-extern "C" __global__ void twice(const float* x, float* y, int n) {
+extern "C" __global__ void twice(const float* x, float* y, int n, void*) {
     int i = blockIdx.x * blockDim.x + threadIdx.x;
 #if FAULT == 1
     if (i == 0) y[1ull << 40] = 1.0f;
@@ -53,7 +57,7 @@ const SPEC: &str = r#"(
     baselines: [(label: "right", kernel: "twice")],
     preset: random,
     budget: (trials: 10),
-    limits: (verify_s: 10.0, measure_s: 10.0),
+    limits: (verify_s: 6.0, measure_s: 6.0),
     measure: (max_seconds: 0.2, confirm_seconds: 0.5),
 )"#;
 
@@ -146,4 +150,77 @@ fn on_a_gpu_every_fault_is_caught_and_named_and_the_search_goes_on() {
         "{}",
         refused.summary()
     );
+    let too_large = outcome("3");
+    assert!(
+        matches!(too_large, Outcome::OutOfMemory { .. }),
+        "{}",
+        too_large.summary()
+    );
+    // What follows a fault is not touched by it: both right ones are measured, one of them at least
+    // after a fault of each kind that brings a worker down.
+    let evaluated = bench.evaluated("r");
+    let measured = evaluated
+        .iter()
+        .filter(|it| it.outcome.measurement().is_some());
+    let last = measured.clone().map(|it| it.trial).max().unwrap();
+    assert_eq!(measured.count(), 2, "a right kernel was not measured");
+    let before = evaluated.iter().filter(|it| it.trial < last);
+    let faults = before.filter(|it| it.outcome.measurement().is_none());
+    assert!(
+        faults.count() > 0,
+        "no fault came before the last right one"
+    );
+}
+
+#[test]
+fn a_tiny_kernel_is_timed_without_the_gaps_between_launches() {
+    if !has_gpu() {
+        println!("skipped: this machine has no GPU");
+        return;
+    }
+    let bench = bench();
+    let spec = SPEC.replace(
+        "problem: (name: \"twice\")",
+        "problem: (name: \"twice\", fields: {\"N\": 1000})",
+    );
+    bench.file("spec.ron", &spec);
+    bench
+        .run(&["run", "spec.ron", "--out", "r", "--budget", "10"])
+        .ok();
+    let right = bench.outcome_with("r", "FAULT", "0").unwrap();
+    let measured = right.measurement().unwrap();
+    let recorded = measured.metric("launches_per_graph");
+    assert!(recorded.is_some(), "the launches were not recorded");
+}
+
+#[test]
+fn what_one_run_has_compiled_the_next_one_reads() {
+    if !has_gpu() {
+        println!("skipped: this machine has no GPU");
+        return;
+    }
+    let bench = bench();
+    let run = |out: &str| {
+        bench
+            .run(&[
+                "run", "spec.ron", "--out", out, "--budget", "2", "--seed", "3",
+            ])
+            .ok();
+    };
+    run("first");
+    let kept = || {
+        let folder = bench.path().join("cache/artifacts");
+        let files = std::fs::read_dir(&folder).unwrap().flatten();
+        files
+            .map(|file| file.path())
+            .filter(|path| path.extension().is_some_and(|it| it == "cubin"))
+            .collect::<Vec<_>>()
+    };
+    let first = kept();
+    assert!(!first.is_empty());
+    // A damaged entry is compiled again.
+    std::fs::write(&first[0], b"evo-artifact 1\nnot this\n").unwrap();
+    run("second");
+    assert_eq!(kept().len(), first.len());
+    assert!(std::fs::read(&first[0]).unwrap().len() > 100);
 }

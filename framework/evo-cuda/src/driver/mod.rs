@@ -9,6 +9,7 @@
 mod buffer;
 mod device;
 mod error;
+mod graph;
 mod launch;
 mod module;
 mod peaks;
@@ -17,6 +18,7 @@ mod stream;
 pub use buffer::{DeviceBuffer, Flush};
 pub use device::{Device, DeviceLimits, driver_version};
 pub use error::{CudaError, ErrorKind};
+pub use graph::Graph;
 pub use launch::{Argument, Launch, LaunchConfig};
 pub use module::{Function, Module};
 pub use peaks::Peaks;

@@ -52,6 +52,10 @@ impl Stream {
     pub(super) fn raw(&self) -> CUstream {
         self.raw
     }
+
+    pub(super) fn device(&self) -> &Device {
+        &self.device
+    }
 }
 
 impl Drop for Stream {

@@ -14,6 +14,7 @@ pub(super) fn method(model: &RunModel) -> Vec<String> {
     match &model.plan.work {
         Work::Problem { spec, .. } => {
             words.push(format!("Cache policy: {}.", cache(spec.cache)));
+            words.extend(gpu_clock(model));
             words.extend(samples(model));
             words.push(
                 "A candidate is verified against a float64 reference before it is timed, also on \
@@ -49,6 +50,27 @@ fn cache(policy: CachePolicy) -> &'static str {
         CachePolicy::Flush => "flush, the caches are flushed before each launch",
         CachePolicy::Hot => "hot, the same buffers every time, so what fits in the caches is there",
     }
+}
+
+/// How batches were timed on a GPU, from what the journal has.
+fn gpu_clock(model: &RunModel) -> Option<String> {
+    if model.plan.device.kind != "cuda" {
+        return None;
+    }
+    let measured: Vec<_> = model.trials.iter().filter_map(Trial::measurement).collect();
+    let with = |name: &str| measured.iter().filter(|it| it.metric(name).is_some()).count();
+    let (recorded, watched) = (with("launches_per_graph"), with("sm_clock"));
+    let all = measured.len();
+    let watch = match watched {
+        0 => "NVML was not there, so that low clocks and other processes went unnoticed",
+        _ => "samples during which NVML told of throttling or of another process were taken again",
+    };
+    Some(format!(
+        "A batch is timed by two events in the device's stream. In {recorded} of {all} measured \
+         trials it was a recorded CUDA graph, which was replayed onto poisoned outputs and checked \
+         afterwards; in the others the launches were queued one by one, so that gaps between them \
+         of a few microseconds count. {watch}."
+    ))
 }
 
 /// How long the trials were measured, from what the journal has.

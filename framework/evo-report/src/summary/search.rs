@@ -21,6 +21,7 @@ pub(super) struct Search {
     counts: String,
     outcomes: Vec<(&'static str, u64)>,
     budget: Vec<(&'static str, String, String)>,
+    pace: Option<String>,
     chart: Option<String>,
     improvements: Vec<String>,
     failures: Vec<FailureLine>,
@@ -75,6 +76,7 @@ pub(super) fn search(model: &RunModel) -> Search {
         counts: counts(model),
         outcomes: counted.filter(|(_, count)| *count > 0).collect(),
         budget: budget(model),
+        pace: pace(model),
         chart: chart(model),
         improvements: improvements(model),
         failures: failure_lines(model),
@@ -100,6 +102,29 @@ fn counts(model: &RunModel) -> String {
         words.push(count(retried as u64, "repeated attempt"));
     }
     words.join(", ")
+}
+
+/// `0.82 s per trial; the device was taken 93 % of the time, with 3 builds ahead of it`. Nothing on
+/// a CPU, where builds and measurements share the device.
+fn pace(model: &RunModel) -> Option<String> {
+    let used = &model.budget;
+    let devices = 1 + model.plan.siblings.len();
+    if model.plan.device.kind == "cpu" || used.trials == 0 || used.wall_s <= 0.0 {
+        return None;
+    }
+    let each = used.wall_s / used.trials as f64;
+    let taken = 100.0 * used.device_s / (used.wall_s * devices as f64);
+    let taken = taken.min(100.0);
+    let builds = model.plan.ahead.saturating_sub(devices);
+    let devices = match devices {
+        1 => "the device was".to_owned(),
+        count => format!("the {count} devices were"),
+    };
+    Some(format!(
+        "{each:.2} s per trial; {devices} taken {taken:.0} % of the time, by verification and \
+         measurement, with up to {} ahead",
+        count(builds as u64, "build")
+    ))
 }
 
 fn budget(model: &RunModel) -> Vec<(&'static str, String, String)> {

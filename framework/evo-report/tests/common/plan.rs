@@ -68,6 +68,7 @@ pub(crate) fn plan() -> Plan {
             "budget": { "trials": 8, "wall_s": 180.0, "device_s": null },
         }),
         ahead: 2,
+        siblings: Vec::new(),
         measure: json!({
             "search": {
                 "verify_seeds": 3,
@@ -89,6 +90,7 @@ pub(crate) fn plan() -> Plan {
             memory_bytes: 4 << 30,
             attempts: 2,
             crashes_in_a_row: 10,
+            spill_bytes: 1020,
         },
         top_k: 3,
         profilers: vec!["cpu/counters".to_owned()],
@@ -115,6 +117,7 @@ fn problem() -> ProblemSpec {
         bytes: 8_388_608.0,
         cache: CachePolicy::Rotate,
         extra_shapes: vec![params(&[("S", Value::from(197))])],
+        unquantised: Params::new(),
         distributions: vec!["normal".to_owned(), "outliers".to_owned()],
     }
 }

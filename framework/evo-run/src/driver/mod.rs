@@ -2,12 +2,16 @@
 
 mod compare;
 mod history;
+mod lanes;
 mod merge;
 mod opening;
+mod pipeline;
 mod profile;
 mod search;
 mod session;
+mod statics;
 mod trial;
 
+pub use pipeline::Queues;
 pub use session::{RunEnd, Session};
 pub(crate) use trial::{Sorted, leaves_disorder, sort};

@@ -106,6 +106,20 @@ pub(super) fn check_device(plan: &Plan, host: &mut Host, stop: &Stop) -> Result<
         ))
         .hint("start a new run here"));
     }
+    for sibling in &plan.siblings {
+        let mut other = Host::new(HostSettings {
+            device: sibling.device_name.clone(),
+            ..host.settings().clone()
+        });
+        let device = other.device(stop)?;
+        if device.uuid != sibling.device.uuid {
+            return Err(RunError::input(format!(
+                "{} was {} when the run was made, and is {} now",
+                sibling.device_name, sibling.device.uuid, device.uuid
+            ))
+            .hint("start a new run here"));
+        }
+    }
     Ok(())
 }
 

@@ -1,15 +1,16 @@
-//! One trial: build, look for a repeat, measure; or evaluate an objective.
+//! One trial: what a worker is asked for it, and what its answers mean.
 
 use std::time::Instant;
 
-use evo_journal::{BuildFacts, Proposed, Work};
-use evo_types::{BuildRequest, ContentHash, Outcome, Params, ProblemSpec};
+use evo_journal::{BuildFacts, Plan, Proposed, Work};
+use evo_types::{BuildRequest, ContentHash, DeviceFacts, Outcome, Params, RejectedBy};
 use evo_wire::{ComponentRef, MeasureJob, Reply, Request};
 
 use super::session::Session;
+use super::statics;
 use crate::plan::unexpected;
 use crate::worker::{CallFailure, Patience};
-use crate::{Event, Observer, RunError, lock};
+use crate::{Event, Observer, RunError};
 
 /// What became of a trial, and what it cost.
 pub(super) struct Judged {
@@ -18,6 +19,8 @@ pub(super) struct Judged {
     pub(super) build: Option<BuildFacts>,
     pub(super) wall_s: f64,
     pub(super) device_s: f64,
+    /// Whether an objective that replays has charged these seconds, and nothing ran.
+    pub(super) charged: bool,
 }
 
 impl Judged {
@@ -29,6 +32,16 @@ impl Judged {
             build: None,
             wall_s: 0.0,
             device_s: 0.0,
+            charged: false,
+        }
+    }
+
+    /// The outcome of what was built so.
+    pub(super) fn with(self, built: Built) -> Self {
+        Self {
+            execution: Some(built.execution),
+            build: Some(built.facts),
+            ..self
         }
     }
 }
@@ -66,62 +79,35 @@ pub(crate) fn sort(failure: CallFailure) -> Sorted {
     }
 }
 
-impl Session {
-    /// Evaluates a proposal. `None`: the user asked to stop at once.
-    pub(super) fn judge(
-        &mut self,
-        proposed: &Proposed,
-        observer: &mut dyn Observer,
-    ) -> Result<Option<Judged>, RunError> {
-        let began = Instant::now();
-        let mut waited_s = 0.0;
-        let work = self.plan.work.clone();
-        let judged = match &work {
-            Work::Objective {
-                plugin,
-                name,
-                settings,
-            } => {
-                let objective = self.component(plugin, name)?;
-                self.evaluate_objective(
-                    objective,
-                    settings,
-                    &proposed.params,
-                    proposed.trial,
-                    observer,
-                )?
-            }
-            Work::Problem { spec, .. } => {
-                self.measure_kernel(spec, proposed, &mut waited_s, observer)?
-            }
-        };
-        let Some(mut judged) = judged else {
-            return Ok(None);
-        };
-        if leaves_disorder(&judged.outcome) {
-            self.host.recycle();
-        }
-        self.name_leaked(proposed.trial, observer)?;
-        judged.wall_s = (began.elapsed().as_secs_f64() - waited_s).max(0.0);
-        if matches!(work, Work::Objective { .. }) {
-            // An objective that replays charges what the evaluation cost when it was recorded.
-            judged.wall_s = judged.wall_s.max(judged.device_s);
-        }
-        Ok(Some(judged))
-    }
+/// What a build was found to be.
+pub(super) struct Built {
+    pub(super) execution: ContentHash,
+    pub(super) facts: BuildFacts,
+}
 
+/// What became of a build.
+pub(super) enum BuildEnd {
+    Built(Built),
+    Judged(Judged),
+    Interrupted,
+}
+
+impl Session {
     /// Says so where a candidate has left processes running.
-    fn name_leaked(&mut self, trial: u64, observer: &mut dyn Observer) -> Result<(), RunError> {
-        match self.host.take_leaked() {
-            0 => Ok(()),
-            count => {
-                let message = format!(
-                    "trial {trial} left {count} processes running; they were killed, and the \
-                     worker was replaced"
-                );
-                self.warn(observer, &message)
-            }
+    pub(super) fn name_leaked(
+        &mut self,
+        trial: u64,
+        leaked: usize,
+        observer: &mut dyn Observer,
+    ) -> Result<(), RunError> {
+        if leaked == 0 {
+            return Ok(());
         }
+        let message = format!(
+            "trial {trial} left {leaked} processes running; they were killed, and the worker was \
+             replaced"
+        );
+        self.warn(observer, &message)
     }
 
     /// Asks an objective for one configuration.
@@ -141,13 +127,54 @@ impl Session {
         self.call_for_outcome(request, 0.0, trial, observer)
     }
 
-    fn measure_kernel(
-        &mut self,
-        problem: &ProblemSpec,
+    /// The build of a proposal, as a request.
+    pub(super) fn build_request(&self, proposed: &Proposed) -> Result<Request, RunError> {
+        let (kernel, request) = self.kernel_request(proposed, &self.plan.device)?;
+        Ok(Request::Build { kernel, request })
+    }
+
+    /// The measurement of a proposal on a device, as a request, and the seconds of timed launches
+    /// that it allows.
+    pub(super) fn measure_request(
+        &self,
         proposed: &Proposed,
-        waited_s: &mut f64,
-        observer: &mut dyn Observer,
-    ) -> Result<Option<Judged>, RunError> {
+        device: &DeviceFacts,
+    ) -> Result<(Request, f64), RunError> {
+        if let Work::Objective {
+            plugin,
+            name,
+            settings,
+        } = &self.plan.work
+        {
+            let request = Request::Evaluate {
+                objective: self.component(plugin, name)?,
+                settings: settings.clone(),
+                config: proposed.params.clone(),
+            };
+            return Ok((request, 0.0));
+        }
+        let problem = self
+            .problem()?
+            .ok_or_else(|| RunError::internal("a kernel is measured without a problem"))?;
+        let (kernel, request) = self.kernel_request(proposed, device)?;
+        let settings = self.measuring.search.clone();
+        let seconds = settings.max_seconds + settings.warmup_seconds;
+        let job = MeasureJob {
+            problem,
+            kernel,
+            request,
+            seed: self.seed_for("trial", proposed.trial),
+            incumbent: self.incumbent(),
+            settings,
+        };
+        Ok((Request::Measure(Box::new(job)), seconds))
+    }
+
+    fn kernel_request(
+        &self,
+        proposed: &Proposed,
+        device: &DeviceFacts,
+    ) -> Result<(ComponentRef, BuildRequest), RunError> {
         let candidate = self
             .plan
             .candidates
@@ -156,83 +183,60 @@ impl Session {
             .ok_or_else(|| {
                 RunError::internal(format!("there is no candidate `{}`", proposed.candidate))
             })?;
-        let kernel = self.component(&candidate.plugin, &candidate.kernel)?;
+        let Work::Problem { spec, .. } = &self.plan.work else {
+            return Err(RunError::internal("an objective has no kernel"));
+        };
         let request = BuildRequest {
-            problem: problem.clone(),
+            problem: spec.clone(),
             config: proposed.params.clone(),
-            device: self.plan.device.clone(),
+            device: device.clone(),
         };
-        // On a CPU a build disturbs another run's measurement just as a measurement would.
-        let waiting = Instant::now();
-        let held = lock::device(&self.plan.device.uuid, &self.stop, |holder| {
-            observer.on(&Event::WaitingForDevice { holder });
-        })?;
-        *waited_s = waiting.elapsed().as_secs_f64();
-        if held.is_none() {
-            return Ok(None);
-        }
-        let build = Request::Build {
-            kernel: kernel.clone(),
-            request: request.clone(),
-        };
-        let trial = proposed.trial;
-        let (execution, facts) = match self.call(build, 0.0, Patience::Long, trial, observer) {
+        Ok((
+            self.component(&candidate.plugin, &candidate.kernel)?,
+            request,
+        ))
+    }
+
+    /// What a worker's answer to a build means.
+    pub(super) fn build_end(
+        &self,
+        answer: Result<Reply, CallFailure>,
+    ) -> Result<BuildEnd, RunError> {
+        match answer {
             Ok(Reply::Built {
                 execution,
                 code,
                 launch,
                 runtime,
                 resources,
+                log,
                 ..
             }) => {
+                let Plan { device, limits, .. } = &self.plan;
+                let objection = statics::objection(device, &resources, &launch, &log, limits);
                 let facts = BuildFacts {
                     code,
                     launch,
                     runtime,
                     figures: resources,
                 };
-                (execution, facts)
+                let built = Built { execution, facts };
+                Ok(match objection {
+                    None => BuildEnd::Built(built),
+                    Some(reason) => {
+                        let by = RejectedBy::Artifact;
+                        let rejected = Judged::free(Outcome::Rejected { by, reason });
+                        BuildEnd::Judged(rejected.with(built))
+                    }
+                })
             }
-            Ok(Reply::Outcome {
-                outcome,
-                device_seconds,
-            }) => {
-                return Ok(Some(Judged {
-                    device_s: device_seconds,
-                    ..Judged::free(*outcome)
-                }));
-            }
-            Ok(other) => return Err(unexpected("Build", &other)),
-            Err(failure) => return judged_failure(failure),
-        };
-        if let Some(earlier) = self.history.executions.get(&execution).copied() {
-            let outcome = Outcome::DuplicateOf { trial: earlier };
-            return Ok(Some(Judged {
-                execution: Some(execution),
-                build: Some(facts),
-                ..Judged::free(outcome)
-            }));
+            Ok(Reply::Outcome { outcome, .. }) => Ok(BuildEnd::Judged(Judged::free(*outcome))),
+            Ok(other) => Err(unexpected("Build", &other)),
+            Err(failure) => Ok(match judged_failure(failure)? {
+                Some(judged) => BuildEnd::Judged(judged),
+                None => BuildEnd::Interrupted,
+            }),
         }
-        let problem = self
-            .problem()?
-            .ok_or_else(|| RunError::internal("a kernel is measured without a problem"))?;
-        let settings = self.measuring.search.clone();
-        let job = MeasureJob {
-            problem,
-            kernel,
-            request,
-            seed: self.seed_for("trial", trial),
-            incumbent: self.incumbent(),
-            settings: settings.clone(),
-        };
-        let seconds = settings.max_seconds + settings.warmup_seconds;
-        let judged =
-            self.call_for_outcome(Request::Measure(Box::new(job)), seconds, trial, observer)?;
-        Ok(judged.map(|judged| Judged {
-            execution: Some(execution),
-            build: Some(facts),
-            ..judged
-        }))
     }
 
     /// The upper bound of the best time so far, for racing; nothing races in a ranking by another
@@ -255,22 +259,8 @@ impl Session {
         observer: &mut dyn Observer,
     ) -> Result<Option<Judged>, RunError> {
         let began = Instant::now();
-        match self.call(request, measuring_s, Patience::Long, trial, observer) {
-            Ok(Reply::Outcome {
-                outcome,
-                device_seconds,
-            }) => Ok(Some(Judged {
-                device_s: device_seconds,
-                ..Judged::free(*outcome)
-            })),
-            Ok(other) => Err(unexpected("an evaluation", &other)),
-            Err(failure) => {
-                // A worker that was killed cannot say how long the device was busy.
-                let device_s = began.elapsed().as_secs_f64();
-                let judged = judged_failure(failure)?;
-                Ok(judged.map(|judged| Judged { device_s, ..judged }))
-            }
-        }
+        let answer = self.call(request, measuring_s, Patience::Long, trial, observer);
+        judged_answer(answer, began.elapsed().as_secs_f64())
     }
 
     fn call(
@@ -289,6 +279,34 @@ impl Session {
                     subject: format!("trial {trial}"),
                 });
             })
+    }
+}
+
+/// What a worker's answer to a measurement or an evaluation means; it took so many seconds. `None`:
+/// the user asked to stop.
+pub(super) fn judged_answer(
+    answer: Result<Reply, CallFailure>,
+    seconds: f64,
+) -> Result<Option<Judged>, RunError> {
+    match answer {
+        Ok(Reply::Outcome {
+            outcome,
+            device_seconds,
+            charged,
+        }) => Ok(Some(Judged {
+            device_s: device_seconds,
+            charged,
+            ..Judged::free(*outcome)
+        })),
+        Ok(other) => Err(unexpected("an evaluation", &other)),
+        Err(failure) => {
+            let judged = judged_failure(failure)?;
+            // A worker that was killed cannot say how long the device was busy.
+            Ok(judged.map(|judged| Judged {
+                device_s: seconds,
+                ..judged
+            }))
+        }
     }
 }
 

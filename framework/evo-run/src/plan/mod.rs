@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use evo_core::space::{Env, Space};
-use evo_journal::{Plan, PlannedCandidate, PlannedPlugin, Work};
+use evo_journal::{Plan, PlannedCandidate, PlannedPlugin, Sibling, Work};
 use evo_types::{ContentHash, DeviceFacts, KernelInfo, Params, PluginInfo, ProblemSpec};
 use evo_wire::{BUILT_IN_ORIGIN, ComponentRef};
 
@@ -328,6 +328,12 @@ impl Resolver<'_> {
             .transpose()?;
         let profilers = self.profilers(spec, &device)?;
         let engine = settings::engine(spec, &metric, higher);
+        let siblings = self.siblings(spec, &device)?;
+        // An objective replays or measures by itself: nothing is built.
+        let kind = match &work {
+            Work::Problem { .. } => device.kind.as_str(),
+            Work::Objective { .. } => CPU,
+        };
         let preset = engine.preset.name().to_owned();
         Ok(Plan {
             plugins: self
@@ -338,19 +344,52 @@ impl Resolver<'_> {
             work,
             candidates,
             baselines,
-            device,
             device_name: self.host.settings().device.clone(),
             metric,
             target,
             preset,
             seed: spec.seed.unwrap_or(17),
             engine: to_json(&engine)?,
-            ahead: 1,
+            ahead: settings::ahead(spec, kind, 1 + siblings.len()),
+            siblings,
+            device,
             measure: to_json(&Measuring::asked(&spec.measure))?,
             limits: settings::limits(spec),
             top_k: spec.top_k.unwrap_or(3),
             profilers,
         })
+    }
+
+    /// The devices beside the first one: others than it, and of the same model, since times of
+    /// different devices are never ranked together.
+    fn siblings(&mut self, spec: &RunSpec, first: &DeviceFacts) -> Result<Vec<Sibling>, RunError> {
+        let first_name = self.host.settings().device.clone();
+        let mut found: Vec<Sibling> = Vec::new();
+        for named in &spec.devices {
+            let device_name = read_device(named)?;
+            self.host.serve(&device_name);
+            let device = self.host.device(self.stop)?;
+            let mut taken = std::iter::once(first).chain(found.iter().map(|it| &it.device));
+            if taken.any(|other| other.uuid == device.uuid) {
+                return Err(RunError::input(format!(
+                    "devices: `{named}` is named twice, or is the first device"
+                ))
+                .hint("`devices` holds the further ones, beside `device`"));
+            }
+            if device.kind != first.kind || device.name != first.name {
+                return Err(RunError::input(format!(
+                    "devices: `{named}` is {}, and the first device is {}: times of different \
+                     devices are never ranked together",
+                    device.name, first.name
+                )));
+            }
+            found.push(Sibling {
+                device,
+                device_name,
+            });
+        }
+        self.host.serve(&first_name);
+        Ok(found)
     }
 
     /// A spec that names neither kernels nor a problem means the objective, where the plugins bring

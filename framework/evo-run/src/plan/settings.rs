@@ -1,7 +1,7 @@
 //! The figures of a run: budget, limits, and how candidates are measured.
 
 use evo_core::engine::{Budget, EngineSettings, Preset, Ranking};
-use evo_journal::{Limits, Plan};
+use evo_journal::{Limits, Plan, register_file};
 use evo_wire::MeasureSettings;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,7 @@ pub(super) fn check(spec: &RunSpec) -> Result<(), RunError> {
     at_least_one("budget.trials", spec.budget.trials)?;
     at_least_one("budget.stagnation", spec.budget.stagnation)?;
     at_least_one("elites", spec.elites.map(|n| n as u64))?;
+    at_least_one("ahead", spec.ahead.map(|n| n as u64))?;
     at_least_one("top_k", spec.top_k.map(|n| n as u64))?;
     if spec
         .measure
@@ -105,6 +106,20 @@ pub(super) fn engine(spec: &RunSpec, metric: &str, higher: bool) -> EngineSettin
     }
 }
 
+/// Builds beyond the trials that are measured, on a GPU. A proposal that is made ahead does not know
+/// the outcomes of those before it, so no more are made than keep a device busy whose builds take
+/// three times as long as its measurements.
+const GPU_BUILDS_AHEAD: usize = 3;
+
+/// How many proposals are under way at once, on so many devices of this kind.
+pub(super) fn ahead(spec: &RunSpec, kind: &str, devices: usize) -> usize {
+    let usual = match kind {
+        "cuda" => devices + GPU_BUILDS_AHEAD,
+        _ => 1,
+    };
+    spec.ahead.unwrap_or(usual).max(devices)
+}
+
 /// The limits of a trial.
 pub(super) fn limits(spec: &RunSpec) -> Limits {
     let given = &spec.limits;
@@ -115,6 +130,7 @@ pub(super) fn limits(spec: &RunSpec) -> Limits {
         memory_bytes: given.memory_bytes.unwrap_or_else(three_quarters_of_memory),
         attempts: 3,
         crashes_in_a_row: given.crashes_in_a_row.unwrap_or(25),
+        spill_bytes: given.spill_bytes.unwrap_or_else(register_file),
     }
 }
 

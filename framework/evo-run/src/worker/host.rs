@@ -45,6 +45,8 @@ pub struct Host {
     resident_at_first: Option<u64>,
     /// Processes that candidates left running, since the last time somebody asked.
     leaked: usize,
+    /// Whether its workers let everything else on the machine go first.
+    behind: bool,
 }
 
 /// A worker is replaced after so many requests, whatever they did: what a plugin leaks in small
@@ -54,6 +56,9 @@ const MOST_REQUESTS: u32 = 300;
 const MOST_GROWTH: u64 = 2 << 30;
 /// Requests after which a worker has what it needs: plugins, threads, buffers.
 const SETTLED_AFTER: u32 = 6;
+
+/// The variable that tells a worker, and the compilers in it, where compiled sources are kept.
+const ARTIFACTS: &str = "EVO_ARTIFACTS";
 
 impl Host {
     /// A host without a worker yet.
@@ -69,7 +74,17 @@ impl Host {
             answered: 0,
             resident_at_first: None,
             leaked: 0,
+            behind: false,
         }
+    }
+
+    /// A host whose workers only build: they open no device, and let everything else on the
+    /// machine go first.
+    pub(crate) fn builder(settings: HostSettings) -> Self {
+        let device = "cpu".to_owned();
+        let mut host = Self::new(HostSettings { device, ..settings });
+        host.behind = true;
+        host
     }
 
     /// The settings.
@@ -175,8 +190,15 @@ impl Host {
         if self.worker.is_some() {
             return Ok(());
         }
-        let process = Process::spawn(&self.settings.program, &self.environment)
+        let mut environment = self.environment.clone();
+        if let Some(folder) = self.settings.store.artifacts() {
+            environment.push((ARTIFACTS.into(), folder.into()));
+        }
+        let process = Process::spawn(&self.settings.program, &environment)
             .map_err(|error| CallFailure::Environment(error.to_string()))?;
+        if self.behind {
+            process.yield_to_others();
+        }
         self.worker = Some(process);
         self.answered = 0;
         self.resident_at_first = None;

@@ -13,11 +13,14 @@ use evo_wire::{Envelope, FrameError, Reply, read_frame};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::output::Tail;
-use super::sweep::{children, strangers, sweep};
+use super::sweep::{children, strangers, sweep, with_workers};
 use crate::RunError;
 
 /// How long a killed process may take to disappear.
 const REAP: Duration = Duration::from_secs(5);
+
+/// The priority of a process whose work is for later: half-way to the lowest.
+const BEHIND: i32 = 10;
 
 /// The variable with which a plugin that is another process is told its socket.
 const PLUGIN_SOCKET: &[u8] = b"EVO_SOCKET=";
@@ -36,7 +39,7 @@ impl Process {
     /// group of its own, and drains what it prints.
     ///
     /// The worker asks the system to be killed when the thread that started it ends, so this is
-    /// called from the thread that runs the search.
+    /// called from a thread that lives as long as the worker is wanted.
     pub(crate) fn spawn(
         program: &Path,
         environment: &[(OsString, OsString)],
@@ -45,15 +48,21 @@ impl Process {
             RunError::environment(format!("cannot start a worker: {what}: {error}"))
         };
         let (ours, theirs) = UnixStream::pair().map_err(|error| failed("socket pair", &error))?;
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .arg("worker")
             .envs(environment.iter().cloned())
             .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .map_err(|error| failed(&program.display().to_string(), &error))?;
+            .process_group(0);
+        let spawned = with_workers(|workers| {
+            let child = command.spawn()?;
+            workers.insert(child.id());
+            Ok(child)
+        });
+        let mut child = spawned
+            .map_err(|error: std::io::Error| failed(&program.display().to_string(), &error))?;
         let output = Tail::default();
         if let Some(pipe) = child.stdout.take() {
             output.drain(pipe);
@@ -85,6 +94,14 @@ impl Process {
         self.child.id()
     }
 
+    /// Lets everything else go first: what this process does is for later.
+    pub(crate) fn yield_to_others(&self) {
+        if let Some(pid) = i32::try_from(self.pid()).ok().and_then(Pid::from_raw) {
+            // One that may not be slowed down works all the same.
+            let _ = rustix::process::setpriority_process(Some(pid), BEHIND);
+        }
+    }
+
     /// Bytes of resident memory of the worker and of what it started, where the system tells.
     pub(crate) fn resident_bytes(&self) -> Option<u64> {
         let own = resident_bytes(self.pid())?;
@@ -100,12 +117,9 @@ impl Process {
     /// How many processes a plugin has left running: children of the worker, and those that were
     /// handed to this process because their parent ended.
     pub(crate) fn leaked(&self, known: &[u32]) -> usize {
-        let strangers = strangers(known)
-            .into_iter()
-            .filter(|pid| *pid != self.pid());
         let started = children(&self.pid().to_string());
         let left = started.into_iter().filter(|pid| !is_plugin(*pid));
-        left.count() + strangers.count()
+        left.count() + strangers(known).len()
     }
 
     /// Waits a moment for the process to end by itself, for its exit status.
@@ -130,6 +144,8 @@ impl Process {
             let _ = kill_process_group(group, Signal::KILL);
         }
         let reaped = by_itself.is_some() || self.ended_by_itself(REAP).is_some();
+        let pid = self.pid();
+        with_workers(|workers| workers.remove(&pid));
         sweep(known);
         Ended {
             how: by_itself.map(describe),

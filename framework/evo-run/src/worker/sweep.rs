@@ -1,11 +1,22 @@
 //! Descendants that outlive their worker are adopted by this process and killed.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::sync::{Mutex, PoisonError};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 /// Generations of descendants that are swept at once.
 const MOST_ROUNDS: usize = 16;
+
+/// The workers of this process that are well, whichever host keeps them.
+static WORKERS: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+/// Changes the list of workers while nobody looks for strangers: a worker is on it from its first
+/// moment.
+pub(super) fn with_workers<T>(change: impl FnOnce(&mut BTreeSet<u32>) -> T) -> T {
+    change(&mut WORKERS.lock().unwrap_or_else(PoisonError::into_inner))
+}
 
 /// Makes this process the one that orphaned descendants are handed to, so that they can be swept.
 /// Where the system does not allow it, a leaked child of a plugin lives on.
@@ -42,12 +53,14 @@ fn end(found: &[u32]) {
     }
 }
 
-/// The children of this process that are not known.
+/// The children of this process that are neither known nor workers.
 pub(crate) fn strangers(known: &[u32]) -> Vec<u32> {
-    children("self")
-        .into_iter()
-        .filter(|pid| !known.contains(pid))
-        .collect()
+    with_workers(|workers| {
+        children("self")
+            .into_iter()
+            .filter(|pid| !known.contains(pid) && !workers.contains(pid))
+            .collect()
+    })
 }
 
 /// The children of a process, by its number or `self`.
