@@ -12,6 +12,8 @@ class Blocked(Kernel):
     def accept(self, problem, config):
         if problem.fields["dtype"] != "f32":
             raise Rejected("numpy multiplies matrices of f32 quickly, and others not at all")
+        if "epilogue" in problem.fields:
+            raise Rejected("this is attention without an epilogue")
 
     def build(self, problem, config):
         self.block, self.at_once = config["BLOCK"], config["HEADS_AT_ONCE"]

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 import torch
-from evo_candidate import Kernel, Param, run
+from evo_candidate import Kernel, Param, Rejected, run
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -25,6 +25,11 @@ class Attention(Kernel):
     problems = ["sdpa"]
     params = {"THREADS": Param(THREADS, "threads of PyTorch's own pool", runtime=True)}
     backend = None
+
+    def accept(self, problem, config):
+        # The field is there where an epilogue is.
+        if "epilogue" in problem.fields or problem.fields["dtype"] == "f8_e4m3":
+            raise Rejected("attention alone, of f32, bf16 or f16: no epilogue, no quantised inputs")
 
     def build(self, problem, config):
         self.threads = config["THREADS"]

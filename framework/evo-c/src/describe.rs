@@ -228,6 +228,7 @@ pub(crate) fn spec(
         bytes: form.bytes.unwrap_or(bytes),
         cache: form.cache.unwrap_or(CachePolicy::Rotate),
         extra_shapes: form.extra_shapes,
+        unquantised: Params::new(),
         distributions: form.distributions,
     })
 }

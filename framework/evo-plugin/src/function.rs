@@ -133,6 +133,7 @@ mod tests {
                 bytes: 0.0,
                 cache: CachePolicy::Hot,
                 extra_shapes: vec![],
+                unquantised: Params::new(),
                 distributions: vec![],
             },
             config,

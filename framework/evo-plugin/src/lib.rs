@@ -53,6 +53,7 @@
 
 #[doc(hidden)]
 pub mod abi;
+mod e4m3;
 mod error;
 mod export;
 mod function;
@@ -62,6 +63,7 @@ mod plugin;
 mod tensor;
 mod traits;
 
+pub use e4m3::E4m3;
 pub use error::Error;
 pub use evo_types::{
     Artifact, BuildRequest, CachePolicy, DeviceFacts, Direction, Dtype, FieldInfo, FieldKind, Gate,

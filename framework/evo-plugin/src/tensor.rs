@@ -27,6 +27,7 @@ macro_rules! elements {
 
 elements! {
     f64 => F64, f32 => F32, half::f16 => F16, half::bf16 => Bf16,
+    crate::E4m3 => F8E4m3,
     i64 => I64, i32 => I32, i8 => I8, u8 => U8,
 }
 

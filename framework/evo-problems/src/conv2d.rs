@@ -228,6 +228,7 @@ impl Problem for Conv2d {
                 extra(3, 5, [0, 0], 7),
                 extra(1, 2, [1, 66], 3),
             ],
+            unquantised: Params::new(),
             distributions: inputs::DENSE.map(str::to_owned).to_vec(),
         })
     }

@@ -1,6 +1,6 @@
 //! Element types of the tensors as real numbers.
 
-use evo_plugin::Element;
+use evo_plugin::{E4m3, Element};
 use half::{bf16, f16};
 
 /// An element type of a tensor, with its way to float64 and back.
@@ -44,6 +44,16 @@ impl Real for f16 {
 }
 
 impl Real for bf16 {
+    fn from_f64(value: f64) -> Self {
+        Self::from_f32(value as f32)
+    }
+
+    fn to_f64(self) -> f64 {
+        f64::from(self.to_f32())
+    }
+}
+
+impl Real for E4m3 {
     fn from_f64(value: f64) -> Self {
         Self::from_f32(value as f32)
     }

@@ -98,6 +98,7 @@ impl Problem for Gemm {
                 change([("M", 19), ("N", 17), ("K", 1)]),
                 change([("M", 257), ("N", 5), ("K", 7)]),
             ],
+            unquantised: Params::new(),
             distributions: inputs::DENSE.map(str::to_owned).to_vec(),
         })
     }

@@ -210,6 +210,7 @@ impl Problem for Reduction {
                 change([("M", 3), ("N", 257)]),
                 change([("M", 1), ("N", 1)]),
             ],
+            unquantised: Params::new(),
             distributions: DISTRIBUTIONS.map(str::to_owned).to_vec(),
         })
     }

@@ -176,6 +176,7 @@ impl Problem for Stencil {
                 extra(131, 1, 1),
                 extra(35, 37, 39),
             ],
+            unquantised: Params::new(),
             distributions: inputs::DENSE.map(str::to_owned).to_vec(),
         })
     }

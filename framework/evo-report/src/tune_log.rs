@@ -40,6 +40,8 @@ struct Columns {
     /// Metrics besides the ranked one, with their units.
     metrics: BTreeSet<(String, String)>,
     params: BTreeSet<String>,
+    /// Whether the problem quantises its inputs.
+    quantised: bool,
 }
 
 impl Columns {
@@ -57,7 +59,15 @@ impl Columns {
             .iter()
             .flat_map(|trial| trial.proposed.params.keys().cloned())
             .collect();
-        Self { metrics, params }
+        let quantised = model
+            .trials
+            .iter()
+            .any(|trial| quantisation(trial.outcome()).is_some());
+        Self {
+            metrics,
+            params,
+            quantised,
+        }
     }
 
     fn head(&self, model: &RunModel) -> Vec<String> {
@@ -80,6 +90,9 @@ impl Columns {
         ];
         head.extend(errors.map(str::to_owned));
         head.extend(["error_bias", "error_gate", "checks"].map(str::to_owned));
+        if self.quantised {
+            head.push("error_of_quantisation".to_owned());
+        }
         head.extend(["wall_s", "device_s", "elapsed_s", "device", "insights"].map(str::to_owned));
         head.extend(self.params.iter().map(|name| format!("param.{name}")));
         head
@@ -116,6 +129,9 @@ impl Columns {
             figure(ranked.and_then(|metric| model.search_speedup(metric.value, place)))
         }));
         row.extend(error_cells(trial.outcome()));
+        if self.quantised {
+            row.push(figure(quantisation(trial.outcome())));
+        }
         let evaluated = trial.evaluated.as_ref();
         row.push(figure(evaluated.map(|evaluated| evaluated.wall_s)));
         row.push(figure(evaluated.map(|evaluated| evaluated.device_s)));
@@ -178,12 +194,21 @@ fn ranked_cells(measurement: Option<&Measurement>, ranked: Option<&Metric>) -> [
 }
 
 /// The error figures, also those of a wrong result.
-fn error_cells(outcome: Option<&Outcome>) -> Vec<String> {
-    let error = match outcome {
+fn error_of(outcome: Option<&Outcome>) -> Option<&ErrorFigures> {
+    match outcome {
         Some(Outcome::Measured(found)) => found.error.as_ref(),
         Some(Outcome::WrongResult(wrong)) => wrong.error.as_ref(),
         _ => None,
-    };
+    }
+}
+
+/// The error of the problem's own quantised inputs.
+fn quantisation(outcome: Option<&Outcome>) -> Option<f64> {
+    error_of(outcome)?.quantisation
+}
+
+fn error_cells(outcome: Option<&Outcome>) -> Vec<String> {
+    let error = error_of(outcome);
     let columns: [fn(&ErrorFigures) -> f64; 6] = [
         |error| error.relative,
         |error| error.worst_row,

@@ -202,3 +202,37 @@ fn writing_again_changes_nothing_and_leaves_nothing_behind() {
     assert_eq!(before, after);
     assert_eq!(names(&folder.path().join("reports")), ["summary.md"]);
 }
+
+#[test]
+fn the_error_of_a_quantisation_is_told_where_there_is_one() {
+    let mut journal = finished(None);
+    let folder = tempfile::tempdir().unwrap();
+    let read = |journal: &Journal| {
+        write_all(&model(journal), folder.path()).unwrap();
+        let log = fs::read_to_string(folder.path().join("tune_log.csv")).unwrap();
+        (log, summary_markdown(&model(journal)).unwrap())
+    };
+    let (log, summary) = read(&journal);
+    assert!(!log.contains("quantisation") && !summary.contains("quantis"));
+    for record in &mut journal.records {
+        if let Record::Evaluated(evaluated) = record
+            && let Outcome::Measured(found) = &mut evaluated.outcome
+            && let Some(error) = &mut found.error
+        {
+            error.quantisation = Some(0.0271);
+        }
+    }
+    let (log, summary) = read(&journal);
+    let mut lines = log.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let head = lines.next().unwrap();
+    let place = head
+        .iter()
+        .position(|name| *name == "error_of_quantisation")
+        .unwrap();
+    assert_eq!(head[place - 1], "checks");
+    assert!(lines.any(|row| row[place] == "0.0271"), "{log}");
+    assert!(
+        summary.contains("an error of 2.7e-2 against the inputs before it"),
+        "{summary}"
+    );
+}

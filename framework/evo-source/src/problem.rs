@@ -133,6 +133,7 @@ impl SourceProblem {
             bytes,
             cache: self.own.cache,
             extra_shapes: Vec::new(),
+            unquantised: Params::new(),
             distributions: Vec::new(),
         })
     }

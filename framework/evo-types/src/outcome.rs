@@ -158,6 +158,11 @@ pub struct ErrorFigures {
     pub gate: f64,
     /// Number of checks made: seeds, shapes and distributions.
     pub checks: u32,
+    /// Relative Frobenius error of the reference itself where the problem quantises its inputs:
+    /// against the reference on the inputs before that, for the ordinary inputs of the ranked shape.
+    /// It is the problem's, not the kernel's, and no part of the verdict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantisation: Option<f64>,
 }
 
 /// Why a result is wrong.

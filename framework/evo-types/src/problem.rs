@@ -120,6 +120,11 @@ pub struct ProblemSpec {
     pub cache: CachePolicy,
     /// Changes to the fields that give the extra shapes on which a candidate is verified too.
     pub extra_shapes: Vec<Params>,
+    /// Where inputs are quantised: the changes to the fields that give the same problem before
+    /// that, with outputs of the same shape. One seed gives the inputs of both, so that the error
+    /// of the quantisation can be told from that of a kernel. Empty elsewhere.
+    #[serde(default, skip_serializing_if = "Params::is_empty")]
+    pub unquantised: Params,
     /// Names of the input distributions used in verification, the ordinary one first and at
     /// least one adversarial one after it.
     pub distributions: Vec<String>,

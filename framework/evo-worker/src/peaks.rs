@@ -309,6 +309,7 @@ mod tests {
             bytes,
             cache: CachePolicy::Hot,
             extra_shapes: vec![],
+            unquantised: Params::new(),
             distributions: vec![],
         }
     }

@@ -1,10 +1,10 @@
 //! Queries, keys and values from a seed.
 
-use evo_plugin::{Error, TensorMut};
+use evo_plugin::{Dtype, E4m3, Error, TensorMut};
 use half::{bf16, f16};
 use rayon::prelude::*;
 
-use super::{Shape, Storage};
+use super::{Attention, Shape};
 use crate::Real;
 use crate::inputs::{draw, equal_rows, known, normal, rare};
 
@@ -16,50 +16,106 @@ const OUTLIER: f64 = 6.0;
 /// Q is larger by this under `outliers`, which sharpens the softmax.
 const SHARPEN: f64 = 3.0;
 
-/// Fills Q, K and V, rounded to their storage type.
+/// The number of the stream that the bias is drawn from; those before are of Q, K and V.
+const BIAS: u64 = 3;
+
+/// Fills Q, K and V, rounded to their storage type; their scales, where they are quantised; and
+/// the bias of an epilogue.
 ///
 /// # Errors
 /// `Failed` for an unknown distribution or tensors of another type.
 pub(crate) fn fill(
-    shape: &Shape,
+    attention: &Attention,
     seed: u64,
     distribution: &str,
     inputs: &mut [TensorMut<'_>],
 ) -> Result<(), Error> {
     known(distribution, &DISTRIBUTIONS)?;
-    let [q, k, v] = inputs else {
-        return Err(Error::Failed(format!(
-            "{} inputs instead of 3",
-            inputs.len()
-        )));
+    let shape = &attention.shape;
+    let count = inputs.len();
+    let wrong = || Error::Failed(format!("{count} inputs are not those of this problem"));
+    let (qkv, rest) = inputs.split_first_chunk_mut::<3>().ok_or_else(wrong)?;
+    let rest = match attention.input_dtype() {
+        Dtype::F8E4m3 => {
+            let (scales, rest) = rest.split_first_chunk_mut::<3>().ok_or_else(wrong)?;
+            fill_quantised(attention, seed, distribution, qkv, scales)?;
+            rest
+        }
+        Dtype::F16 => {
+            fill_as::<f16>(shape, seed, distribution, qkv)?;
+            rest
+        }
+        Dtype::Bf16 => {
+            fill_as::<bf16>(shape, seed, distribution, qkv)?;
+            rest
+        }
+        _ => {
+            fill_as::<f32>(shape, seed, distribution, qkv)?;
+            rest
+        }
     };
-    match shape.storage {
-        Storage::F32 => {
-            let slices = [
-                q.as_mut_slice::<f32>()?,
-                k.as_mut_slice()?,
-                v.as_mut_slice()?,
-            ];
-            fill_slices(shape, seed, distribution, slices);
+    match (rest, attention.bias_elements()) {
+        ([], 0) => Ok(()),
+        ([bias], 1..) => {
+            // About as large as the attention's own result, so that neither hides the other.
+            let size = (shape.s as f64).sqrt().recip();
+            draw(bias.as_mut_slice::<f32>()?, seed, BIAS, |generator| {
+                size * normal(generator)
+            });
+            Ok(())
         }
-        Storage::F16 => {
-            let slices = [
-                q.as_mut_slice::<f16>()?,
-                k.as_mut_slice()?,
-                v.as_mut_slice()?,
-            ];
-            fill_slices(shape, seed, distribution, slices);
-        }
-        Storage::Bf16 => {
-            let slices = [
-                q.as_mut_slice::<bf16>()?,
-                k.as_mut_slice()?,
-                v.as_mut_slice()?,
-            ];
-            fill_slices(shape, seed, distribution, slices);
-        }
+        _ => Err(wrong()),
+    }
+}
+
+fn fill_as<T: Real>(
+    shape: &Shape,
+    seed: u64,
+    distribution: &str,
+    [q, k, v]: &mut [TensorMut<'_>; 3],
+) -> Result<(), Error> {
+    let slices = [q.as_mut_slice::<T>()?, k.as_mut_slice()?, v.as_mut_slice()?];
+    fill_slices(shape, seed, distribution, slices);
+    Ok(())
+}
+
+/// Fills as single precision, and quantises that.
+fn fill_quantised(
+    attention: &Attention,
+    seed: u64,
+    distribution: &str,
+    qkv: &mut [TensorMut<'_>; 3],
+    scales: &mut [TensorMut<'_>; 3],
+) -> Result<(), Error> {
+    let shape = &attention.shape;
+    let mut values = [(); 3].map(|()| vec![0f32; shape.elements()]);
+    let slices = values.each_mut().map(Vec::as_mut_slice);
+    fill_slices(shape, seed, distribution, slices);
+    for ((codes, scales), values) in qkv.iter_mut().zip(scales).zip(values) {
+        let scales = scales.as_mut_slice::<f32>()?;
+        // Values that share a scale.
+        let group = values.len().checked_div(scales.len()).unwrap_or(0).max(1);
+        quantise(&values, group, codes.as_mut_slice()?, scales);
     }
     Ok(())
+}
+
+/// Quantises groups of values, each by the scale that maps its greatest magnitude to the greatest
+/// number of E4M3.
+fn quantise(values: &[f32], group: usize, codes: &mut [E4m3], scales: &mut [f32]) {
+    values
+        .par_chunks(group)
+        .zip(codes.par_chunks_mut(group))
+        .zip(scales)
+        .for_each(|((values, codes), scale)| {
+            let most = values
+                .iter()
+                .fold(0f32, |most, value| most.max(value.abs()));
+            *scale = if most > 0.0 { most / E4m3::MAX } else { 1.0 };
+            for (code, value) in codes.iter_mut().zip(values) {
+                *code = E4m3::from_f32(value / *scale);
+            }
+        });
 }
 
 /// Fills slices of a shape's tensors under a distribution that exists.
@@ -126,6 +182,35 @@ mod tests {
         let outliers = Inputs::<f32>::new(shape, 4, "outliers");
         let (_, variance, fourth) = moments(outliers.slices()[1]);
         assert!(fourth / variance.powi(2) > 10.0);
+    }
+
+    #[test]
+    fn quantised_values_are_near_and_the_greatest_is_kept() {
+        let shape = shape::<f32>([1, 3, 50, 8], false);
+        for distribution in DISTRIBUTIONS {
+            let inputs = Inputs::<f32>::new(shape, 4, distribution);
+            for (values, group) in inputs.slices().into_iter().zip([1200, 400, 400]) {
+                let mut codes = vec![E4m3::from_bits(0x7f); 1200];
+                let mut scales = vec![f32::NAN; 1200 / group];
+                quantise(values, group, &mut codes, &mut scales);
+                for (index, (value, code)) in values.iter().zip(&codes).enumerate() {
+                    let scale = scales[index / group];
+                    let error = (code.to_f32() * scale - value).abs();
+                    // Half a unit in the last of 4 places, or of the least number.
+                    assert!(error <= (value.abs() / 16.0).max(scale / 1000.0), "{value}");
+                }
+                for codes in codes.chunks(group) {
+                    assert!(codes.iter().any(|code| code.to_f32().abs() == E4m3::MAX));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn zeros_have_a_scale() {
+        let (mut codes, mut scales) = ([E4m3::from_bits(0x7f); 4], [f32::NAN]);
+        quantise(&[0.0; 4], 4, &mut codes, &mut scales);
+        assert_eq!((codes, scales), ([E4m3::from_bits(0); 4], [1.0]));
     }
 
     #[test]

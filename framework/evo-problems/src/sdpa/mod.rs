@@ -1,5 +1,6 @@
 //! The problem `sdpa`: what is computed, on which inputs, and what is right.
 
+mod attention;
 mod inputs;
 mod reference;
 mod shape;
@@ -7,12 +8,13 @@ mod shape;
 mod testing;
 
 use evo_plugin::{
-    CachePolicy, Dtype, Error, Gate, Params, Problem, ProblemInfo, ProblemSpec, Role, Rows, Tensor,
-    TensorMut, TensorSpec, Value,
+    CachePolicy, Dtype, Error, FieldInfo, FieldKind, Gate, Params, Problem, ProblemInfo,
+    ProblemSpec, Role, Rows, Tensor, TensorMut, TensorSpec, Value,
 };
 
 use crate::fields;
 
+pub use attention::{Attention, Epilogue, Scales, shape_of};
 pub use inputs::{DISTRIBUTIONS, fill_slices};
 pub use reference::rows_of;
 pub use shape::{Shape, Storage};
@@ -23,54 +25,86 @@ pub const NAME: &str = "sdpa";
 /// Scaled-dot-product attention, forward.
 pub struct Sdpa;
 
-/// Reads the shape out of a problem's fields.
-///
-/// # Errors
-/// `Rejected`, naming the field or the extents.
-pub fn shape_of(fields: &Params) -> Result<Shape, Error> {
-    let extent = |name: &str| evo_plugin::size(fields, name);
-    let storage = match evo_plugin::choice(fields, "dtype")? {
-        "f32" => Storage::F32,
-        "f16" => Storage::F16,
-        "bf16" => Storage::Bf16,
-        other => {
-            return Err(Error::Rejected(format!(
-                "`dtype` is {other}, but must be f32, bf16 or f16"
-            )));
-        }
-    };
-    let causal = match evo_plugin::choice(fields, "mask")? {
-        "causal" => true,
-        "full" => false,
-        other => {
-            return Err(Error::Rejected(format!(
-                "`mask` is {other}, but must be full or causal"
-            )));
-        }
-    };
-    let extents = [extent("B")?, extent("H")?, extent("S")?, extent("D")?];
-    Shape::new(extents, causal, storage).map_err(Error::Rejected)
-}
-
 /// The extra shapes: odd extents, one key, keys just past a block, narrow rows, both masks.
-fn extra_shapes() -> Vec<Params> {
+fn extra_shapes(same_d: bool) -> Vec<Params> {
     let shape = |b: i64, h: i64, s: i64, d: i64, mask: Option<&str>| {
-        let mut fields: Params = [("B", b), ("H", h), ("S", s), ("D", d)]
-            .map(|(name, extent)| (name.to_owned(), Value::from(extent)))
-            .into();
+        let mut fields = fields::change([("B", b), ("H", h), ("S", s), ("D", d)]);
+        if same_d {
+            fields.remove("D");
+        }
         if let Some(mask) = mask {
             fields.insert("mask".to_owned(), Value::from(mask));
         }
         fields
+    };
+    let [narrow, narrower] = match same_d {
+        true => [shape(1, 1, 33, 7, None), shape(1, 2, 300, 7, None)],
+        false => [shape(1, 1, 33, 7, None), shape(1, 2, 18, 3, None)],
     };
     vec![
         shape(1, 3, 67, 40, None),
         shape(1, 1, 129, 64, Some("full")),
         shape(1, 1, 129, 64, Some("causal")),
         shape(2, 1, 1, 16, None),
-        shape(1, 1, 33, 7, None),
-        shape(1, 2, 18, 3, None),
+        narrow,
+        narrower,
     ]
+}
+
+impl Attention {
+    fn tensors(&self, fields: &Params) -> Result<Vec<TensorSpec>, Error> {
+        let [b, h, s, d] = fields::extents(fields, ["B", "H", "S", "D"])?;
+        let tensor = |name: &str, role, dtype, shape: &[usize]| TensorSpec {
+            name: name.to_owned(),
+            role,
+            dtype,
+            shape: shape.to_vec(),
+        };
+        let input = |name: &str| tensor(name, Role::Input, self.input_dtype(), &[b, h, s, d]);
+        let f32s = |name: &str, shape: &[usize]| tensor(name, Role::Input, Dtype::F32, shape);
+        let mut tensors = ["q", "k", "v"].map(input).to_vec();
+        for name in ["q_scale", "k_scale", "v_scale"] {
+            match self.quantised {
+                None => {}
+                Some(Scales::PerTensor) => tensors.push(f32s(name, &[1])),
+                Some(Scales::PerHead) => tensors.push(f32s(name, &[b, h])),
+            }
+        }
+        if self.bias_elements() > 0 {
+            tensors.push(f32s("bias", &[h, d]));
+        }
+        tensors.push(tensor(
+            "o",
+            Role::Output,
+            self.output_dtype(),
+            &[b, h, s, d],
+        ));
+        Ok(tensors)
+    }
+
+    /// The greatest relative error.
+    fn gate(&self) -> f64 {
+        match (self.input_dtype(), self.shape.storage) {
+            (Dtype::F8E4m3, _) => 4e-2,
+            (_, Storage::F32) => 1e-5,
+            (_, Storage::F16) => 6e-4,
+            (_, Storage::Bf16) => 5e-3,
+        }
+    }
+
+    /// The changes that give the problem with the inputs before they are quantised.
+    fn unquantised(&self) -> Params {
+        if self.quantised.is_none() {
+            return Params::new();
+        }
+        [
+            ("dtype", Value::from("f32")),
+            ("scales", Value::from("per_tensor")),
+            ("output", Value::from("bf16")),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+    }
 }
 
 impl Problem for Sdpa {
@@ -87,59 +121,66 @@ impl Problem for Sdpa {
                 fields::choice(
                     "dtype",
                     "Storage type of the tensors",
-                    &["f32", "bf16", "f16"],
+                    &["f32", "bf16", "f16", "f8_e4m3"],
                 ),
                 fields::choice(
                     "mask",
                     "Whether a query sees all keys or those up to its own",
                     &["full", "causal"],
                 ),
+                fields::choice(
+                    "epilogue",
+                    "What follows: nothing, O times alpha, or that plus a bias",
+                    &["none", "scale", "scale_bias"],
+                ),
+                FieldInfo {
+                    name: "alpha".to_owned(),
+                    doc: "Factor of the epilogue".to_owned(),
+                    kind: FieldKind::Float {
+                        min: -1024.0,
+                        max: 1024.0,
+                    },
+                    default: Value::Float(attention::ALPHA),
+                },
+                fields::choice(
+                    "scales",
+                    "Over what a scale of f8_e4m3 inputs reaches",
+                    &["per_tensor", "per_head"],
+                ),
+                fields::choice(
+                    "output",
+                    "Storage type of the output for f8_e4m3 inputs",
+                    &["bf16", "f16"],
+                ),
+                fields::flag("same_d", "Whether the extra shapes keep D"),
             ],
         }
     }
 
     fn resolve(&self, fields: &Params) -> Result<ProblemSpec, Error> {
-        let shape = shape_of(fields)?;
-        let extents = ["B", "H", "S", "D"]
-            .iter()
-            .map(|name| evo_plugin::size(fields, name))
-            .collect::<Result<Vec<_>, _>>()?;
-        let (dtype, gate) = match shape.storage {
-            Storage::F32 => (Dtype::F32, 1e-5),
-            Storage::F16 => (Dtype::F16, 6e-4),
-            Storage::Bf16 => (Dtype::Bf16, 5e-3),
-        };
-        let tensor = |name: &str, role: Role| TensorSpec {
-            name: name.to_owned(),
-            role,
-            dtype,
-            shape: extents.clone(),
-        };
-        let mut constants = fields::constants(fields, dtype);
+        let attention = Attention::of(fields)?;
+        let shape = attention.shape;
+        let dtype = attention.input_dtype();
+        let fields = attention.effective(fields);
+        let tensors = attention.tensors(&fields)?;
+        let mut constants = fields::constants(&fields, dtype);
         constants.insert("CAUSAL".to_owned(), Value::from(shape.causal));
-        constants.insert(
-            "BF16_STORAGE".to_owned(),
-            Value::from(shape.storage == Storage::Bf16),
-        );
+        constants.insert("BF16_STORAGE".to_owned(), Value::from(dtype == Dtype::Bf16));
         Ok(ProblemSpec {
             problem: NAME.to_owned(),
-            fields: fields.clone(),
-            tensors: vec![
-                tensor("q", Role::Input),
-                tensor("k", Role::Input),
-                tensor("v", Role::Input),
-                tensor("o", Role::Output),
-            ],
             constants,
             gates: vec![Gate {
                 tensor: "o".to_owned(),
-                relative_error: gate,
+                relative_error: attention.gate(),
             }],
             flops: 4.0 * shape.heads as f64 * shape.pairs() * shape.d as f64,
-            bytes: 4.0 * shape.elements() as f64 * shape.storage.bytes() as f64,
+            bytes: fields::bytes(&tensors)?,
+            tensors,
             cache: CachePolicy::Rotate,
-            extra_shapes: extra_shapes(),
+            extra_shapes: extra_shapes(attention.same_d),
+            unquantised: attention.unquantised(),
             distributions: DISTRIBUTIONS.map(str::to_owned).to_vec(),
+            fields,
         })
     }
 
@@ -150,7 +191,7 @@ impl Problem for Sdpa {
         distribution: &str,
         inputs: &mut [TensorMut<'_>],
     ) -> Result<(), Error> {
-        inputs::fill(&shape_of(&spec.fields)?, seed, distribution, inputs)
+        inputs::fill(&Attention::of(&spec.fields)?, seed, distribution, inputs)
     }
 
     fn reference(
@@ -160,6 +201,6 @@ impl Problem for Sdpa {
         rows: Rows<'_>,
         outputs: &mut [TensorMut<'_>],
     ) -> Result<(), Error> {
-        reference::compute(&shape_of(&spec.fields)?, inputs, rows, outputs)
+        reference::compute(&Attention::of(&spec.fields)?, inputs, rows, outputs)
     }
 }

@@ -1,9 +1,9 @@
 //! The reference: attention in float64 on the inputs as they are stored.
 
-use evo_plugin::{Error, Rows, Tensor, TensorMut};
+use evo_plugin::{Dtype, E4m3, Error, Rows, Tensor, TensorMut};
 use rayon::prelude::*;
 
-use super::{Shape, Storage};
+use super::{Attention, Epilogue, Shape};
 use crate::product::{TILE_COLUMNS, TILE_ROWS, multiply};
 use crate::{Real, rows};
 
@@ -13,39 +13,62 @@ const TASK_ROWS: usize = 8 * TILE_ROWS;
 /// Computes the wanted rows of the output.
 ///
 /// # Errors
-/// `Failed` where the tensors are not those of the shape.
+/// `Failed` where the tensors are not those of the problem.
 pub(crate) fn compute(
-    shape: &Shape,
+    attention: &Attention,
     inputs: &[Tensor<'_>],
     rows: Rows<'_>,
     outputs: &mut [TensorMut<'_>],
 ) -> Result<(), Error> {
-    let ([q, k, v], [o]) = (inputs, outputs) else {
-        return Err(Error::Failed(
-            "attention has three inputs and one output".to_owned(),
-        ));
+    let wrong = || Error::Failed("these are not the tensors of this problem".to_owned());
+    let ([q, k, v, rest @ ..], [o]) = (inputs, outputs) else {
+        return Err(wrong());
     };
     let o = o.as_mut_slice::<f64>()?;
-    match shape.storage {
-        Storage::F32 => rows_of::<f32>(
-            shape,
-            [q.as_slice()?, k.as_slice()?, v.as_slice()?],
-            rows,
-            o,
-        ),
-        Storage::F16 => rows_of::<half::f16>(
-            shape,
-            [q.as_slice()?, k.as_slice()?, v.as_slice()?],
-            rows,
-            o,
-        ),
-        Storage::Bf16 => rows_of::<half::bf16>(
-            shape,
-            [q.as_slice()?, k.as_slice()?, v.as_slice()?],
-            rows,
-            o,
-        ),
+    let shape = &attention.shape;
+    let qkv = [q, k, v];
+    let (scales, rest) = rest
+        .split_at_checked(3 * attention.scales().min(1))
+        .ok_or_else(wrong)?;
+    match attention.input_dtype() {
+        Dtype::F8E4m3 => {
+            let mut by_head = [(); 3].map(|()| Vec::new());
+            for (to, scales) in by_head.iter_mut().zip(scales) {
+                *to = per_head(attention, scales.as_slice()?).ok_or_else(wrong)?;
+            }
+            attend::<E4m3>(shape, typed(qkv)?, by_head.each_ref(), rows, o)?;
+        }
+        Dtype::F16 => rows_of::<half::f16>(shape, typed(qkv)?, rows, o)?,
+        Dtype::Bf16 => rows_of::<half::bf16>(shape, typed(qkv)?, rows, o)?,
+        _ => rows_of::<f32>(shape, typed(qkv)?, rows, o)?,
     }
+    let (alpha, bias) = match (attention.epilogue, rest) {
+        (Epilogue::None, []) => return Ok(()),
+        (Epilogue::Scale(alpha), []) => (alpha, None),
+        (Epilogue::ScaleBias(alpha), [bias]) => (alpha, Some(bias.as_slice::<f32>()?)),
+        _ => return Err(wrong()),
+    };
+    for row in rows::wanted(rows, shape.heads * shape.s)? {
+        let head = row / shape.s % attention.heads_per_batch;
+        let bias = bias.and_then(|bias| bias.get(head * shape.d..));
+        for (column, value) in o[row * shape.d..][..shape.d].iter_mut().enumerate() {
+            let bias = bias.and_then(|bias| bias.get(column)).copied();
+            *value = f64::from(alpha) * *value + f64::from(bias.unwrap_or(0.0));
+        }
+    }
+    Ok(())
+}
+
+fn typed<'a, T: Real>([q, k, v]: [&Tensor<'a>; 3]) -> Result<[&'a [T]; 3], Error> {
+    Ok([q.as_slice()?, k.as_slice()?, v.as_slice()?])
+}
+
+/// A scale for each head; `None` where their number is wrong.
+fn per_head(attention: &Attention, scales: &[f32]) -> Option<Vec<f64>> {
+    let fits = scales.len() == attention.scales() && !scales.is_empty();
+    let heads = 0..attention.shape.heads;
+    let all = heads.map(|head| f64::from(scales[head % scales.len()]));
+    fits.then(|| all.collect())
 }
 
 /// Computes the wanted rows of the output from slices of a shape's tensors.
@@ -55,6 +78,18 @@ pub(crate) fn compute(
 pub fn rows_of<T: Real>(
     shape: &Shape,
     inputs: [&[T]; 3],
+    rows: Rows<'_>,
+    o: &mut [f64],
+) -> Result<(), Error> {
+    let ones = vec![1.0; shape.heads];
+    attend(shape, inputs, [&ones, &ones, &ones], rows, o)
+}
+
+/// As [`rows_of`], with a scale for each head of each input.
+fn attend<T: Real>(
+    shape: &Shape,
+    inputs: [&[T]; 3],
+    scales: [&Vec<f64>; 3],
     rows: Rows<'_>,
     o: &mut [f64],
 ) -> Result<(), Error> {
@@ -74,7 +109,7 @@ pub fn rows_of<T: Real>(
             .par_iter()
             .filter_map(|rows| rows.first())
             .map(|row| row / shape.s)
-            .map(|head| (head, Head::new(shape, inputs[1], inputs[2], head)))
+            .map(|head| (head, Head::new(shape, inputs, scales, head)))
             .collect();
         let tasks: Vec<&[usize]> = heads
             .iter()
@@ -97,11 +132,19 @@ struct Head {
     /// Values: `S` rows of `padded_d`.
     v: Vec<f64>,
     padded_d: usize,
+    /// What queries are multiplied by.
+    scale: f64,
 }
 
 impl Head {
-    fn new<T: Real>(shape: &Shape, k: &[T], v: &[T], head: usize) -> Self {
+    fn new<T: Real>(
+        shape: &Shape,
+        [_, k, v]: [&[T]; 3],
+        scales: [&Vec<f64>; 3],
+        head: usize,
+    ) -> Self {
         let (s, d) = (shape.s, shape.d);
+        let [q_scale, k_scale, v_scale] = scales.map(|scales| scales[head]);
         let padded_s = s.next_multiple_of(TILE_COLUMNS);
         let padded_d = d.next_multiple_of(TILE_COLUMNS);
         let mut copy = Self {
@@ -109,16 +152,17 @@ impl Head {
             padded_s,
             v: vec![0.0; s * padded_d],
             padded_d,
+            scale: q_scale / (d as f64).sqrt(),
         };
         let range = head * s * d..(head + 1) * s * d;
         for (n, row) in k[range.clone()].chunks_exact(d).enumerate() {
             for (column, value) in row.iter().enumerate() {
-                copy.k[column * padded_s + n] = value.to_f64();
+                copy.k[column * padded_s + n] = k_scale * value.to_f64();
             }
         }
         for (n, row) in v[range].chunks_exact(d).enumerate() {
             for (column, value) in row.iter().enumerate() {
-                copy.v[n * padded_d + column] = value.to_f64();
+                copy.v[n * padded_d + column] = v_scale * value.to_f64();
             }
         }
         copy
@@ -127,7 +171,6 @@ impl Head {
     /// The outputs of some rows of this head, given by their numbers over all heads.
     fn rows<T: Real>(&self, shape: &Shape, q: &[T], rows: &[usize]) -> Vec<f64> {
         let d = shape.d;
-        let scale = 1.0 / (d as f64).sqrt();
         let mut outputs = Vec::with_capacity(rows.len() * d);
         let mut scores = vec![0.0; TILE_ROWS * self.padded_s];
         let mut results = vec![0.0; TILE_ROWS * self.padded_d];
@@ -136,7 +179,7 @@ impl Head {
             queries.fill(0.0);
             for (to, row) in queries.chunks_exact_mut(d).zip(tile) {
                 for (to, from) in to.iter_mut().zip(&q[row * d..][..d]) {
-                    *to = from.to_f64() * scale;
+                    *to = from.to_f64() * self.scale;
                 }
             }
             let seen = |row: usize| {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fields::MAX_ELEMENTS;
 
-/// Storage type of the tensors.
+/// Storage type of the output, and of the inputs where they are not quantised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Storage {
@@ -38,7 +38,7 @@ pub struct Shape {
     pub d: usize,
     /// Whether query `i` sees keys `0..=i` only.
     pub causal: bool,
-    /// Element type of the tensors.
+    /// Element type of the output, and of the inputs where they are not quantised.
     pub storage: Storage,
 }
 

@@ -1,10 +1,10 @@
 //! Each reference against its definition, written down once more as plainly as it can be.
 
 use evo_plugin::{ProblemSpec, Rows};
-use evo_problems::{Conv2d, Gemm, Reduction, Stencil};
+use evo_problems::{Conv2d, Gemm, Reduction, Sdpa, Stencil};
 use proptest::prelude::*;
 
-use crate::support::{fill, reference, relative, resolve};
+use crate::support::{fields, fill, reference, relative, resolve};
 
 fn int(spec: &ProblemSpec, name: &str) -> usize {
     let field = spec.fields.get(name).or(spec.constants.get(name)).unwrap();
@@ -142,6 +142,46 @@ fn stencil(spec: &ProblemSpec, x: &[f64], c: &[f64]) -> Vec<f64> {
 /// Small numbers of any type agree to the last bits: every input is exact in float64.
 const EXACT: f64 = 1e-14;
 
+/// Attention with scales and epilogue; inputs by name.
+fn sdpa(spec: &ProblemSpec, inputs: &[Vec<f64>]) -> Vec<f64> {
+    let named = |name: &str| {
+        let place = spec.inputs().position(|tensor| tensor.name == name);
+        place.map(|place| &inputs[place])
+    };
+    let [b, h, s, d] = ["B", "H", "S", "D"].map(|name| int(spec, name));
+    let at = |name: &str, head: usize, row: usize, column: usize| {
+        let scales = named(&format!("{name}_scale"));
+        let scale = scales.map_or(1.0, |scales| {
+            scales[if scales.len() == 1 { 0 } else { head }]
+        });
+        scale * named(name).unwrap()[(head * s + row) * d + column]
+    };
+    let mut o = Vec::new();
+    for head in 0..b * h {
+        for i in 0..s {
+            let seen = if is(spec, "mask", "causal") { i + 1 } else { s };
+            let score = |j: usize| -> f64 {
+                let dot: f64 = (0..d)
+                    .map(|c| at("q", head, i, c) * at("k", head, j, c))
+                    .sum();
+                dot / (d as f64).sqrt()
+            };
+            let scores: Vec<f64> = (0..seen).map(score).collect();
+            let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let weights: Vec<f64> = scores.iter().map(|x| (x - most).exp()).collect();
+            let sum: f64 = weights.iter().sum();
+            for c in 0..d {
+                let terms = weights.iter().enumerate();
+                let total: f64 = terms.map(|(j, w)| w * at("v", head, j, c)).sum();
+                let alpha = spec.fields.get("alpha").and_then(|value| value.as_float());
+                let bias = named("bias").map_or(0.0, |bias| bias[head % h * d + c]);
+                o.push(alpha.unwrap_or(1.0) * total / sum + bias);
+            }
+        }
+    }
+    o
+}
+
 fn dtype() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec!["f32", "f16", "bf16", "f64"])
 }
@@ -166,6 +206,24 @@ proptest! {
         let wanted = gemm(&spec, &inputs[0].values(), &inputs[1].values());
         let got = reference(&Gemm, &spec, &inputs, Rows::All);
         prop_assert!(relative(&got, &wanted) < EXACT);
+    }
+
+    #[test]
+    fn sdpa_is_attention_with_what_follows(
+        b in 1usize..3, h in 1usize..4, s in 1usize..40, d in 1usize..20,
+        mask in prop::sample::select(vec!["full", "causal"]),
+        storage in prop::sample::select(vec![
+            "f32", "f16", "bf16", "f8_e4m3", "f8_e4m3 scales=per_head", "f8_e4m3 output=f16",
+        ]),
+        epilogue in prop::sample::select(vec!["none", "scale", "scale_bias alpha=-1.25"]),
+        distribution in distribution(),
+    ) {
+        let words = format!("B={b} H={h} S={s} D={d} mask={mask} dtype={storage} epilogue={epilogue}");
+        let spec = resolve(&Sdpa, &words);
+        let inputs = fill(&Sdpa, &spec, 3, &spec.distributions[distribution]);
+        let values: Vec<Vec<f64>> = inputs.iter().map(|input| input.values()).collect();
+        let error = relative(&reference(&Sdpa, &spec, &inputs, Rows::All), &sdpa(&spec, &values));
+        prop_assert!(error < 1e-12, "{error}");
     }
 
     #[test]
@@ -256,4 +314,43 @@ fn flops_count_the_taps_and_neighbours_that_exist() {
     assert_eq!(spec.flops, (4 + 4 * 3 + 4 * 2) as f64 + 9.0);
     let spec = resolve(&Stencil, "X=3 Y=3 boundary=copy");
     assert_eq!(spec.flops, 4.0);
+}
+
+#[test]
+fn quantised_attention_is_that_of_the_same_numbers_but_for_their_rounding() {
+    for scales in ["per_tensor", "per_head"] {
+        let words = format!("B=2 H=2 S=70 D=16 dtype=f8_e4m3 epilogue=scale scales={scales}");
+        let spec = resolve(&Sdpa, &words);
+        let mut before = spec.fields.clone();
+        before.extend(spec.unquantised.clone());
+        let before = evo_plugin::Problem::resolve(&Sdpa, &before).unwrap();
+        for (distribution, most) in [("normal", 0.06), ("outliers", 0.3), ("equal_rows", 0.06)] {
+            let of = |spec: &ProblemSpec| {
+                reference(&Sdpa, spec, &fill(&Sdpa, spec, 9, distribution), Rows::All)
+            };
+            let error = relative(&of(&spec), &of(&before));
+            assert!(
+                error > 1e-3 && error < most,
+                "{distribution} {scales}: {error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_problem_of_before_the_epilogue_is_what_it_was() {
+    let old = |words: &str| {
+        let mut fields = fields(&Sdpa, words);
+        for name in ["epilogue", "alpha", "scales", "output", "same_d"] {
+            fields.remove(name);
+        }
+        fields
+    };
+    for words in ["", "S=40 dtype=bf16 mask=causal"] {
+        let of = |fields| evo_plugin::Problem::resolve(&Sdpa, fields).unwrap();
+        let (before, now) = (of(&old(words)), resolve(&Sdpa, words));
+        assert_eq!(before, now);
+        assert_eq!(now.fields, old(words));
+        assert!(now.unquantised.is_empty() && now.tensors.len() == 4);
+    }
 }

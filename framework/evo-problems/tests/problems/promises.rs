@@ -10,6 +10,9 @@ fn variants(problem: &dyn Problem) -> Vec<&'static str> {
         "sdpa" => vec![
             "B=1 H=2 S=40 D=9",
             "B=1 H=1 S=40 D=9 mask=causal dtype=bf16",
+            "B=2 H=3 S=21 D=8 epilogue=scale_bias alpha=-0.25 dtype=f16 same_d=true",
+            "B=2 H=2 S=21 D=8 epilogue=scale dtype=f8_e4m3 scales=per_head output=f16",
+            "B=2 H=2 S=21 D=8 mask=causal epilogue=scale_bias dtype=f8_e4m3",
         ],
         "gemm" => vec![
             "M=37 N=70 K=19",
@@ -156,6 +159,12 @@ fn what_cannot_be_is_refused_with_the_reason() {
         ("stencil", "DIMS=3 X=16777216 Y=16777216 Z=16777216"),
         ("stencil", "boundary=periodic"),
         ("sdpa", "mask=window"),
+        ("sdpa", "epilogue=bias"),
+        ("sdpa", "alpha=0.25"),
+        ("sdpa", "epilogue=scale alpha=0"),
+        ("sdpa", "scales=per_head"),
+        ("sdpa", "dtype=f16 output=f16"),
+        ("sdpa", "dtype=f8_e4m3 output=f32"),
     ] {
         let problem = all().into_iter().find(|p| p.info().name == name).unwrap();
         let error = problem.resolve(&fields(&*problem, words)).unwrap_err();
@@ -168,6 +177,7 @@ fn what_cannot_be_is_refused_with_the_reason() {
 fn line(field: &evo_plugin::FieldInfo) -> String {
     let values = match &field.kind {
         FieldKind::Int { min, max } => format!("{min} to {max}"),
+        FieldKind::Float { min, max } => format!("{min} to {max}"),
         FieldKind::Bool => "true, false".to_owned(),
         FieldKind::Choice(names) => names.join(", "),
         other => panic!("{other:?}"),

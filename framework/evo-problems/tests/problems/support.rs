@@ -2,7 +2,7 @@
 
 use evo_plugin::abi::RawTensor;
 use evo_plugin::{
-    Dtype, Params, Problem, ProblemSpec, Role, Rows, Tensor, TensorMut, TensorSpec, Value,
+    Dtype, E4m3, Params, Problem, ProblemSpec, Role, Rows, Tensor, TensorMut, TensorSpec, Value,
 };
 use evo_problems::{Conv2d, Gemm, Real, Reduction, Sdpa, Stencil};
 use half::{bf16, f16};
@@ -33,7 +33,9 @@ pub(crate) fn fields(problem: &dyn Problem, words: &str) -> Params {
             "false" => Value::from(false),
             _ => value
                 .parse::<i64>()
-                .map_or_else(|_| Value::from(value), Value::from),
+                .map(Value::from)
+                .or_else(|_| value.parse::<f64>().map(Value::Float))
+                .unwrap_or_else(|_| Value::from(value)),
         };
         assert!(fields.insert(name.to_owned(), value).is_some(), "{name}");
     }
@@ -82,6 +84,7 @@ impl Buffer {
             Dtype::F32 => of::<f32>(self),
             Dtype::F16 => of::<f16>(self),
             Dtype::Bf16 => of::<bf16>(self),
+            Dtype::F8E4m3 => of::<E4m3>(self),
             other => panic!("{other:?}"),
         }
     }

@@ -207,6 +207,20 @@ pub(super) struct Correct {
     recheck_seed: String,
 }
 
+/// The error of the problem's own quantised inputs, where it quantises them: the greatest that a
+/// candidate was told.
+pub(super) fn quantisation(model: &RunModel) -> Option<String> {
+    let table = model.confirmation.as_ref().or(model.baselines.as_ref());
+    let rows = table.map(|table| table.rows.as_slice()).unwrap_or_default();
+    let compared = rows.iter().filter_map(|row| row.outcome.measurement());
+    let trials = model.trials.iter().filter_map(|trial| trial.measurement());
+    compared
+        .chain(trials)
+        .filter_map(|found| found.error.as_ref()?.quantisation)
+        .reduce(f64::max)
+        .map(small)
+}
+
 /// The candidates of the confirmation, or of the baselines and the best of the search.
 pub(super) fn correctness(model: &RunModel) -> Vec<Correct> {
     let table = model.confirmation.as_ref().or(model.baselines.as_ref());

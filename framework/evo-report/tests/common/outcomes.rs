@@ -69,6 +69,7 @@ pub(crate) fn error(relative: f64) -> ErrorFigures {
         bias: -2e-9,
         gate: 1e-5,
         checks: 9,
+        quantisation: None,
     }
 }
 

@@ -148,7 +148,13 @@ fn document_faults(spec: &ProblemSpec, info: &ProblemInfo, fields: &Params) -> V
             info.name, spec.problem
         ));
     }
-    if let Some(name) = fields.keys().find(|name| !spec.fields.contains_key(*name)) {
+    // A field that has no effect may be left out, which its default is not to have.
+    let default = |name: &str| info.fields.iter().find(|field| field.name == name);
+    let lost = fields.iter().find(|(name, value)| {
+        !spec.fields.contains_key(*name)
+            && default(name).is_none_or(|field| field.default != **value)
+    });
+    if let Some((name, _)) = lost {
         faults.push(format!("the field `{name}` is lost when it resolves"));
     }
     if spec.outputs().next().is_none() {

@@ -90,6 +90,7 @@ fn no_problem() -> ProblemSpec {
         bytes: 0.0,
         cache: CachePolicy::Hot,
         extra_shapes: Vec::new(),
+        unquantised: Params::new(),
         distributions: Vec::new(),
     }
 }

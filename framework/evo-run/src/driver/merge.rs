@@ -88,6 +88,11 @@ fn greater(a: &ErrorFigures, b: &ErrorFigures) -> ErrorFigures {
         },
         gate: a.gate,
         checks: a.checks.saturating_add(b.checks),
+        quantisation: a
+            .quantisation
+            .into_iter()
+            .chain(b.quantisation)
+            .reduce(f64::max),
     }
 }
 

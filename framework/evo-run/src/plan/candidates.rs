@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use evo_core::space::Space;
+use evo_core::space::{Role, Space};
 use evo_journal::{PlannedCandidate, Work};
 use evo_types::{DeviceFacts, Direction, KernelInfo, Params, ProblemSpec, Value};
 use evo_wire::{Reply, Request};
@@ -280,7 +280,12 @@ impl Resolver<'_> {
             check_params(
                 info,
                 "the space",
-                parsed.params().iter().map(|param| param.name.as_str()),
+                // What the problem decides is no parameter of the kernel.
+                parsed
+                    .params()
+                    .iter()
+                    .filter(|param| param.role != Role::Problem)
+                    .map(|param| param.name.as_str()),
             )?;
             if planned.iter().any(|other| other.label == candidate.label) {
                 return Err(RunError::input(format!(

@@ -107,6 +107,7 @@ pub(super) fn accuracy(output: &Output<'_>, bytes: &[u8]) -> Accuracy {
             bias: sums.bias / sums.elements.max(1.0) * unit,
             gate: output.gate,
             checks: 1,
+            quantisation: None,
         },
         row,
     }

@@ -119,6 +119,7 @@ impl Problem for Filter {
                 changes([("R", 3), ("C", 17)]),
                 changes([("R", 1), ("C", 100)]),
             ],
+            unquantised: Params::new(),
             distributions: vec!["uniform".into(), "outliers".into()],
         })
     }
