@@ -138,6 +138,28 @@ fn several_outstanding_proposals_are_deterministic_and_distinct() {
     }
 }
 
+/// What the tuning says about intensification is what the proposals say they were chosen from.
+#[test]
+fn the_share_of_near_choices_is_that_of_the_tuning() {
+    let near = |share: f64| {
+        let mut settings = settings(Preset::Full, Budget::trials(40));
+        settings.tuning.near_share = share;
+        let mut campaign = Campaign::single("k", constrained(), settings, 4);
+        let proposals = tell_all(&mut campaign, Objective::Smooth);
+        let near = proposals
+            .iter()
+            .filter(|proposal| proposal.origin.note.contains(" near drafts"));
+        near.inspect(|proposal| {
+            assert_eq!(proposal.origin.operator, "local");
+            assert_eq!(proposal.origin.parents.len(), 1);
+        })
+        .count()
+    };
+    assert_eq!(near(0.0), 0);
+    assert!((3..25).contains(&near(0.25)), "{}", near(0.25));
+    assert!(near(1.0) >= 25, "{}", near(1.0));
+}
+
 #[test]
 fn the_budget_of_trials_is_spent_exactly_and_said_so() {
     for preset in Preset::ALL {

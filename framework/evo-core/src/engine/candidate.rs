@@ -4,11 +4,11 @@
 //! proposal is chosen by its trial number, so a proposal is a function of the seed, the trial
 //! number and the verdicts told before, and an ask that yields nothing changes nothing.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rand::SeedableRng;
 use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
@@ -17,13 +17,14 @@ use super::information::{Information, TaskContext};
 use super::insights::{self, Guidance, Insight, Ledger};
 use super::model::Model;
 use super::operators::{Context, Draft, REGISTRY, UNIFORM};
+use super::pool::Pool;
 use super::population::{Population, Solution};
 use super::proposal::{Genotype, Origin, Proposal, identity};
 use super::ranking::Verdict;
 use super::selection::{OperatorCredit, Selection};
 use super::settings::EngineSettings;
 use super::strategies::{self, Strategy, Told};
-use crate::space::{Config, Space};
+use crate::space::{Config, Radius, Space};
 
 /// Drafts of operators that repeat earlier proposals before uniform sampling takes over.
 const ATTEMPTS: usize = 32;
@@ -33,6 +34,8 @@ const SAMPLES: usize = 64;
 const LEFT_OVER: usize = 1024;
 /// Samples from which each point of the initial design is chosen.
 const DESIGN_SAMPLES: usize = 24;
+/// Insights are refreshed at the latest after this share more outcomes.
+const REFRESH_SHARE: u64 = 32;
 
 /// What one candidate's engine knows, for reports.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -88,7 +91,13 @@ pub(crate) struct Engine {
     /// The losses of measured solutions, ascending.
     losses: Vec<f64>,
     told: u64,
+    /// The number of outcomes at which the insights are refreshed.
+    refresh_at: u64,
+    /// Configurations found when the space was walked through for what is left.
+    left: Vec<Config>,
     since_best: u64,
+    /// The neighbourhoods of the best solutions, by their trials, where a model chooses from them.
+    near: BTreeMap<u64, Vec<Config>>,
     exhausted: bool,
 }
 
@@ -118,10 +127,13 @@ impl Engine {
             strategy: strategies::row(settings.preset)
                 .make
                 .map(|make| make(&space)),
-            model: used.insights.then(|| Model::new(&space)),
+            model: used.insights.then(|| Model::new(&space, &settings.tuning)),
             losses: Vec::new(),
             told: 0,
+            refresh_at: settings.tuning.refresh as u64,
+            left: Vec::new(),
             since_best: 0,
+            near: BTreeMap::new(),
             exhausted: false,
             rng: ChaCha8Rng::seed_from_u64(seed),
             space,
@@ -196,7 +208,7 @@ impl Engine {
         let mut strategy = self.strategy.take();
         let made = self.next_of(strategy.as_deref_mut(), rng);
         self.strategy = strategy;
-        made
+        made.or_else(|| self.left_over(rng))
     }
 
     fn next_of(
@@ -227,6 +239,7 @@ impl Engine {
             information: &self.information,
             guidance: &self.guidance,
             history: &self.history,
+            near: &self.near,
             unrest: (self.since_best as f64 / patience).min(1.0),
         }
     }
@@ -255,48 +268,60 @@ impl Engine {
         Some(Made::new("initial design", Draft::fresh(config), ""))
     }
 
-    /// The most promising of many drafts, by the model of the history.
+    /// The most promising of many drafts, by the model of the history: at times among the steps
+    /// from historical solutions alone.
     fn modelled(&self, context: &Context<'_>, rng: &mut ChaCha8Rng) -> Option<Made> {
         let model = self.model.as_ref()?;
-        let mut pool: Vec<(&'static str, Draft)> = Vec::new();
-        let mut pooled = BTreeSet::new();
-        let mut add = |name: &'static str, draft: Draft| {
-            let fresh = context.is_new(&draft.config) && pooled.insert(draft.config.clone());
-            if fresh {
-                pool.push((name, draft));
-            }
-            fresh
-        };
-        let mut wanted = self.settings.tuning.pool;
-        for _ in 0..4 * self.settings.tuning.pool {
-            let operator = REGISTRY.get(self.selection.draw(rng))?;
-            if operator.has_all() {
-                continue;
-            }
-            if let Some(draft) = operator.draft(context, rng)
-                && add(operator.name(), draft)
-            {
-                wanted -= 1;
-                if wanted == 0 {
-                    break;
-                }
-            }
+        let mut pool = Pool::default();
+        let near = rng.random::<f64>() < self.settings.tuning.near_share && self.has_near(context);
+        if !near {
+            self.draft_into(&mut pool, context, rng)?;
         }
         // Complete neighbourhoods come last: a step that an insight led to is that insight's.
         for operator in REGISTRY {
             for draft in operator.all(context).unwrap_or_default() {
-                add(operator.name(), draft);
+                pool.add(context, operator.name(), draft);
             }
         }
-        let configs: Vec<&Config> = pool.iter().map(|(_, draft)| &draft.config).collect();
+        let configs: Vec<&Config> = pool.drafts.iter().map(|(_, draft)| &draft.config).collect();
         let choice = model.choose(&self.history, &configs)?;
-        let note = format!("chosen by the model among {} drafts", pool.len());
-        let (operator, draft) = pool.into_iter().nth(choice)?;
+        let kind = if near { "near " } else { "" };
+        let note = format!("chosen by the model among {} {kind}drafts", configs.len());
+        let (operator, draft) = pool.drafts.into_iter().nth(choice)?;
         Some(Made {
             operator,
             draft,
             note,
         })
+    }
+
+    /// Whether there are new steps from several solutions: around one alone they do not pay.
+    fn has_near(&self, context: &Context<'_>) -> bool {
+        let mut steps = self.near.values().flatten();
+        self.near.len() > 1 && steps.any(|step| context.is_new(step))
+    }
+
+    /// Fills a pool with drafts of operators that are drawn by their credit.
+    fn draft_into(
+        &self,
+        pool: &mut Pool,
+        context: &Context<'_>,
+        rng: &mut ChaCha8Rng,
+    ) -> Option<()> {
+        let wanted = self.settings.tuning.pool;
+        for _ in 0..wanted.saturating_mul(4) {
+            let operator = REGISTRY.get(self.selection.draw(rng))?;
+            if operator.has_all() {
+                continue;
+            }
+            if let Some(draft) = operator.draft(context, rng) {
+                pool.add(context, operator.name(), draft);
+                if pool.drafts.len() >= wanted {
+                    break;
+                }
+            }
+        }
+        Some(())
     }
 
     /// A draft of one operator, drawn by its credit.
@@ -312,7 +337,7 @@ impl Engine {
         None
     }
 
-    /// Uniform sampling; where that only repeats, a choice among what is left.
+    /// Uniform sampling, where it does not only repeat.
     fn unguided(&self, context: &Context<'_>, rng: &mut ChaCha8Rng) -> Option<Made> {
         for _ in 0..SAMPLES {
             if let Some(draft) = UNIFORM.draft(context, rng)
@@ -321,12 +346,20 @@ impl Engine {
                 return Some(Made::new(UNIFORM.name(), draft, ""));
             }
         }
-        let left = self.space.iter_valid();
-        let left: Vec<Config> = left
-            .filter(|config| context.is_new(config))
-            .take(LEFT_OVER)
-            .collect();
-        let draft = Draft::fresh(left.choose(rng)?.clone());
+        None
+    }
+
+    /// One of the last configurations, found by walking through the space. A walk serves many
+    /// proposals.
+    fn left_over(&mut self, rng: &mut ChaCha8Rng) -> Option<Made> {
+        let history = &self.history;
+        self.left.retain(|config| !history.proposed(config));
+        if self.left.is_empty() {
+            let all = self.space.iter_valid();
+            let new = all.filter(|config| !history.proposed(config));
+            self.left = new.take(LEFT_OVER).collect();
+        }
+        let draft = Draft::fresh(self.left.choose(rng)?.clone());
         let note = "one of the last that are left";
         Some(Made::new(UNIFORM.name(), draft, note))
     }
@@ -350,11 +383,9 @@ impl Engine {
         verdict: Verdict,
         duplicate_of: Option<u64>,
     ) -> bool {
-        let Some(entry) = self.history.get_mut(trial) else {
+        let Some(entry) = self.history.tell(trial, verdict, duplicate_of) else {
             return false;
         };
-        entry.verdict = Some(verdict);
-        entry.duplicate_of = duplicate_of;
         let (config, origin) = (entry.config.clone(), entry.origin.clone());
         self.told += 1;
         let mut improved = false;
@@ -414,16 +445,33 @@ impl Engine {
 
     /// Renews what the next proposal is told.
     fn inform(&mut self) {
+        self.look_around();
         let parents = self.population.parents();
         self.information.current = parents.first().cloned();
         if let Some(history) = &mut self.information.history {
             *history = parents.to_vec();
         }
-        let refresh = self.settings.tuning.refresh.max(1) as u64;
-        if self.information.used.insights && self.told.is_multiple_of(refresh) {
+        if self.information.used.insights && self.told >= self.refresh_at {
+            // Every refresh reads the whole history: they grow rarer as it grows.
+            let refresh = self.settings.tuning.refresh.max(1) as u64;
+            self.refresh_at = self.told + refresh.max(self.told / REFRESH_SHARE);
             self.ledger
                 .refresh(insights::derive(&self.space, &self.history), self.told);
             self.publish_insights();
+        }
+    }
+
+    /// Keeps the neighbourhoods of the best parents, each found once.
+    fn look_around(&mut self) {
+        if self.model.is_none() {
+            return;
+        }
+        let best = self.settings.tuning.neighbourhoods;
+        let mut before = std::mem::take(&mut self.near);
+        for parent in self.population.parents().iter().take(best) {
+            let known = before.remove(&parent.trial);
+            let near = known.unwrap_or_else(|| self.space.neighbours(&parent.config, Radius::Any));
+            self.near.insert(parent.trial, near);
         }
     }
 

@@ -29,12 +29,15 @@ pub(crate) struct History {
     entries: Vec<Entry>,
     by_trial: BTreeMap<u64, usize>,
     proposed: BTreeSet<Config>,
+    /// The places of the entries that await their outcome.
+    waiting: BTreeSet<usize>,
 }
 
 impl History {
     pub(crate) fn push(&mut self, trial: u64, config: Config, origin: Origin) {
         self.by_trial.insert(trial, self.entries.len());
         self.proposed.insert(config.clone());
+        self.waiting.insert(self.entries.len());
         self.entries.push(Entry {
             config,
             origin,
@@ -54,10 +57,19 @@ impl History {
         self.by_trial.get(&trial).copied()
     }
 
-    pub(crate) fn get_mut(&mut self, trial: u64) -> Option<&mut Entry> {
-        self.by_trial
-            .get(&trial)
-            .and_then(|index| self.entries.get_mut(*index))
+    /// Notes what became of a trial; returns its entry.
+    pub(crate) fn tell(
+        &mut self,
+        trial: u64,
+        verdict: Verdict,
+        duplicate_of: Option<u64>,
+    ) -> Option<&Entry> {
+        let place = *self.by_trial.get(&trial)?;
+        let entry = self.entries.get_mut(place)?;
+        entry.verdict = Some(verdict);
+        entry.duplicate_of = duplicate_of;
+        self.waiting.remove(&place);
+        Some(entry)
     }
 
     pub(crate) fn proposed(&self, config: &Config) -> bool {
@@ -77,7 +89,9 @@ impl History {
 
     /// Entries that await their outcome.
     pub(crate) fn pending(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(|entry| entry.verdict.is_none())
+        self.waiting
+            .iter()
+            .filter_map(|place| self.entries.get(*place))
     }
 
     /// All entries in order.

@@ -20,6 +20,7 @@ mod information;
 mod insights;
 mod model;
 mod operators;
+mod pool;
 mod population;
 mod proposal;
 mod ranking;
@@ -41,4 +42,4 @@ pub use settings::{EngineSettings, InformationUse, PopulationKind, Preset, Tunin
 
 /// Changes whenever the proposals for the same spaces, settings, seed and outcomes change. A
 /// recorded run is resumed under the same version only.
-pub const ENGINE_VERSION: u32 = 1;
+pub const ENGINE_VERSION: u32 = 2;

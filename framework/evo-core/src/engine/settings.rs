@@ -178,8 +178,23 @@ pub struct Tuning {
     pub initial: usize,
     /// Proposals among which the model chooses.
     pub pool: usize,
-    /// Trials between two refreshes of the insights.
+    /// Trials between two refreshes of the insights, as long as there are few.
     pub refresh: usize,
+    /// The share of proposals for which the model chooses among the steps from the historical
+    /// solutions alone, where there are several: intensification, for where the model misjudges the
+    /// surroundings of the best solutions.
+    pub near_share: f64,
+    /// The kept solutions, best first, whose whole neighbourhoods the model chooses from.
+    pub neighbourhoods: usize,
+    /// The greatest number of trials that the model starts with.
+    pub model_trials: usize,
+    /// The greatest number of trials that the length scales of the model are fitted to.
+    pub fit_trials: usize,
+    /// Steps of a fit of the length scales. Few are better than many, which overfit.
+    pub fit_steps: usize,
+    /// The length scale that the model expects of each parameter, as a share of its range, in spaces
+    /// of at most eight parameters; it grows with the square root of their number.
+    pub length_scale: f64,
 }
 
 impl Default for Tuning {
@@ -188,6 +203,12 @@ impl Default for Tuning {
             initial: 6,
             pool: 48,
             refresh: 4,
+            near_share: 0.25,
+            neighbourhoods: 4,
+            model_trials: 144,
+            fit_trials: 96,
+            fit_steps: 6,
+            length_scale: 0.5,
         }
     }
 }

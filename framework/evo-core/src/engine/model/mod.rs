@@ -8,8 +8,9 @@
 //!
 //! Failed trials enter with a poor loss, and the expected improvement is multiplied by the share of
 //! successes among the trials nearby, so that the engine keeps away from where builds fail. Work
-//! per proposal is bounded: beyond [`MOST`] trials the best and an even selection of
-//! the others stand for the whole history.
+//! per proposal is bounded: beyond `Tuning::model_trials` trials the best and an even selection of the
+//! others stand for the whole history. The whole history is looked through only where the length
+//! scales are fitted, which happens ever more rarely: the cost of all of that grows as n log n.
 
 mod features;
 mod process;
@@ -17,17 +18,14 @@ mod process;
 use std::borrow::Cow;
 
 use super::history::{Entry, History};
+use super::settings::Tuning;
 use crate::space::{Config, Space};
 use features::Features;
 use process::{Hyper, Process, Prospect};
 
-/// The greatest number of trials that the model is conditioned on.
-const MOST: usize = 144;
-/// The greatest number of trials that its length scales are fitted to.
-const MOST_FITTED: usize = 96;
 /// The length scales are fitted again after an eighth more outcomes, and at least two.
 const REFIT_SHARE: u64 = 8;
-/// Trials that the process may take in between two fits, however long the history is.
+/// Trials that the process may take in beyond those that it starts with.
 const MOST_APPENDED: usize = 32;
 /// Drafts whose uncertainty is computed exactly; the others are ruled out by a bound.
 const FINALISTS: usize = 32;
@@ -39,11 +37,16 @@ const CLIP: f64 = 0.9;
 pub(crate) struct Model {
     features: Features,
     hyper: Hyper,
+    tuning: Tuning,
     /// Outcomes told when the length scales were fitted.
     fitted_at: Option<u64>,
+    /// Trials that were measured.
+    measured: u64,
     process: Process,
     /// The trials that the process knows, by their place in the history.
     known: Vec<usize>,
+    /// The losses of the known trials; `None` for one that failed.
+    losses: Vec<Option<f64>>,
     /// 1 for each known trial that was measured, 0 for one that failed.
     successes: Vec<f64>,
     /// The share of the known trials that were measured.
@@ -53,15 +56,18 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    pub(crate) fn new(space: &Space) -> Self {
+    pub(crate) fn new(space: &Space, tuning: &Tuning) -> Self {
         let features = Features::new(space);
-        let hyper = Hyper::new(features.groups());
+        let hyper = Hyper::new(features.groups(), tuning.length_scale);
         Self {
             process: Process::new(&features, &hyper),
             features,
             hyper,
+            tuning: tuning.clone(),
             fitted_at: None,
+            measured: 0,
             known: Vec::new(),
+            losses: Vec::new(),
             successes: Vec::new(),
             success_rate: 1.0,
             best: 0.0,
@@ -72,58 +78,81 @@ impl Model {
     /// fitted again when enough outcomes were told since the last time; in between, a new trial
     /// costs the square of the number of trials.
     pub(crate) fn learn(&mut self, history: &History, place: usize, told: u64) {
-        let Some(scale) = Scale::new(history) else {
+        let entries = history.entries();
+        let Some(entry) = entries.get(place) else {
             return;
         };
-        let grown = |at: u64| told >= at + (at / REFIT_SHARE).max(2);
-        let due = self.fitted_at.is_none_or(grown) || self.known.len() >= MOST + MOST_APPENDED;
-        if due {
-            self.refit(history, &scale, told);
-        } else if self
-            .process
-            .append(self.features.of(&history.entries()[place].config))
-        {
-            self.known.push(place);
+        self.measured += u64::from(entry.loss().is_some());
+        if self.measured < 2 {
+            return;
         }
-        let entries: Vec<&Entry> = self
-            .known
-            .iter()
-            .map(|known| &history.entries()[*known])
-            .collect();
-        self.process
-            .condition(entries.iter().map(|entry| scale.target(entry)).collect());
-        let success = |entry: &&Entry| f64::from(u8::from(entry.loss().is_some()));
-        self.successes = entries.iter().map(success).collect();
-        self.success_rate = self.successes.iter().sum::<f64>() / self.successes.len().max(1) as f64;
-        self.best = scale.best;
+        let grown = |at: u64| told >= at + (at / REFIT_SHARE).max(2);
+        if self.fitted_at.is_none_or(grown) {
+            let all = entries.iter().enumerate();
+            let told_places = all.filter(|(_, entry)| entry.verdict.is_some());
+            let places = rated(told_places.map(|(place, entry)| (place, entry.loss())));
+            self.fit(history, &places);
+            self.fitted_at = Some(told);
+            self.know(history, thin_out(&places, self.tuning.model_trials));
+        } else {
+            if self.known.len() >= self.tuning.model_trials + MOST_APPENDED {
+                // Those that it knows, thinned out: the next fit looks at all trials again.
+                let known = self.known.iter().copied().zip(self.losses.iter().copied());
+                let kept = thin_out(&rated(known), self.tuning.model_trials);
+                self.know(history, kept);
+            }
+            self.take(place, entry);
+        }
+        self.condition();
     }
 
-    fn refit(&mut self, history: &History, scale: &Scale, told: u64) {
-        let entries = history.entries();
-        let mut rated: Vec<(f64, usize)> = entries
+    /// Fits the length scales to the best of the trials and some of the others.
+    fn fit(&mut self, history: &History, places: &[(usize, Option<f64>)]) {
+        let few = thin_out(places, self.tuning.fit_trials);
+        let entries = few
             .iter()
-            .enumerate()
-            .filter(|(_, entry)| entry.verdict.is_some())
-            .map(|(place, entry)| (scale.target(entry), place))
+            .filter_map(|(place, _)| history.entries().get(*place));
+        let points: Vec<Vec<f64>> = entries
+            .map(|entry| self.features.of(&entry.config))
             .collect();
-        rated.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        let few = thin_out(&rated, MOST_FITTED);
-        let point = |place: usize| self.features.of(&entries[place].config);
-        let points: Vec<Vec<f64>> = few.iter().map(|(_, place)| point(*place)).collect();
-        let targets: Vec<f64> = few.iter().map(|(target, _)| *target).collect();
-        let sweeps = if self.fitted_at.is_none() { 3 } else { 1 };
-        self.hyper.fit(&self.features, &points, &targets, sweeps);
-        self.fitted_at = Some(told);
+        let losses: Vec<Option<f64>> = few.iter().map(|(_, loss)| *loss).collect();
+        let Some(scale) = Scale::new(&losses) else {
+            return;
+        };
+        let targets: Vec<f64> = losses.iter().map(|loss| scale.target(*loss)).collect();
+        let steps = if self.fitted_at.is_none() { 2 } else { 1 } * self.tuning.fit_steps;
+        self.hyper.fit(&self.features, &points, &targets, steps);
+    }
+
+    /// Starts the process again with these trials.
+    fn know(&mut self, history: &History, places: Vec<(usize, Option<f64>)>) {
         self.process = Process::new(&self.features, &self.hyper);
         self.known.clear();
-        for (_, place) in thin_out(&rated, MOST) {
-            if self
-                .process
-                .append(self.features.of(&entries[place].config))
-            {
-                self.known.push(place);
+        self.losses.clear();
+        for (place, _) in places {
+            if let Some(entry) = history.entries().get(place) {
+                self.take(place, entry);
             }
         }
+    }
+
+    fn take(&mut self, place: usize, entry: &Entry) {
+        if self.process.append(self.features.of(&entry.config)) {
+            self.known.push(place);
+            self.losses.push(entry.loss());
+        }
+    }
+
+    fn condition(&mut self) {
+        let Some(scale) = Scale::new(&self.losses) else {
+            return;
+        };
+        let targets = self.losses.iter().map(|loss| scale.target(*loss));
+        self.process.condition(targets.collect());
+        let success = |loss: &Option<f64>| f64::from(u8::from(loss.is_some()));
+        self.successes = self.losses.iter().map(success).collect();
+        self.success_rate = self.successes.iter().sum::<f64>() / self.successes.len().max(1) as f64;
+        self.best = scale.best;
     }
 
     /// Chooses a place in a pool; `None` while nothing was learnt.
@@ -181,8 +210,8 @@ struct Scale {
 
 impl Scale {
     /// `None` while fewer than two trials were measured.
-    fn new(history: &History) -> Option<Self> {
-        let mut measured: Vec<f64> = history.told().filter_map(|(_, v)| v.loss()).collect();
+    fn new(losses: &[Option<f64>]) -> Option<Self> {
+        let mut measured: Vec<f64> = losses.iter().copied().flatten().collect();
         if measured.len() < 2 {
             return None;
         }
@@ -203,9 +232,17 @@ impl Scale {
         })
     }
 
-    fn target(&self, entry: &Entry) -> f64 {
-        (entry.loss().map_or(self.clip, |loss| loss.min(self.clip)) - self.mean) / self.deviation
+    fn target(&self, loss: Option<f64>) -> f64 {
+        (loss.map_or(self.clip, |loss| loss.min(self.clip)) - self.mean) / self.deviation
     }
+}
+
+/// Trials from the best loss to the worst, failures last.
+fn rated(trials: impl Iterator<Item = (usize, Option<f64>)>) -> Vec<(usize, Option<f64>)> {
+    let mut rated: Vec<(usize, Option<f64>)> = trials.collect();
+    let key = |loss: &Option<f64>| loss.unwrap_or(f64::INFINITY);
+    rated.sort_by(|a, b| key(&a.1).total_cmp(&key(&b.1)).then(a.0.cmp(&b.0)));
+    rated
 }
 
 /// The best two thirds of what fits, and evenly spaced ones of the rest. `rows` are sorted.

@@ -8,7 +8,7 @@ use crate::engine::information::TaskContext;
 use crate::engine::insights::{Action, Evidence, INITIAL_CREDIT, Insight, Lever, Scope, Source};
 use crate::engine::ranking::Ranking;
 use crate::engine::settings::Preset;
-use crate::space::Env;
+use crate::space::{Env, Radius};
 
 fn space() -> Space {
     let text = r#"(name: "t", params: [
@@ -100,12 +100,18 @@ fn every_operator_drafts_valid_configurations_or_nothing() {
     for information in informations(&space) {
         let guidance = Guidance::new(&space, &information.insights);
         let history = History::default();
+        let near = information
+            .parents()
+            .iter()
+            .map(|parent| (parent.trial, space.neighbours(&parent.config, Radius::Any)))
+            .collect();
         for unrest in [0.0, 1.0] {
             let context = Context {
                 space: &space,
                 information: &information,
                 guidance: &guidance,
                 history: &history,
+                near: &near,
                 unrest,
             };
             for (place, operator) in REGISTRY.iter().enumerate() {

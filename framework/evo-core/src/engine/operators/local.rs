@@ -8,9 +8,6 @@ use crate::engine::population::Solution;
 use crate::engine::selection::weighted_index;
 use crate::space::{Config, Radius};
 
-/// Solutions whose whole neighbourhood is looked at.
-const NEIGHBOURHOODS: usize = 4;
-
 pub(crate) struct Local;
 
 impl Operator for Local {
@@ -39,12 +36,13 @@ impl Operator for Local {
     }
 
     fn all(&self, context: &Context<'_>) -> Option<Vec<Draft>> {
-        let parents = context.information.parents().iter().take(NEIGHBOURHOODS);
-        Some(
-            parents
-                .flat_map(|parent| fresh_steps(context, parent, Radius::Any))
-                .collect(),
-        )
+        let mut steps = Vec::new();
+        for parent in context.information.parents() {
+            let near = context.near.get(&parent.trial).into_iter().flatten();
+            let new = near.filter(|config| context.is_new(config));
+            steps.extend(new.map(|config| Draft::from_parents(config.clone(), &[parent])));
+        }
+        Some(steps)
     }
 
     fn has_all(&self) -> bool {

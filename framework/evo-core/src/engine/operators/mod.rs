@@ -12,6 +12,8 @@ mod mutation;
 mod restart;
 mod uniform;
 
+use std::collections::BTreeMap;
+
 use rand_chacha::ChaCha8Rng;
 
 use super::history::History;
@@ -62,6 +64,8 @@ pub(crate) struct Context<'a> {
     pub(crate) guidance: &'a Guidance,
     /// Which configurations have been proposed.
     pub(crate) history: &'a History,
+    /// The neighbourhoods of the best parents, by their trials; empty where no model looks at them.
+    pub(crate) near: &'a BTreeMap<u64, Vec<Config>>,
     /// How long nothing better was found, in 0 (just now) to 1 (very long): steps widen with it.
     pub(crate) unrest: f64,
 }

@@ -7,6 +7,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{Context, Draft, Named, Strategy, Told};
 use crate::engine::model::Model;
+use crate::engine::settings::Tuning;
 use crate::space::{Config, Radius, Space};
 
 /// The name in origins.
@@ -28,7 +29,7 @@ struct Surrogate {
 
 pub(super) fn make(space: &Space) -> Box<dyn Strategy> {
     Box::new(Surrogate {
-        model: Model::new(space),
+        model: Model::new(space, &Tuning::default()),
     })
 }
 

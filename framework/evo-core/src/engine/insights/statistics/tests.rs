@@ -33,7 +33,7 @@ fn history(space: &Space, loss: impl Fn(&[u32]) -> Option<f64>) -> History {
             Some(loss) => Verdict::Measured { value: loss, loss },
             None => Verdict::Failed(OutcomeKind::BuildFailed),
         };
-        history.get_mut(trial).unwrap().verdict = Some(verdict);
+        history.tell(trial, verdict, None).unwrap();
     }
     history
 }
@@ -98,7 +98,8 @@ fn a_parameter_that_only_repeats_executions_is_said_to_be_dead() {
     let mut history = history(&space, |c| Some(ripple(&[c[0], c[1], 0])));
     // Trials come in pairs that differ in C alone.
     for trial in (1..24).step_by(2) {
-        history.get_mut(trial).unwrap().duplicate_of = Some(trial - 1);
+        let verdict = history.get(trial).and_then(|entry| entry.verdict).unwrap();
+        history.tell(trial, verdict, Some(trial - 1)).unwrap();
     }
     let found = by_id(derive(&space, &history));
     let dead = &found["history:dead:C"];
