@@ -90,8 +90,8 @@ struct Peers {
 
 impl Peers {
     fn start(python: &str, file: &Path) -> Fallible<Self> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../evo-recorded/peers/construction.py");
+        let script =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../evo-recorded/peers/construction.py");
         let mut child = Command::new(python)
             .arg(script)
             .arg(file)

@@ -13,10 +13,12 @@
 //! Restrictions are translated from Python with its semantics ([`python`]). Where a file has
 //! none, or they are not exact, the space gets the pairs of values that were never recorded
 //! together as constraints; a configuration that passes them and was not recorded is refused when
-//! it is looked up.
+//! it is looked up. [`Recording::defined_by`] adds the restrictions of a [`Definition`]: a T1 file,
+//! which says what the space is and has no measurements.
 
 #![forbid(unsafe_code)]
 
+mod defined;
 mod definition;
 mod error;
 mod file;

@@ -113,7 +113,7 @@ impl Recording {
         formats::parts(text, name).and_then(Self::assemble)
     }
 
-    fn assemble(parts: Parts) -> Result<Self, Reason> {
+    pub(crate) fn assemble(parts: Parts) -> Result<Self, Reason> {
         check_params(&parts.params)?;
         let restrictions = crate::python::translate_all(&parts.restrictions, &parts.params)?;
         let mut index = HashMap::with_capacity(parts.rows.len());
@@ -212,7 +212,7 @@ impl Recording {
 }
 
 /// Whether two values are the same number, or equal.
-fn same(a: &Value, b: &Value) -> bool {
+pub(crate) fn same(a: &Value, b: &Value) -> bool {
     a == b || matches!((a.as_float(), b.as_float()), (Some(a), Some(b)) if a == b)
 }
 

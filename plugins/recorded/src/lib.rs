@@ -2,8 +2,8 @@
 //! kernel, the compiler or the device.
 //!
 //! The setting `file` names a recording in any format of the `evo-recorded` crate. A
-//! configuration that failed when it was recorded fails in the same way, and a measured one is
-//! charged with what it cost then. With `noise`, a time is not the recorded mean but one
+//! configuration that failed when it was recorded fails in the same way, and each one is charged
+//! with what it cost then. With `noise`, a time is not the recorded mean but one
 //! measurement drawn from the recorded spread.
 
 #![forbid(unsafe_code)]
@@ -14,7 +14,7 @@ use evo_plugin::{
     Direction, Error, Evaluation, FieldInfo, FieldKind, Metric, Objective, ObjectiveInfo,
     OpenObjective, Params, Plugin, Value,
 };
-use evo_recorded::{Fate, Noise, Recording};
+use evo_recorded::{Definition, Fate, Noise, Recording, RecordingError, Row};
 
 /// The metric to rank by.
 const METRIC: &str = "time";
@@ -45,6 +45,13 @@ impl Objective for Recorded {
                     Value::Name(String::new()),
                 ),
                 field(
+                    "space",
+                    "the definition of the space, for formats that have no restrictions: T1, or an \
+                     object with `params` and `restrictions`",
+                    FieldKind::Path,
+                    Value::Name(String::new()),
+                ),
+                field(
                     "noise",
                     "whether a time is drawn from the recorded spread instead of its mean",
                     FieldKind::Bool,
@@ -67,17 +74,21 @@ impl Objective for Recorded {
     }
 
     fn open(&self, settings: &Params) -> Result<Box<dyn OpenObjective>, Error> {
-        let file = settings.get("file").and_then(Value::as_name);
-        let file = Path::new(file.unwrap_or_default());
-        // An empty setting is the folder that relative paths start from.
-        if file.as_os_str().is_empty() || file.is_dir() {
+        let Some(file) = named(settings, "file") else {
             return Err(Error::Rejected(
                 "no recording is named: add --set file=FILE, or `objective: (settings: {\"file\": \
                  \"FILE\"})` to the spec"
                     .to_owned(),
             ));
+        };
+        let failed = |error: RecordingError| Error::Failed(error.to_string());
+        let mut recording = Recording::read(file).map_err(failed)?;
+        if let Some(space) = named(settings, "space") {
+            let definition = Definition::read(space).map_err(failed)?;
+            recording = recording
+                .defined_by(&definition)
+                .map_err(|why| Error::Failed(format!("{} does not fit: {why}", space.display())))?;
         }
-        let recording = Recording::read(file).map_err(|error| Error::Failed(error.to_string()))?;
         let noise = match settings.get("noise").and_then(Value::as_bool) {
             Some(true) => {
                 let seed = settings.get("noise_seed").and_then(Value::as_int);
@@ -88,6 +99,31 @@ impl Objective for Recorded {
         };
         Ok(Box::new(Opened { recording, noise }))
     }
+}
+
+/// The path in a setting. An empty one is the folder that relative paths start from.
+fn named<'a>(settings: &'a Params, name: &str) -> Option<&'a Path> {
+    let path = Path::new(settings.get(name).and_then(Value::as_name)?);
+    (!path.as_os_str().is_empty() && !path.is_dir()).then_some(path)
+}
+
+/// What a configuration came to that did not run.
+fn failure(row: &Row) -> Option<Error> {
+    let error = match &row.fate {
+        Fate::Measured { .. } => return None,
+        Fate::Refused(why) => Error::Rejected(why.clone()),
+        Fate::BuildFailed(message) => Error::BuildFailed {
+            message: message.clone(),
+            log: String::new(),
+        },
+        Fate::RunFailed(message) => Error::Failed(message.clone()),
+        Fate::WrongResult(message) => Error::WrongResult(message.clone()),
+        Fate::TimedOut(_) => {
+            let seconds = (row.cost_ms / MS).ceil();
+            Error::TimedOut(seconds.max(1.0) as u64)
+        }
+    };
+    Some(error.at_cost(row.cost_ms / MS))
 }
 
 /// A recording that is being replayed.
@@ -105,26 +141,13 @@ impl OpenObjective for Opened {
         let found = self.recording.find_params(config)?;
         let row = found.and_then(|place| Some((place, self.recording.rows().get(place)?)));
         let (place, row) =
-            row.ok_or_else(|| Error::Rejected("it was never recorded".to_owned()))?;
-        let time_ms = match &row.fate {
-            Fate::Measured { time_ms, .. } => *time_ms,
-            Fate::Refused(why) => return Err(Error::Rejected(why.clone())),
-            Fate::BuildFailed(message) => {
-                return Err(Error::BuildFailed {
-                    message: message.clone(),
-                    log: String::new(),
-                });
-            }
-            Fate::RunFailed(message) => return Err(Error::Failed(message.clone())),
-            Fate::WrongResult(message) => return Err(Error::WrongResult(message.clone())),
-            Fate::TimedOut(_) => {
-                let seconds = (row.cost_ms / MS).ceil();
-                return Err(Error::TimedOut(seconds.max(1.0) as u64));
-            }
-        };
+            row.ok_or_else(|| Error::Rejected("it was never recorded".to_owned()).at_cost(0.0))?;
+        if let Some(failure) = failure(row) {
+            return Err(failure);
+        }
         let drawn = self.noise.as_mut();
         let drawn = drawn.and_then(|noise| noise.draw(&self.recording, place));
-        let time = drawn.unwrap_or(time_ms);
+        let time = drawn.or(row.fate.time_ms()).unwrap_or(f64::NAN);
         let mut metrics = vec![Metric::new(METRIC, "ms", Direction::Lower, time)];
         let counters = self.recording.counters().iter().zip(&row.counters);
         metrics
@@ -181,6 +204,11 @@ mod tests {
         let mut open = open(&file, false).unwrap();
         for (place, row) in recording.rows().iter().enumerate() {
             let answer = open.evaluate(&config(&recording, place));
+            let answer = answer.map_err(|error| {
+                let (error, cost_s) = error.apart();
+                assert_eq!(cost_s, Some(row.cost_ms / 1e3));
+                error
+            });
             match (&row.fate, answer) {
                 (Fate::Measured { time_ms, .. }, Ok(evaluation)) => {
                     assert_eq!(evaluation.metrics[0].value, *time_ms);
@@ -197,7 +225,7 @@ mod tests {
         other.insert("block_size_y".to_owned(), 16.into());
         assert_eq!(
             open.evaluate(&other),
-            Err(Error::Rejected("it was never recorded".to_owned()))
+            Err(Error::Rejected("it was never recorded".to_owned()).at_cost(0.0))
         );
     }
 
@@ -221,6 +249,32 @@ mod tests {
                 "{time} {mean}"
             );
         }
+    }
+
+    #[test]
+    fn a_definition_gives_the_restrictions_that_results_lack() {
+        let with = |space: &str| {
+            Recorded.open(&Params::from([
+                (
+                    "file".to_owned(),
+                    Value::Name(data("t4.convolution_milo-A100.excerpt.json")),
+                ),
+                ("space".to_owned(), space.into()),
+            ]))
+        };
+        let space = with(&data("t1.convolution_milo.json")).unwrap().space();
+        let space = space.unwrap();
+        for text in [
+            "use_padding == 0 or block_size_x % 32 != 0",
+            "block_size_x * block_size_y <= 1024",
+            "values: [1, 2, 4, 8, 16]",
+        ] {
+            assert!(space.contains(text), "{space}");
+        }
+        let wrong = with(&data("coulomb-RTX_2080_Ti.json.xz")).err().unwrap();
+        let wrong = wrong.to_string();
+        assert!(wrong.contains("does not fit: the parameter `"), "{wrong}");
+        assert!(wrong.contains("` was not recorded"), "{wrong}");
     }
 
     #[test]

@@ -51,6 +51,113 @@ fn a_run_replays_a_recording_and_is_charged_what_it_cost() {
     assert!((5..100).contains(&evaluated.len()), "{}", evaluated.len());
 }
 
+/// A recording of 60 configurations, of which one in six ran: what each cost, in seconds, by the
+/// value of its first parameter.
+fn mostly_failed(bench: &Bench) -> impl Fn(i64, i64) -> f64 {
+    let cost_ms = |a: i64, b: i64| (a * 6 + b) as f64 * 37.5 + 250.0;
+    let all: Vec<(i64, i64)> = (0..10).flat_map(|a| (0..6).map(move |b| (a, b))).collect();
+    let column = |of: &dyn Fn(i64, i64) -> String| {
+        let entries: Vec<String> = all.iter().map(|(a, b)| of(*a, *b)).collect();
+        entries.join(",")
+    };
+    let time = column(&|a, b| match b {
+        0 => (a + 1).to_string(),
+        _ => "null".to_owned(),
+    });
+    // Compilation, run, refusal, and others.
+    let status = column(&|_, b| [0, 1, 2, 3, 9, 2][b as usize].to_string());
+    let compile = column(&|a, b| cost_ms(a, b).to_string());
+    let config = column(&|a, b| (a * 6 + b).to_string());
+    bench.file(
+        "failures.json",
+        &format!(
+            r#"{{"format": "recorded-space/1", "restrictions": [], "restrictions_exact": true,
+            "params": [{{"name": "A", "values": [0,1,2,3,4,5,6,7,8,9]}},
+                       {{"name": "B", "values": [0,1,2,3,4,5]}}],
+            "config": [{config}], "time": [{time}], "status": [{status}],
+            "compile": [{compile}]}}"#
+        ),
+    );
+    move |a, b| cost_ms(a, b) / 1e3
+}
+
+#[test]
+fn failures_are_charged_what_they_cost_when_they_were_recorded() {
+    let bench = Bench::new();
+    let cost_s = mostly_failed(&bench);
+    let run = ["run", "recorded", "--set", "file=failures.json"];
+    let ended = bench
+        .run(&[&run[..], &["--wall", "30", "--out", "r"]].concat())
+        .ok();
+    let proposals = bench.proposals("r");
+    let evaluated = bench.evaluated("r");
+    let mut charged = 0.0;
+    for each in &evaluated {
+        assert!(charged < 30.0, "the budget had ended before: {charged} s");
+        let proposed = proposals.iter().find(|p| p.trial == each.trial).unwrap();
+        let value = |name: &str| proposed.params[name].as_int().unwrap();
+        let recorded = cost_s(value("A"), value("B"));
+        assert_eq!(
+            (each.wall_s, each.device_s),
+            (recorded, recorded),
+            "{}",
+            each.outcome.summary()
+        );
+        charged += recorded;
+    }
+    assert!(charged >= 30.0, "{charged} s in {} trials", evaluated.len());
+    // More failures in a row than a broken machine would be allowed, and all of their kinds.
+    let kinds: std::collections::BTreeSet<OutcomeKind> =
+        evaluated.iter().map(|each| each.outcome.kind()).collect();
+    for kind in [
+        OutcomeKind::Measured,
+        OutcomeKind::Rejected,
+        OutcomeKind::BuildFailed,
+        OutcomeKind::Crashed,
+    ] {
+        assert!(kinds.contains(&kind), "{kinds:?}: {}", ended.stdout);
+    }
+}
+
+#[test]
+fn results_are_searched_in_the_space_of_their_definition() {
+    let bench = Bench::new();
+    let file = file("t4.convolution_milo-A100.excerpt.json");
+    let space = format!("space={}", data("t1.convolution_milo.json"));
+    let run = ["run", "recorded", "--set", &file, "--set", &space];
+    bench
+        .run(&[&run[..], &["--budget", "10", "--out", "r"]].concat())
+        .ok();
+    for each in bench.evaluated("r") {
+        if let Outcome::Rejected { reason, .. } = &each.outcome {
+            assert_eq!(
+                (reason.as_str(), each.wall_s),
+                ("it was never recorded", 0.0)
+            );
+        }
+    }
+    bench
+        .run(&[
+            "run",
+            "recorded",
+            "--set",
+            &file,
+            "--set",
+            &file.replace("file=", "space="),
+        ])
+        .fails(
+            2,
+            &[
+                "t4.convolution_milo-A100.excerpt.json",
+                "it defines no space",
+            ],
+        );
+    let definition = format!("file={}", data("t1.convolution_milo.json"));
+    bench
+        .run(&["run", "recorded", "--set", &definition])
+        .fails(2, &["name the results as `file`, and this one as `space`"]);
+}
+
 #[test]
 fn a_relative_file_and_noise() {
     let bench = Bench::new();
@@ -168,6 +275,73 @@ fn a_study_is_run_taken_up_and_reported() {
     bench
         .run(&["study", ".", "--report-only"])
         .fails(2, &["there is no recording in this folder"]);
+}
+
+#[test]
+fn a_study_compares_with_peers_varies_and_adds_noise() {
+    let bench = Bench::new();
+    let space = data("convolution_milo-A4000.json.xz");
+    let peers: String = (0..2)
+        .map(|seed| {
+            format!(
+                "{{\"space\":\"convolution_milo-A4000\",\"strategy\":\"other_tuner\",\"seed\":{seed},\
+                 \"budget\":32,\"evals\":32,\"cpu_s\":0.1,\"asks\":32,\"improve\":[[1,5.0,40.0]]}}\n"
+            )
+        })
+        .collect();
+    std::fs::write(bench.path().join("peers.jsonl"), peers).unwrap();
+    let base = ["study", &space, "--budgets", "16,32", "--seeds", "2"];
+    let full = [
+        "--strategy",
+        "full",
+        "--noise",
+        "0,1",
+        "--with",
+        "peers.jsonl",
+    ];
+    let ended = bench.run(&[&base[..], &full].concat()).ok();
+    for text in [
+        "evo_full (2 seeds) against the best peer",
+        "other_tuner, 2 seeds",
+        "What noise costs over 1 space",
+        "evo_full@noise=1+confirm",
+    ] {
+        assert!(ended.stdout.contains(text), "{}", ended.stdout);
+    }
+    let wide = ended.stdout.lines().find(|line| line.chars().count() > 80);
+    assert_eq!(wide, None);
+    let vary = ["--vary", "initial=1", "--json"];
+    let ended = bench.run(&[&base[..], &vary].concat()).ok();
+    assert!(
+        ended.stdout.contains("evo_full[initial=1]"),
+        "{}",
+        ended.stdout
+    );
+    let fails = |more: &[&str], text: &str| {
+        bench.run(&[&base[..], more].concat()).fails(2, &[text]);
+    };
+    fails(
+        &["--vary", "best=1"],
+        "the tuning has no field `best`; its fields are",
+    );
+    fails(&["--noise", "-1"], "a scale is between 0 and 100");
+    fails(
+        &["--leave-out", "x"],
+        "there is no recording `x` to leave out; there are convo",
+    );
+    fails(
+        &["--regret-of", "best", "--report-only"],
+        "there are no runs of `best`",
+    );
+    fails(
+        &["--leave-one-kernel-out", "--report-only"],
+        "takes recordings of at least two",
+    );
+    let coulomb = data("coulomb-RTX_2080_Ti.json.xz");
+    bench.run(&["study", &coulomb, "--noise", "1"]).fails(
+        2,
+        &["no recorded spread", "--leave-out coulomb-RTX_2080_Ti"],
+    );
 }
 
 #[test]

@@ -2,11 +2,12 @@
 //! else by an unbiased estimate.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::hash::{BuildHasherDefault, Hasher};
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use super::expr::machine::Scratch;
 use super::model::{Choices, Model};
 use super::param::Count;
 use super::plan::{Plan, plans};
@@ -19,7 +20,33 @@ pub(super) const TABLE_EFFORT: u64 = 1_000_000;
 /// The estimate of a count must not depend on anything but the space.
 const ESTIMATE_SEED: u64 = 0x5eed_0c0f_fee5;
 
-type Completions = HashMap<u128, u128, BuildHasherDefault<DefaultHasher>>;
+type Completions = HashMap<u128, u128, BuildHasherDefault<KeyHasher>>;
+
+/// A hasher of keys, which are numbers that no stranger chooses: a multiplication for each half
+/// (Fibonacci hashing, Knuth, The Art of Computer Programming 3, section 6.4), folded so that the
+/// low bits depend on all others.
+#[derive(Debug, Default)]
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u128(u128::from(*byte));
+        }
+    }
+
+    fn write_u128(&mut self, key: u128) {
+        const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+        let (low, high) = (key as u64, (key >> 64) as u64);
+        let mixed = (self.0 ^ low).wrapping_mul(GOLDEN).rotate_left(32) ^ high;
+        let mixed = mixed.wrapping_mul(GOLDEN);
+        self.0 = mixed ^ (mixed >> 32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 /// For every step of a plan, the number of completions by the key of the live choices.
 #[derive(Debug)]
@@ -65,6 +92,8 @@ fn count_plan(model: &Model, plan: &Plan, effort: &mut u64) -> Option<Tables> {
         plan,
         by_depth,
         effort,
+        scratch: Scratch::default(),
+        open: Vec::new(),
     };
     let mut choices = vec![None; model.domains.len()];
     let total = counter.count(0, &mut choices)?;
@@ -79,6 +108,9 @@ struct Counter<'a> {
     plan: &'a Plan,
     by_depth: Vec<Completions>,
     effort: &'a mut u64,
+    scratch: Scratch,
+    /// The open options of every step on the way down, one after another.
+    open: Vec<Option<u32>>,
 }
 
 impl Counter<'_> {
@@ -91,16 +123,22 @@ impl Counter<'_> {
         if let Some(known) = self.by_depth[depth].get(&key) {
             return Some(*known);
         }
-        let mut total: u128 = 0;
         let model = self.model;
-        for option in model.options(step.param, choices) {
-            *self.effort = self.effort.checked_sub(1)?;
-            choices[step.param] = option;
-            if model.step_allows(step, choices) {
+        let tried = model.option_count(step.param, choices);
+        *self.effort = self.effort.checked_sub(tried)?;
+        let start = self.open.len();
+        model.open(step, choices, &mut self.scratch, &mut self.open);
+        let mut total: u128 = 0;
+        if depth + 1 == plan.steps.len() {
+            total = (self.open.len() - start) as u128;
+        } else {
+            for place in start..self.open.len() {
+                choices[step.param] = self.open[place];
                 // Bounded by the raw product, which fits.
                 total = total.saturating_add(self.count(depth + 1, choices)?);
             }
         }
+        self.open.truncate(start);
         choices[step.param] = None;
         self.by_depth[depth].insert(key, total);
         Some(total)

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use super::count::{self, Tables};
 use super::expr::code::{Code, Scalar, Verdict};
+use super::expr::machine::Scratch;
 use super::expr::names::Names;
 use super::param::Param;
 use super::plan::{Plan, Step, plans};
@@ -23,6 +24,8 @@ pub(super) struct Model {
     pub(super) constraints: Vec<Code>,
     /// The parameters in an order in which every condition comes after what it mentions.
     order: Vec<usize>,
+    /// For each parameter, the constraints that mention it.
+    pub(super) touching: Vec<Vec<usize>>,
     /// One plan per group of parameters that conditions and constraints tie together.
     pub(super) plans: Vec<Plan>,
     exact: OnceLock<Vec<Option<Tables>>>,
@@ -50,10 +53,16 @@ impl Model {
             whens,
             constraints,
             order,
+            touching: Vec::new(),
             plans: Vec::new(),
             exact: OnceLock::new(),
         };
         let all: Vec<usize> = (0..model.constraints.len()).collect();
+        let touching = |param: usize| {
+            let mentions = |index: &usize| model.constraints[*index].mentions().contains(&param);
+            all.iter().copied().filter(mentions).collect()
+        };
+        model.touching = (0..params.len()).map(touching).collect();
         model.plans = plans(&model, &all);
         model
     }
@@ -80,7 +89,33 @@ impl Model {
     pub(super) fn step_allows(&self, step: &Step, choices: &[Option<u32>]) -> bool {
         step.checks
             .iter()
-            .all(|constraint| self.allows(*constraint, choices))
+            .all(|check| self.allows(check.constraint, choices))
+    }
+
+    /// Appends the options of a step that no constraint refuses under the choices so far. The
+    /// choice of the step's own parameter is overwritten.
+    pub(super) fn open(
+        &self,
+        step: &Step,
+        choices: &mut [Option<u32>],
+        scratch: &mut Scratch,
+        found: &mut Vec<Option<u32>>,
+    ) {
+        let start = found.len();
+        found.extend(self.options(step.param, choices));
+        for check in &step.checks {
+            let code = &self.constraints[check.constraint];
+            scratch.clear(code);
+            let mut kept = start;
+            for place in start..found.len() {
+                choices[step.param] = found[place];
+                if code.allows_keeping(choices, &self.values, &check.kept, scratch) {
+                    found[kept] = found[place];
+                    kept += 1;
+                }
+            }
+            found.truncate(kept);
+        }
     }
 
     /// What a parameter can be set to once its condition can be evaluated.
@@ -102,6 +137,14 @@ impl Model {
             .chain((!active).then_some(None))
     }
 
+    /// How many [`options`](Self::options) a parameter has.
+    pub(super) fn option_count(&self, param: usize, choices: &[Option<u32>]) -> u64 {
+        match self.active(param, choices) {
+            true => self.domains[param].len() as u64,
+            false => 1,
+        }
+    }
+
     /// The index nearest to a wish in a parameter's domain.
     fn admit(&self, param: usize, wish: u32) -> u32 {
         let domain = &self.domains[param];
@@ -121,6 +164,32 @@ impl Model {
             }
         }
         choices
+    }
+
+    /// The choices with one value set, made canonical.
+    pub(super) fn with_value(&self, from: &[Option<u32>], param: usize, value: u32) -> Choices {
+        let mut choices = from.to_vec();
+        if let Some(choice) = choices.get_mut(param) {
+            *choice = Some(value);
+        }
+        let complete = choices.len() == self.domains.len() && choices.iter().all(Option::is_some);
+        if complete && self.whens.iter().all(Option::is_none) {
+            for (param, choice) in choices.iter_mut().enumerate() {
+                *choice = choice.map(|wish| self.admit(param, wish));
+            }
+            return choices;
+        }
+        self.canonical(&choices)
+    }
+
+    /// Whether choices that differ from valid ones are valid: only constraints that mention what
+    /// differs can tell.
+    pub(super) fn remains_valid(&self, valid: &[Option<u32>], choices: &[Option<u32>]) -> bool {
+        let places = valid.iter().zip(choices).zip(&self.touching);
+        let changed = places.filter(|((old, new), _)| old != new);
+        changed
+            .flat_map(|(_, touching)| touching)
+            .all(|constraint| self.allows(*constraint, choices))
     }
 
     pub(super) fn first_violated(&self, choices: &[Option<u32>]) -> Option<usize> {

@@ -28,11 +28,7 @@ impl Space {
     /// an inactive parameter, or one that is held, changes nothing; an index past the
     /// last value means the last.
     pub fn with_value(&self, config: &Config, param: usize, value: u32) -> Config {
-        let mut wishes = config.choices().to_vec();
-        if let Some(wish) = wishes.get_mut(param) {
-            *wish = Some(value);
-        }
-        self.complete(&wishes)
+        Config::from_canonical(self.model.with_value(config.choices(), param, value))
     }
 
     /// The valid configurations that differ from `config` in one searched parameter, which moves
@@ -44,6 +40,7 @@ impl Space {
     pub fn neighbours(&self, config: &Config, radius: Radius) -> Vec<Config> {
         let mut found = Vec::new();
         let mut seen = BTreeSet::new();
+        let valid = self.is_valid(config);
         for &param in &self.searched {
             let Some(own) = config.get(param) else {
                 continue;
@@ -56,7 +53,14 @@ impl Space {
                 let moved = self.with_value(config, param, value);
                 let variants = self.variants_of_activated(config, &moved);
                 for candidate in std::iter::once(moved).chain(variants) {
-                    if self.is_valid(&candidate) && seen.insert(candidate.clone()) {
+                    let allowed = match valid {
+                        true => {
+                            let (from, to) = (config.choices(), candidate.choices());
+                            self.model.remains_valid(from, to)
+                        }
+                        false => self.is_valid(&candidate),
+                    };
+                    if allowed && seen.insert(candidate.clone()) {
                         found.push(candidate);
                     }
                 }

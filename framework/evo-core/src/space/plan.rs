@@ -7,14 +7,23 @@
 //! of the constraint hypergraph; see Dechter, "Bucket elimination: a unifying framework for
 //! reasoning", Artificial Intelligence 113 (1999).
 
+use super::expr::machine::Kept;
 use super::model::Model;
+
+/// A constraint to be checked at a step.
+#[derive(Debug)]
+pub(super) struct Check {
+    pub(super) constraint: usize,
+    /// What of it stays the same while the step's parameter goes through its values.
+    pub(super) kept: Kept,
+}
 
 /// The assignment of one parameter.
 #[derive(Debug)]
 pub(super) struct Step {
     pub(super) param: usize,
     /// The constraints whose last parameter this is.
-    pub(super) checks: Vec<usize>,
+    pub(super) checks: Vec<Check>,
     /// The live parameters before this step, each with the stride of its digit in the key;
     /// `None` where the key would not fit 128 bits.
     live: Option<Vec<(usize, u128)>>,
@@ -47,7 +56,7 @@ impl Plan {
     pub(super) fn constraints(&self) -> impl Iterator<Item = usize> + '_ {
         self.steps
             .iter()
-            .flat_map(|step| step.checks.iter().copied())
+            .flat_map(|step| step.checks.iter().map(|check| check.constraint))
     }
 }
 
@@ -147,9 +156,13 @@ fn plan(model: &Model, order: &[usize], constraints: &[usize], ties: &[Set]) -> 
             let mentions = set(model.constraints[**index].mentions());
             mentions & bit(param) != 0 && mentions & !assigned == 0
         };
+        let check = |index: &usize| Check {
+            constraint: *index,
+            kept: Kept::new(&model.constraints[*index], param),
+        };
         Step {
             param,
-            checks: constraints.iter().filter(completed).copied().collect(),
+            checks: constraints.iter().filter(completed).map(check).collect(),
             live: strides(model, before),
         }
     });

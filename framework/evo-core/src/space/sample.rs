@@ -3,6 +3,7 @@
 use rand::{Rng, RngExt};
 
 use super::count::Tables;
+use super::expr::machine::Scratch;
 use super::model::{Choices, Model};
 use super::plan::Plan;
 
@@ -49,13 +50,13 @@ fn from_tables<R: Rng + ?Sized>(
         return false;
     }
     let mut rank = rng.random_range(0..tables.total());
+    let (mut scratch, mut open) = (Scratch::default(), Vec::new());
     for (depth, step) in plan.steps.iter().enumerate() {
         let mut chosen = false;
-        for option in model.options(step.param, choices) {
+        open.clear();
+        model.open(step, choices, &mut scratch, &mut open);
+        for option in open.iter().copied() {
             choices[step.param] = option;
-            if !model.step_allows(step, choices) {
-                continue;
-            }
             let completions = tables.completions(plan, depth + 1, choices).unwrap_or(0);
             match rank.checked_sub(completions) {
                 Some(rest) => rank = rest,
@@ -80,18 +81,19 @@ fn from_tables<R: Rng + ?Sized>(
 /// weigh alike. `None` at a dead end of such a group.
 pub(super) fn at(model: &Model, point: &[f64]) -> Option<Choices> {
     let mut choices = vec![None; model.domains.len()];
+    let (mut scratch, mut options) = (Scratch::default(), Vec::new());
     for (plan, tables) in model.plans.iter().zip(model.exact()) {
         for (depth, step) in plan.steps.iter().enumerate() {
-            let mut open: Vec<(Option<u32>, f64)> = Vec::new();
-            for option in model.options(step.param, &choices).collect::<Vec<_>>() {
+            options.clear();
+            model.open(step, &mut choices, &mut scratch, &mut options);
+            let mut open: Vec<(Option<u32>, f64)> = Vec::with_capacity(options.len());
+            for option in options.iter().copied() {
                 choices[step.param] = option;
-                if model.step_allows(step, &choices) {
-                    let weight = match tables {
-                        Some(tables) => tables.completions(plan, depth + 1, &choices).unwrap_or(0),
-                        None => 1,
-                    };
-                    open.push((option, weight as f64));
-                }
+                let weight = match tables {
+                    Some(tables) => tables.completions(plan, depth + 1, &choices).unwrap_or(0),
+                    None => 1,
+                };
+                open.push((option, weight as f64));
             }
             let total: f64 = open.iter().map(|(_, weight)| weight).sum();
             let mut left = point.get(step.param).copied().unwrap_or(0.5) * total;
@@ -168,15 +170,10 @@ pub(super) fn descend<R: Rng + ?Sized>(
     rng: &mut R,
 ) -> Option<f64> {
     let mut weight = 1.0;
+    let (mut scratch, mut open) = (Scratch::default(), Vec::new());
     for step in &plan.steps {
-        let options: Vec<Option<u32>> = model.options(step.param, choices).collect();
-        let open: Vec<Option<u32>> = options
-            .into_iter()
-            .filter(|option| {
-                choices[step.param] = *option;
-                model.step_allows(step, choices)
-            })
-            .collect();
+        open.clear();
+        model.open(step, choices, &mut scratch, &mut open);
         if open.is_empty() {
             return None;
         }

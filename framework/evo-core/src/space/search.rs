@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, DefaultHasher};
 
+use super::expr::machine::Scratch;
 use super::model::{Choices, Model};
 use super::param::Config;
 use super::plan::{Plan, Step};
@@ -177,7 +178,7 @@ impl<'a> Finder<'a> {
     fn refusing(&self, step: &Step, choices: &[Option<u32>]) -> Option<usize> {
         step.checks
             .iter()
-            .copied()
+            .map(|check| check.constraint)
             .find(|constraint| !self.model.allows(*constraint, choices))
     }
 }
@@ -190,6 +191,7 @@ pub(super) struct ValidConfigs<'a> {
     choices: Choices,
     /// The options that are left at each step that has been reached.
     pending: Vec<Vec<Option<u32>>>,
+    scratch: Scratch,
 }
 
 impl<'a> ValidConfigs<'a> {
@@ -205,15 +207,19 @@ impl<'a> ValidConfigs<'a> {
             steps: indexed.collect(),
             choices: vec![None; model.domains.len()],
             pending: Vec::new(),
+            scratch: Scratch::default(),
         };
         all.open();
         all
     }
 
-    /// Lists the options of the next step.
+    /// Lists the options of the next step that no constraint refuses.
     fn open(&mut self) {
         if let Some((step, _, _)) = self.steps.get(self.pending.len()) {
-            let mut options: Vec<_> = self.model.options(step.param, &self.choices).collect();
+            let mut options = Vec::new();
+            self.model
+                .open(step, &mut self.choices, &mut self.scratch, &mut options);
+            self.choices[step.param] = None;
             options.reverse();
             self.pending.push(options);
         }
@@ -221,10 +227,7 @@ impl<'a> ValidConfigs<'a> {
 
     /// Whether the choices up to a step can be completed, as far as is known.
     fn viable(&self, at: usize) -> bool {
-        let (step, plan, depth) = self.steps[at];
-        if !self.model.step_allows(step, &self.choices) {
-            return false;
-        }
+        let (_, plan, depth) = self.steps[at];
         let tables = self.model.exact().get(plan).and_then(Option::as_ref);
         tables.is_none_or(|tables| {
             tables.completions(&self.model.plans[plan], depth + 1, &self.choices) != Some(0)

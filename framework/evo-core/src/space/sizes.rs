@@ -1,7 +1,7 @@
 //! How large a space is, and what each constraint takes away.
 
 use super::Space;
-use super::count::{count, removed};
+use super::count::{TABLE_EFFORT, combine, count, removed};
 use super::param::Count;
 
 /// How many configurations one constraint removes.
@@ -30,9 +30,14 @@ pub struct Sizes {
 
 impl Space {
     /// The number of valid, distinct configurations: exact where that takes no more than `effort`
-    /// partial assignments, else estimated with about as many.
+    /// partial assignments, else estimated with about as many. What samples are drawn from is made
+    /// on the way, if it takes no more.
     pub fn count(&self, effort: u64) -> Count {
-        count(&self.model, &self.all_constraints(), effort)
+        let all = self.all_constraints();
+        if effort >= TABLE_EFFORT && self.model.exact().iter().all(Option::is_some) {
+            return combine(&self.model, &self.model.plans, self.model.exact(), effort);
+        }
+        count(&self.model, &all, effort)
     }
 
     /// Counts the space under every constraint alone and under every prefix of the constraints;
@@ -43,7 +48,11 @@ impl Space {
         let mut before = distinct;
         let removals = all.iter().enumerate().map(|(index, constraint)| {
             let alone = count(&self.model, &[*constraint], effort);
-            let after = count(&self.model, &all[..=index], effort);
+            let last = index + 1 == all.len();
+            let after = match last {
+                true => self.count(effort),
+                false => count(&self.model, &all[..=index], effort),
+            };
             let removal = Removal {
                 alone: removed(distinct, alone),
                 after_earlier: removed(before, after),

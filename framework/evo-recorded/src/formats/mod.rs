@@ -22,6 +22,8 @@ struct Keys {
     results: Option<IgnoredAny>,
     #[serde(rename = "Results")]
     ktt_results: Option<IgnoredAny>,
+    #[serde(rename = "ConfigurationSpace")]
+    t1: Option<IgnoredAny>,
 }
 
 /// Reads a text in whichever format it is.
@@ -48,6 +50,12 @@ pub(crate) fn parts(text: &str, name: &str) -> Result<Parts, Reason> {
         read(text, name, ktt::parts)
     } else if keys.results.is_some() {
         read(text, name, t4::parts)
+    } else if keys.t1.is_some() {
+        Err(
+            "it is a T1 definition of a space, without measurements: name the results as `file`, \
+             and this one as `space`"
+                .to_owned(),
+        )
     } else {
         Err(
             "it is no recording that is known: neither recorded-space/1, nor a Kernel Tuner cache \

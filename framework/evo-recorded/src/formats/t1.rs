@@ -111,10 +111,11 @@ fn typed(values: Vec<Value>, kind: Option<&str>) -> Result<Vec<Value>, Reason> {
         ("float" | "double" | "real", Value::Float(value)) => Ok(Value::Float(value)),
         ("bool" | "boolean", Value::Bool(value)) => Ok(Value::Bool(value)),
         ("string" | "str", Value::Name(value)) => Ok(Value::Name(value)),
-        ("int" | "uint" | "integer" | "float" | "double" | "real" | "bool" | "boolean"
-        | "string" | "str", other) => Err(format!(
-            "{other} is no {kind}, which is the declared type"
-        )),
+        (
+            "int" | "uint" | "integer" | "float" | "double" | "real" | "bool" | "boolean"
+            | "string" | "str",
+            other,
+        ) => Err(format!("{other} is no {kind}, which is the declared type")),
         _ => Err(format!(
             "`{kind}` is no type that is known: there are int, uint, float, bool and string"
         )),

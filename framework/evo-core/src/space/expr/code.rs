@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::ast::CompareOp;
+use super::machine::{Evaluate, Halt, Machine};
 use crate::space::diagnostic::Span;
 
 /// A value during evaluation. Names are numbers of the space's table of names.
@@ -30,6 +31,20 @@ pub(super) enum Node {
     Or(NodeId, NodeId),
     Implies(NodeId, NodeId),
     If(NodeId, NodeId, NodeId),
+}
+
+impl Node {
+    /// The nodes that this one may ask for.
+    pub(super) fn operands(self) -> impl Iterator<Item = NodeId> {
+        let (a, b, c) = match self {
+            Self::Const(_) | Self::Param(_) => (None, None, None),
+            Self::ToFloat(a) | Self::Unary(_, a) => (Some(a), None, None),
+            Self::Binary(_, a, b) | Self::Compare(_, a, b) => (Some(a), Some(b), None),
+            Self::And(a, b) | Self::Or(a, b) | Self::Implies(a, b) => (Some(a), Some(b), None),
+            Self::If(a, b, c) => (Some(a), Some(b), Some(c)),
+        };
+        [a, b, c].into_iter().flatten()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,11 +119,11 @@ impl Verdict {
 /// A checked expression.
 #[derive(Debug, Clone)]
 pub(in crate::space) struct Code {
-    nodes: Vec<Node>,
+    pub(super) nodes: Vec<Node>,
     spans: Vec<Span>,
     /// For explanations: the results of comparisons of constants, and the comparisons.
     folded: Vec<(NodeId, NodeId)>,
-    root: NodeId,
+    pub(super) root: NodeId,
     mentions: Vec<usize>,
 }
 
@@ -132,14 +147,11 @@ impl Code {
             if std::mem::replace(&mut reached[id as usize], true) {
                 continue;
             }
-            match code.nodes[id as usize] {
-                Node::Const(_) => {}
-                Node::Param(param) => code.mentions.push(param as usize),
-                Node::ToFloat(a) | Node::Unary(_, a) => pending.push(a),
-                Node::Binary(_, a, b) | Node::Compare(_, a, b) => pending.extend([a, b]),
-                Node::And(a, b) | Node::Or(a, b) | Node::Implies(a, b) => pending.extend([a, b]),
-                Node::If(a, b, c) => pending.extend([a, b, c]),
+            let node = code.nodes[id as usize];
+            if let Node::Param(param) = node {
+                code.mentions.push(param as usize);
             }
+            pending.extend(node.operands());
         }
         code.mentions.sort_unstable();
         code.mentions.dedup();
@@ -153,11 +165,11 @@ impl Code {
 
     /// Evaluates a condition or constraint.
     pub(in crate::space) fn verdict(&self, choices: &[Option<u32>], tables: &Tables) -> Verdict {
-        match self.evaluate(choices, tables) {
+        match Machine::new(self, choices, tables).value(self.root) {
             Ok(Scalar::Bool(true)) => Verdict::Holds,
             Ok(_) => Verdict::Fails,
-            Err(Stop::Inactive) => Verdict::DoesNotApply,
-            Err(Stop::Trouble(trouble, span)) => Verdict::Trouble(trouble, span),
+            Err(Halt::Inactive) => Verdict::DoesNotApply,
+            Err(Halt::Trouble(trouble, at)) => Verdict::Trouble(trouble, self.span(at)),
         }
     }
 
@@ -166,12 +178,18 @@ impl Code {
         choices: &[Option<u32>],
         tables: &Tables,
     ) -> Result<Scalar, Stop> {
-        Machine {
-            code: self,
-            choices,
-            tables,
-        }
-        .value(self.root)
+        let value = Machine::new(self, choices, tables).value(self.root);
+        value.map_err(|halt| match halt {
+            Halt::Inactive => Stop::Inactive,
+            Halt::Trouble(trouble, at) => Stop::Trouble(trouble, self.span(at)),
+        })
+    }
+
+    fn span(&self, id: NodeId) -> Span {
+        self.spans
+            .get(id as usize)
+            .copied()
+            .unwrap_or(Span::new(0, 0))
     }
 
     /// The two sides of the comparison that made a constraint fail, if it is one comparison or a
@@ -181,11 +199,7 @@ impl Code {
         choices: &[Option<u32>],
         tables: &Tables,
     ) -> Option<(Scalar, CompareOp, Scalar)> {
-        let machine = Machine {
-            code: self,
-            choices,
-            tables,
-        };
+        let mut machine = Machine::new(self, choices, tables);
         let mut at = self.root;
         loop {
             match self.nodes[at as usize] {
@@ -203,62 +217,6 @@ impl Code {
                 _ => at = self.folded.iter().find(|(result, _)| *result == at)?.1,
             }
         }
-    }
-}
-
-/// One evaluation.
-struct Machine<'a> {
-    code: &'a Code,
-    choices: &'a [Option<u32>],
-    tables: &'a Tables,
-}
-
-impl Machine<'_> {
-    fn value(&self, id: NodeId) -> Result<Scalar, Stop> {
-        let at = |trouble| Stop::Trouble(trouble, self.code.spans[id as usize]);
-        match self.code.nodes[id as usize] {
-            Node::Const(value) => Ok(value),
-            Node::Param(param) => {
-                let choice = self.choices[param as usize].ok_or(Stop::Inactive)?;
-                Ok(self.tables[param as usize][choice as usize])
-            }
-            Node::ToFloat(a) => Ok(to_float(self.value(a)?)),
-            Node::Unary(function, a) => unary(function, self.value(a)?).map_err(at),
-            Node::Binary(function, a, b) => {
-                binary(function, self.value(a)?, self.value(b)?).map_err(at)
-            }
-            Node::Compare(op, a, b) => {
-                Ok(Scalar::Bool(compare(op, self.value(a)?, self.value(b)?)))
-            }
-            Node::And(a, b) => {
-                if self.truth(a)? {
-                    self.value(b)
-                } else {
-                    Ok(Scalar::Bool(false))
-                }
-            }
-            Node::Or(a, b) => {
-                if self.truth(a)? {
-                    Ok(Scalar::Bool(true))
-                } else {
-                    self.value(b)
-                }
-            }
-            Node::Implies(a, b) => {
-                if self.truth(a)? {
-                    self.value(b)
-                } else {
-                    Ok(Scalar::Bool(true))
-                }
-            }
-            Node::If(condition, yes, no) => {
-                self.value(if self.truth(condition)? { yes } else { no })
-            }
-        }
-    }
-
-    fn truth(&self, id: NodeId) -> Result<bool, Stop> {
-        Ok(self.value(id)? == Scalar::Bool(true))
     }
 }
 

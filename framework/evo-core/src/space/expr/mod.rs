@@ -7,6 +7,7 @@ pub(super) mod ast;
 pub(super) mod code;
 pub(super) mod functions;
 pub(super) mod lower;
+pub(super) mod machine;
 pub(super) mod names;
 pub(super) mod parse;
 mod token;
