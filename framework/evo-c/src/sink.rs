@@ -85,7 +85,8 @@ fn judge(state: State<'_>, code: i32) -> Result<Returned, Error> {
     let message = state.told.unwrap_or_else(|| {
         format!("`{name}` returned the code {code} without a message (see evo_fail)")
     });
-    Err(match code {
+    let charge = state.returned.cost_s;
+    let error = match code {
         code::REJECTED => Error::Rejected(message),
         code::BUILD_FAILED => Error::BuildFailed {
             message,
@@ -105,6 +106,10 @@ fn judge(state: State<'_>, code: i32) -> Result<Returned, Error> {
         other => Error::Failed(format!(
             "`{name}` returned {other}, which is no code of evo_plugin.h: {message}"
         )),
+    };
+    Err(match charge {
+        Some(seconds) => error.at_cost(seconds),
+        None => error,
     })
 }
 
@@ -391,6 +396,15 @@ mod tests {
                 Some(expected)
             );
         }
+        let charged = of(Function::Evaluate, 4, |host, table| unsafe {
+            // SAFETY: the host of the call, and a text.
+            (table.cost)(host, 2.5);
+            (table.error)(host, c"w".as_ptr());
+        });
+        assert_eq!(
+            charged.err(),
+            Some(Error::WrongResult("w".into()).at_cost(2.5))
+        );
         let text = |code, told| of(Function::Launch, code, told).err().unwrap().to_string();
         assert!(text(-9, say(c"m")).contains("`launch` returned -9, which is no code"));
         assert!(text(0, say(c"m")).contains("reported an error and then returned EVO_OK: m"));

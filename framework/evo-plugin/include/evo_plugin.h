@@ -294,7 +294,8 @@ typedef struct evo_host {
     /** In `build`: what tells executions of equal bytes apart, such as the launch geometry or a
         run-time parameter. `param->text` counts for EVO_NAME only. */
     void (*launch_param)(const struct evo_host *host, const evo_param *param);
-    /** In `evaluate`: seconds to charge to the budget instead of the time it really took. */
+    /** In `evaluate`: seconds to charge to the budget instead of the time it really took; also of
+        an evaluation that then fails. */
     void (*cost)(const struct evo_host *host, double seconds);
 } evo_host;
 

@@ -189,7 +189,7 @@ pub type BoxedProblem = RawProblem_TO<'static, RBox<()>>;
 pub trait RawObjective: Send {
     /// The space as RON; empty for the one of the description.
     fn space(&self) -> RawResult<RString>;
-    /// Returns `{"metrics": [...], "cost_s": number or null}`.
+    /// Returns `{"metrics": [...], "cost_s": number or null}`. Its errors may have `cost_s` too.
     #[sabi(last_prefix_field)]
     fn evaluate(&mut self, config: RStr<'_>) -> RawResult<RString>;
 }

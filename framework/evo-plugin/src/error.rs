@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::json;
 
 /// Why a plugin could not do what it was asked. The kind decides the outcome of the trial.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Error {
     /// The configuration, problem or device is not supported: outcome `Rejected`.
@@ -34,13 +34,41 @@ pub enum Error {
     Crashed(String),
     /// The plugin panicked; made by the framework's shims.
     Panicked(String),
+    /// One of the others, which costs this many seconds of the budget instead of the time that
+    /// it really took: see [`at_cost`](Error::at_cost). For objectives.
+    Charged {
+        /// What went wrong.
+        error: Box<Error>,
+        /// The seconds to charge.
+        cost_s: f64,
+    },
 }
 
 impl Error {
+    /// The same error, charged with the seconds that it cost when it was recorded, as
+    /// [`Evaluation::cost_s`](crate::Evaluation::cost_s) does for what was measured. A later charge
+    /// replaces an earlier one.
+    #[must_use]
+    pub fn at_cost(self, seconds: f64) -> Self {
+        Self::Charged {
+            error: Box::new(self.apart().0),
+            cost_s: seconds,
+        }
+    }
+
+    /// The error without its charge, and the charge in seconds.
+    pub fn apart(self) -> (Self, Option<f64>) {
+        match self {
+            Self::Charged { error, cost_s } => (error.apart().0, Some(cost_s)),
+            other => (other, None),
+        }
+    }
+
     /// The kind, message and log as one JSON document: the form in which errors cross the
     /// boundary.
     pub(crate) fn to_json(&self) -> String {
-        let (kind, message, log) = match self {
+        let (error, cost_s) = self.clone().apart();
+        let (kind, message, log) = match &error {
             Self::Rejected(message) => ("rejected", message.clone(), ""),
             Self::BuildFailed { message, log } => ("build_failed", message.clone(), log.as_str()),
             Self::OutOfMemory(message) => ("out_of_memory", message.clone(), ""),
@@ -50,8 +78,15 @@ impl Error {
             Self::Failed(message) => ("failed", message.clone(), ""),
             Self::Crashed(message) => ("crashed", message.clone(), ""),
             Self::Panicked(message) => ("panicked", message.clone(), ""),
+            // `apart` has taken the charge off.
+            Self::Charged { error, .. } => ("failed", error.to_string(), ""),
         };
-        json!({ "kind": kind, "message": message, "log": log }).to_string()
+        let mut document = json!({ "kind": kind, "message": message, "log": log });
+        if let Some(cost_s) = cost_s {
+            // A host that does not know it passes over it. A number that is not finite becomes null.
+            document["cost_s"] = json!(cost_s);
+        }
+        document.to_string()
     }
 
     /// Reads what [`to_json`](Self::to_json) wrote. An unknown kind, from a newer plugin, becomes
@@ -60,7 +95,7 @@ impl Error {
         let document: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
         let field = |name: &str| document[name].as_str().unwrap_or_default().to_owned();
         let message = field("message");
-        match document["kind"].as_str() {
+        let error = match document["kind"].as_str() {
             Some("rejected") => Self::Rejected(message),
             Some("build_failed") => Self::BuildFailed {
                 message,
@@ -74,6 +109,10 @@ impl Error {
             Some("panicked") => Self::Panicked(message),
             Some(_) => Self::Failed(message),
             None => Self::Failed(format!("the plugin returned an unreadable error: {text}")),
+        };
+        match document["cost_s"].as_f64() {
+            Some(seconds) => error.at_cost(seconds),
+            None => error,
         }
     }
 }
@@ -89,6 +128,7 @@ impl fmt::Display for Error {
             Self::Implausible(message) => write!(formatter, "implausible: {message}"),
             Self::Failed(message) | Self::Crashed(message) => formatter.write_str(message),
             Self::Panicked(message) => write!(formatter, "panicked {message}"),
+            Self::Charged { error, .. } => error.fmt(formatter),
         }
     }
 }
@@ -126,10 +166,28 @@ mod tests {
             Error::Failed("f".into()),
             Error::Crashed("c".into()),
             Error::Panicked("at x.rs:1".into()),
+            Error::WrongResult("w".into()).at_cost(2.5),
+            Error::TimedOut(3).at_cost(0.0),
         ];
         for error in errors {
             assert_eq!(Error::from_json(&error.to_json()), error);
         }
+    }
+
+    #[test]
+    fn a_charge_changes_nothing_else() {
+        let failed = Error::Failed("f".into());
+        let charged = failed.clone().at_cost(1.0).at_cost(2.0);
+        assert_eq!(charged.to_string(), "f");
+        assert_eq!(charged.clone().apart(), (failed.clone(), Some(2.0)));
+        assert_eq!(failed.clone().apart(), (failed.clone(), None));
+        // A host of 1.0 reads the rest; a charge that is no number is none.
+        let text = charged.to_json();
+        assert!(text.contains(r#""kind":"failed""#) && text.contains(r#""cost_s":2.0"#));
+        assert_eq!(
+            Error::from_json(&failed.clone().at_cost(f64::NAN).to_json()),
+            failed
+        );
     }
 
     #[test]

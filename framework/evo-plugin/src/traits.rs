@@ -150,7 +150,8 @@ pub trait OpenObjective: Send {
     /// Evaluates one configuration.
     ///
     /// # Errors
-    /// The kind of error becomes the outcome.
+    /// The kind of error becomes the outcome; [`Error::at_cost`] says what it cost when it was
+    /// recorded.
     fn evaluate(&mut self, config: &Params) -> Result<Evaluation, Error>;
 }
 

@@ -126,7 +126,14 @@ impl State {
         };
         match answer.get("answer").and_then(Value::as_str) {
             Some(kind) if kind == question => Ok(answer),
-            Some("error") => Err(error_of(&text("kind"), text("message"), text("log"))),
+            Some("error") => {
+                let error = error_of(&text("kind"), text("message"), text("log"));
+                let charge = answer.get("cost_s").and_then(Value::as_f64);
+                Err(match charge {
+                    Some(seconds) => error.at_cost(seconds),
+                    None => error,
+                })
+            }
             other => {
                 let what = format!("it answered with {other:?}");
                 Err(self.give_up(question, &what))

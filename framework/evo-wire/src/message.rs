@@ -253,6 +253,8 @@ pub enum Reply {
         outcome: Box<Outcome>,
         /// Seconds that the device was busy with it, or that a recorded objective charges.
         device_seconds: f64,
+        /// Whether an objective has charged these seconds: it replays, and nothing else took time.
+        charged: bool,
     },
     /// To `Compare`.
     Compared {

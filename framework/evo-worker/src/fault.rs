@@ -86,6 +86,7 @@ pub(crate) fn outcome_of(error: Error, phase: Phase) -> Outcome {
             message: format!("panicked {text}"),
             output: String::new(),
         },
+        Error::Charged { error, .. } => outcome_of(*error, phase),
         // `Error` may gain kinds: those, too, end the candidate.
         error => Outcome::Crashed {
             phase,

@@ -103,22 +103,22 @@ pub(crate) fn evaluate(
         serde_json::from_str::<Evaluation>(&text)
             .map_err(|error| Error::Failed(format!("its answer cannot be read: {error}")))
     });
-    let (outcome, device_seconds) = match evaluation {
+    let (outcome, cost_s) = match evaluation {
         Ok(evaluation) => {
-            let cost = evaluation.cost_s.unwrap_or(seconds);
+            let cost_s = evaluation.cost_s;
             let metric = opened.metric.clone();
-            (judge(evaluation, &metric), cost)
+            (judge(evaluation, &metric), cost_s)
         }
-        Err(error) => (outcome_of(error, Phase::Evaluate), seconds),
+        Err(error) => {
+            let (error, cost_s) = error.apart();
+            (outcome_of(error, Phase::Evaluate), cost_s)
+        }
     };
-    let device_seconds = if device_seconds.is_finite() && device_seconds >= 0.0 {
-        device_seconds
-    } else {
-        seconds
-    };
+    let cost_s = cost_s.filter(|cost_s| cost_s.is_finite() && *cost_s >= 0.0);
     Ok(Reply::Outcome {
         outcome: Box::new(outcome),
-        device_seconds,
+        device_seconds: cost_s.unwrap_or(seconds),
+        charged: cost_s.is_some(),
     })
 }
 

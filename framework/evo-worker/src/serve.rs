@@ -74,6 +74,7 @@ fn answer(
         Ok(Err(Fault::Outcome(outcome))) => Ok(Reply::Outcome {
             outcome,
             device_seconds: start.elapsed().as_secs_f64(),
+            charged: false,
         }),
         Ok(result) => result,
         Err(payload) => {
@@ -94,6 +95,7 @@ fn final_reply(fault: Fault) -> Reply {
         Fault::Outcome(outcome) => Reply::Outcome {
             outcome,
             device_seconds: 0.0,
+            charged: false,
         },
         Fault::Failed { kind, message } => Reply::Failed { kind, message },
         Fault::Gone(error) => Reply::Failed {
@@ -195,6 +197,7 @@ impl Worker {
                 Ok(Reply::Outcome {
                     outcome: Box::new(Outcome::Measured(measurement)),
                     device_seconds: start.elapsed().as_secs_f64(),
+                    charged: false,
                 })
             }
             Request::Compare(job) => {

@@ -53,6 +53,7 @@ fn an_honest_kernel_is_measured() {
     let Reply::Outcome {
         outcome,
         device_seconds,
+        charged: false,
     } = reply
     else {
         unreachable!("{reply:?}");

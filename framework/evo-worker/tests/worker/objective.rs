@@ -39,7 +39,11 @@ fn evaluate(host: &mut Host, settings: Params, config: Params) -> (Outcome, f64)
         Reply::Outcome {
             outcome,
             device_seconds,
-        } => (*outcome, device_seconds),
+            charged,
+        } => {
+            assert_eq!(charged, outcome.measurement().is_some());
+            (*outcome, device_seconds)
+        }
         other => unreachable!("{other:?}"),
     }
 }
