@@ -71,6 +71,16 @@ pub(crate) struct Check<'a> {
     pub(crate) prepare: bool,
 }
 
+impl Check<'_> {
+    /// Where its launches stand.
+    fn place(&self) -> LaunchPlace {
+        LaunchPlace {
+            phase: self.phase,
+            seed: self.seed,
+        }
+    }
+}
+
 /// The inputs of a check and what is right for them.
 #[derive(Clone)]
 pub(crate) struct Content {
@@ -203,12 +213,9 @@ impl<'a> Checker<'a> {
         // The reference took a while: what changed since the launch returned came too late. What
         // is missing is waited for here, since it could arrive during the second launch.
         let complete = self.is_complete(&first);
-        let place = LaunchPlace {
-            phase: check.phase,
-            seed: check.seed,
-        };
+        let place = check.place();
         let of = |error| Fault::from(outcome_of_launch(error, place));
-        slot.set.pull().map_err(of)?;
+        slot.set.pull_outputs().map_err(of)?;
         if !slot.set.outputs_equal(&first)
             || (!complete && changes_late(&mut slot.set, &first).map_err(of)?)
         {
@@ -219,6 +226,38 @@ impl<'a> Checker<'a> {
         } else {
             None
         };
+        self.conclude(slot, check, content, first, second)
+    }
+
+    /// Judges what was launched onto poisoned outputs by other means, where the inputs are those
+    /// of a content with a reference: the launches of a recorded batch.
+    ///
+    /// # Errors
+    /// As for [`run`](Self::run).
+    pub(crate) fn judge_launched(
+        &mut self,
+        slot: &mut Slot,
+        check: Check<'_>,
+        content: &Content,
+    ) -> Result<ErrorFigures, Fault> {
+        let pulled = slot.set.pull();
+        let judged = look(slot, check, pulled, &content.inputs)
+            .and_then(|outputs| self.conclude(slot, check, content, outputs, None));
+        judged.map_err(|failed| match failed {
+            Failed::Fault(fault) => fault,
+            Failed::Wrong(finding) => self.wrong(check, finding).into(),
+        })
+    }
+
+    /// Compares outputs with the reference; of wrong ones it says what they are.
+    fn conclude(
+        &mut self,
+        slot: &mut Slot,
+        check: Check<'_>,
+        content: &Content,
+        first: Vec<Vec<u8>>,
+        second: Option<Vec<Vec<u8>>>,
+    ) -> Result<ErrorFigures, Failed> {
         let judged = self.judge(content, &first, second.as_deref());
         let finding = match judged {
             Ok(figures) => {
@@ -227,6 +266,8 @@ impl<'a> Checker<'a> {
             }
             Err(finding) => finding,
         };
+        let place = check.place();
+        let of = |error| Fault::from(outcome_of_launch(error, place));
         if changes_late(&mut slot.set, second.as_ref().unwrap_or(&first)).map_err(of)? {
             return Err(late().into());
         }
@@ -266,25 +307,15 @@ impl<'a> Checker<'a> {
         let prepare = check.prepare && fresh && self.info.prepares;
         // A kernel that prepares may have moved what it made there.
         let bind = prepare || (check.bind && fresh);
-        let launched = call(slot, prepare, bind);
-        let outputs = slot.set.outputs();
-        let place = LaunchPlace {
-            phase: check.phase,
-            seed: check.seed,
+        // A repetition finds the inputs on the device as the first launch has left them: unchanged.
+        let launched = match fresh {
+            true => call(slot, prepare, bind),
+            false => slot
+                .set
+                .push_outputs()
+                .and_then(|()| execute(slot, prepare, bind)),
         };
-        if let Some(found) = slot.set.stray() {
-            return Err(stray_write(&found.buffer, found.stray).into());
-        }
-        launched.map_err(|error| Fault::from(outcome_of_launch(error, place)))?;
-        if let Some((tensor, position)) = slot.set.changed_input(inputs) {
-            let message = format!("the input `{tensor}` was changed, first at byte {position}");
-            return Err(Finding::new(WrongKind::InputMutated, message).into());
-        }
-        if !slot.set.description_intact() {
-            let message = "the kernel changed the description of its buffers";
-            return Err(Finding::new(WrongKind::Aliased, message).into());
-        }
-        Ok(outputs)
+        look(slot, check, launched, inputs)
     }
 
     fn add_reference(
@@ -404,10 +435,37 @@ impl<'a> Checker<'a> {
     }
 }
 
+/// Looks at everything but the values after a launch: guards, inputs, the description of the
+/// buffers. Returns the outputs.
+fn look(
+    slot: &Slot,
+    check: Check<'_>,
+    launched: Result<(), Error>,
+    inputs: &[Vec<u8>],
+) -> Result<Vec<Vec<u8>>, Failed> {
+    if let Some(found) = slot.set.stray() {
+        return Err(stray_write(&found.buffer, found.stray).into());
+    }
+    launched.map_err(|error| Fault::from(outcome_of_launch(error, check.place())))?;
+    if let Some((tensor, position)) = slot.set.changed_input(inputs) {
+        let message = format!("the input `{tensor}` was changed, first at byte {position}");
+        return Err(Finding::new(WrongKind::InputMutated, message).into());
+    }
+    if !slot.set.description_intact() {
+        let message = "the kernel changed the description of its buffers";
+        return Err(Finding::new(WrongKind::Aliased, message).into());
+    }
+    Ok(slot.set.outputs())
+}
+
 /// One execution on what the buffers hold, to its end.
 pub(crate) fn call(slot: &mut Slot, prepare: bool, bind: bool) -> Result<(), Error> {
+    slot.set.push()?;
+    execute(slot, prepare, bind)
+}
+
+fn execute(slot: &mut Slot, prepare: bool, bind: bool) -> Result<(), Error> {
     let Slot { set, instance } = slot;
-    set.push()?;
     if prepare {
         instance.prepare(set)?;
     }
@@ -443,7 +501,7 @@ fn changes_late(set: &mut BufferSet, outputs: &[Vec<u8>]) -> Result<bool, Error>
     let start = Instant::now();
     while start.elapsed() < LATE_WRITES {
         std::thread::sleep(LATE_WRITES / 12);
-        set.pull()?;
+        set.pull_outputs()?;
         if !set.outputs_equal(outputs) {
             return Ok(true);
         }

@@ -12,13 +12,14 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use crate::build;
-use crate::clock::{self, Disturbance};
+use crate::clock::Disturbance;
 use crate::component::{Built, Kernel, Problem};
 use crate::fault::Fault;
 use crate::lane::{self, Lane};
 use crate::measure::{self, thoroughness};
 use crate::seeds::derive_seed;
 use crate::serve::{Reporter, Worker};
+use crate::site::Site;
 use crate::timing::{self, Timing};
 use crate::verify::{Candidate, Verified, verify};
 
@@ -218,6 +219,7 @@ fn time_all<'a, 'b>(
             converged: racer.converged,
             raced_out: false,
             seconds: run.seconds,
+            clock_mhz: racer.lane.site().clock_mhz(),
         };
         timed.push((runner, racer, timing));
     }
@@ -274,16 +276,18 @@ fn run_rounds(worker: &Worker, racers: &mut [&mut Racer], job: &CompareJob) -> R
     let mut rounds = 0;
     let mut culprit;
     let mut order: Vec<usize> = (0..racers.len()).collect();
+    let site = racers.first().map_or(Site::Host, |racer| racer.lane.site());
     loop {
         order.shuffle(&mut rng);
-        let before = clock::preemptions();
+        let before = site.disturbances();
         let (round, failed) = take_round(racers, &order);
         culprit = failed.filter(|_| worker.is_lost());
         if round.is_empty() || culprit.is_some() {
             break;
         }
         let elapsed = start.elapsed().as_secs_f64();
-        if disturbance.retake(clock::preemptions() - before) && elapsed < limit {
+        let signs = site.disturbances().since(before);
+        if disturbance.retake(signs) && elapsed < limit {
             continue;
         }
         rounds += 1;

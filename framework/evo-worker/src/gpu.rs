@@ -1,13 +1,17 @@
 //! The GPU that a worker serves: one stream, a pair of events, and what pushes the cache empty.
 //!
 //! A batch is timed by two events in the stream, so that neither the host's clock nor the wait for
-//! the end is part of it. What is left of the host is the launches themselves: a kernel that is
-//! over before the next one has been queued, after two to five microseconds, is timed at the rate
-//! of the launches.
+//! the end is part of it. Where the launches can be recorded, a batch is a graph that is queued as
+//! one (see `batches`). What is left of the host where they cannot is the launches themselves: a
+//! kernel that is over before the next one has been queued, after two to five microseconds, is
+//! then timed at the rate of the launches.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
-use evo_cuda::{CudaError, Device, DeviceBuffer, ErrorKind, Event, Flush, Peaks, Stream};
+use evo_cuda::{
+    CudaError, Device, DeviceBuffer, ErrorKind, Event, Flush, Graph, Peaks, Stream, Watch,
+};
 use evo_plugin::Error;
 use evo_types::DeviceFacts;
 
@@ -26,6 +30,23 @@ pub(crate) struct Gpu {
     end: Event,
     /// Made when it is first needed: it takes twice the cache's size in memory.
     flush: OnceLock<Flush>,
+    /// What NVML tells; nothing where it is absent.
+    watch: Option<Watch>,
+    /// When the processes on the device were last counted, and how many were not ours.
+    strangers: Mutex<Option<(Instant, usize)>>,
+}
+
+/// Processes on the device are counted no more often than this: it takes the driver a while.
+const COUNT_EVERY: Duration = Duration::from_millis(100);
+
+/// An error on the way to a recorded batch.
+#[derive(Debug)]
+struct Recording(Error);
+
+impl From<CudaError> for Recording {
+    fn from(error: CudaError) -> Self {
+        Self(error_of(error))
+    }
 }
 
 /// An error of the driver as one of plugins, which decides the outcome of a trial.
@@ -51,6 +72,8 @@ impl Gpu {
             start: Event::new(&device)?,
             end: Event::new(&device)?,
             flush: OnceLock::new(),
+            watch: Watch::of(&device.facts().uuid).ok(),
+            strangers: Mutex::new(None),
             device,
         })
     }
@@ -122,6 +145,64 @@ impl Gpu {
             self.end.seconds_since(&self.start)
         };
         ended().map_err(error_of)
+    }
+
+    /// Records what `queue` launches instead of running it.
+    ///
+    /// # Errors
+    /// What `queue` returns, and where it cannot be recorded.
+    pub(crate) fn record(&self, queue: impl FnOnce() -> Result<(), Error>) -> Result<Graph, Error> {
+        let recorded = Graph::record(&self.stream, || queue().map_err(Recording));
+        recorded.map_err(|Recording(error)| error)
+    }
+
+    /// Queues what was recorded.
+    ///
+    /// # Errors
+    /// Where the device fails.
+    ///
+    /// # Safety
+    /// What the recorded launches work on must live until the stream is done.
+    pub(crate) unsafe fn queue(&self, graph: &Graph) -> Result<(), Error> {
+        // SAFETY: as promised.
+        unsafe { graph.queue(&self.stream) }.map_err(error_of)
+    }
+
+    /// Takes back what earlier kernels have set aside of the cache.
+    pub(crate) fn reset_persisting_cache(&self) {
+        // Where the device fails, the launch that follows says so.
+        let _ = self.stream.reset_persisting_cache();
+    }
+
+    /// How many signs there are that something else decides about the device's pace just now: low
+    /// clocks for lack of power or cooling, other processes. 0 where NVML is absent.
+    pub(crate) fn disturbances(&self) -> i64 {
+        let Some(watch) = &self.watch else {
+            return 0;
+        };
+        let throttled = watch.throttle().is_some_and(evo_cuda::Throttle::is_any);
+        i64::from(throttled) + i64::try_from(self.strangers(watch)).unwrap_or(i64::MAX - 1)
+    }
+
+    /// Other processes that compute on the device; this one is among those that are counted.
+    fn strangers(&self, watch: &Watch) -> usize {
+        let mut last = self
+            .strangers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some((when, count)) = *last
+            && when.elapsed() < COUNT_EVERY
+        {
+            return count;
+        }
+        let count = watch.processes().unwrap_or(1).saturating_sub(1);
+        *last = Some((Instant::now(), count));
+        count
+    }
+
+    /// The clock of the multiprocessors now, in MHz, where NVML tells it.
+    pub(crate) fn clock_mhz(&self) -> Option<u32> {
+        self.watch.as_ref()?.sm_clock_mhz()
     }
 
     /// The least time in seconds that a batch can tell from nothing. The stopping rules take

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use evo_plugin::Error;
 use evo_types::{CachePolicy, Phase};
 
+use crate::batches::Batches;
 use crate::check::{Content, Slot};
 use crate::element::Poison;
 use crate::fault::{Fault, LaunchPlace, outcome_of, outcome_of_launch};
@@ -23,6 +24,10 @@ const EXCESS: f64 = 1.5;
 
 /// Buffer sets, launched in turn.
 pub(crate) struct Lane {
+    /// Recorded launches, where the site and the kernel allow it. Dropped before the buffers.
+    batches: Option<Batches>,
+    /// Whether a recording came to nothing.
+    unrecordable: bool,
     slots: Vec<Slot>,
     next: usize,
     cache: CachePolicy,
@@ -43,6 +48,8 @@ impl Lane {
     ) -> Result<Self, Fault> {
         let spec = &candidate.request.problem;
         let mut lane = Self {
+            batches: None,
+            unrecordable: false,
             slots: Vec::new(),
             next: 0,
             cache: spec.cache,
@@ -54,6 +61,9 @@ impl Lane {
             if !lane.add(candidate, content)? {
                 break;
             }
+        }
+        if let Site::Cuda(gpu) = lane.site() {
+            gpu.reset_persisting_cache();
         }
         Ok(lane)
     }
@@ -92,7 +102,57 @@ impl Lane {
         self.site().resolution(clock_s)
     }
 
-    fn site(&self) -> Site {
+    /// Prepares batches of about so many launches; returns how many they have. Where launches can
+    /// be recorded, a batch is one graph or several.
+    ///
+    /// # Errors
+    /// The outcome of a launch that failed.
+    pub(crate) fn prepare(&mut self, launches: u32) -> Result<u32, Fault> {
+        let Site::Cuda(gpu) = self.site() else {
+            return Ok(launches);
+        };
+        // A flushed cache takes a launch, and an event, at a time.
+        if self.unrecordable || self.cache == CachePolicy::Flush {
+            return Ok(launches);
+        }
+        let sets = self.slots.len();
+        if !self
+            .batches
+            .as_ref()
+            .is_some_and(|it| it.fit(launches, sets))
+        {
+            self.batches = None;
+            self.batches = Batches::record(&gpu, &mut self.slots, launches).map_err(of_launch)?;
+            self.unrecordable = self.batches.is_none();
+        }
+        let each = self.batches.as_ref().map_or(1, Batches::launches);
+        Ok(launches.checked_next_multiple_of(each).unwrap_or(launches))
+    }
+
+    /// How batches are timed: launches of one graph, where they are recorded.
+    pub(crate) fn recorded(&self) -> Option<u32> {
+        self.batches.as_ref().map(Batches::launches)
+    }
+
+    /// Launches onto every set, in the way that was timed, and waits. `false` where nothing was
+    /// recorded, so that the launches of the checks are the same as the timed ones.
+    ///
+    /// # Errors
+    /// The outcome of a launch that failed.
+    pub(crate) fn replay(&mut self) -> Result<bool, Fault> {
+        let Some(batches) = &mut self.batches else {
+            return Ok(false);
+        };
+        // SAFETY: the slots live as long as the lane, and this waits for the stream; a lane that
+        // has failed is not dropped.
+        let queued = unsafe { batches.queue_all() };
+        queued
+            .and_then(|()| self.site().wait())
+            .map_err(of_launch)?;
+        Ok(true)
+    }
+
+    pub(crate) fn site(&self) -> Site {
         let slot = self.slots.first();
         slot.map_or(Site::Host, |slot| slot.instance.site().clone())
     }
@@ -129,6 +189,16 @@ impl Lane {
                 total += batch.end()?;
             }
             return Ok(total);
+        }
+        if let Some(batches) = &mut self.batches
+            && launches.is_multiple_of(batches.launches())
+        {
+            let graphs = launches / batches.launches();
+            let batch = site.begin()?;
+            // SAFETY: the slots live as long as the lane, and the batch is waited for; a lane that
+            // has failed is not dropped.
+            unsafe { batches.queue(graphs) }?;
+            return batch.end();
         }
         let batch = site.begin()?;
         for _ in 0..launches {

@@ -26,6 +26,7 @@
 //! | `objective`, `profile` | what is no kernel; profiling passes |
 //! | `conform` | probes of the rules that plugins keep |
 
+mod batches;
 mod block;
 mod build;
 mod check;
@@ -46,6 +47,7 @@ mod memory;
 mod objective;
 mod peaks;
 mod profile;
+mod quantisation;
 mod recheck;
 mod seeds;
 mod serve;

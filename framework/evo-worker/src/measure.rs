@@ -1,5 +1,7 @@
 //! One candidate from build to outcome.
 
+use std::time::Instant;
+
 use evo_stats::Summary;
 use evo_types::{Direction, ErrorFigures, Measurement, Metric, Outcome, Phase, ProblemSpec};
 use evo_wire::{MeasureJob, MeasureSettings};
@@ -73,7 +75,7 @@ fn time_and_recheck(
     )
 }
 
-/// What follows the timing: end-to-end time, verification, plausibility.
+/// What follows the timing: verification, end-to-end time, plausibility.
 ///
 /// # Errors
 /// The outcome of a candidate that failed, or what broke.
@@ -86,13 +88,17 @@ pub(crate) fn finish(
     lane: &mut Lane,
     timing: Timing,
 ) -> Result<Measurement, Fault> {
-    let end_to_end = timing::time_end_to_end(lane, &timing, settings)?;
     reporter.phase(Phase::Recheck)?;
     let seed = fresh_seed();
     let content = &mut verified.content;
     let all_rows = settings.check_all_rows;
+    // Before anything is bound again: what was recorded for the timing is what is checked.
+    let start = Instant::now();
     let figures = recheck(candidate, lane, content, seed, all_rows)?;
+    let verify_seconds = verified.seconds + start.elapsed().as_secs_f64();
     judge::merge(&mut verified.figures, &figures);
+    reporter.phase(Phase::Measure)?;
+    let end_to_end = timing::time_end_to_end(lane, &timing, settings)?;
     // Last, since a recheck that fails says why a time is too good to be true.
     check_plausible(worker, &candidate.request.problem, &timing)?;
     let taken = Taken {
@@ -100,6 +106,8 @@ pub(crate) fn finish(
         end_to_end,
         figures: verified.figures.clone(),
         sets: lane.sets(),
+        recorded: lane.recorded(),
+        verify_seconds,
     };
     measurement(candidate, taken, seed)
 }
@@ -139,6 +147,9 @@ struct Taken {
     end_to_end: Vec<f64>,
     figures: ErrorFigures,
     sets: usize,
+    recorded: Option<u32>,
+    /// Before and after the timing.
+    verify_seconds: f64,
 }
 
 /// Refuses a time that the machine cannot reach.
@@ -220,13 +231,20 @@ fn metrics(spec: &ProblemSpec, built: &Built, taken: &Taken) -> Result<Vec<Metri
         timing.launches_per_sample as usize,
     ));
     metrics.push(count("buffer_sets", taken.sets));
+    if let Some(launches) = taken.recorded {
+        metrics.push(count("launches_per_graph", launches as usize));
+    }
     metrics.push(count("disturbed_samples", timing.disturbed));
-    metrics.push(Metric::new(
-        "measure_seconds",
-        "s",
-        Direction::Info,
-        timing.seconds,
-    ));
+    if let Some(clock) = timing.clock_mhz {
+        let clock = f64::from(clock);
+        metrics.push(Metric::new("sm_clock", "MHz", Direction::Info, clock));
+    }
+    for (name, seconds) in [
+        ("measure_seconds", timing.seconds),
+        ("verify_seconds", taken.verify_seconds),
+    ] {
+        metrics.push(Metric::new(name, "s", Direction::Info, seconds));
+    }
     for resource in &built.artifact.resources {
         if metrics.iter().all(|metric| metric.name != resource.name) {
             metrics.push(resource.clone());

@@ -172,6 +172,23 @@ impl BufferSet {
         self.blocks_mut().try_for_each(Block::pull)
     }
 
+    /// As [`push`](Self::push), where only outputs and workspace were written.
+    ///
+    /// # Errors
+    /// Where the device fails.
+    pub(crate) fn push_outputs(&mut self) -> Result<(), Error> {
+        let mut blocks = self.outputs.iter_mut().chain(&mut self.workspace);
+        blocks.try_for_each(Block::push)
+    }
+
+    /// As [`pull`](Self::pull), where only the outputs are looked at.
+    ///
+    /// # Errors
+    /// Where the device fails.
+    pub(crate) fn pull_outputs(&mut self) -> Result<(), Error> {
+        self.outputs.iter_mut().try_for_each(Block::pull)
+    }
+
     fn blocks_mut(&mut self) -> impl Iterator<Item = &mut Block> {
         let tensors = self.inputs.iter_mut().chain(&mut self.outputs);
         tensors.chain(&mut self.workspace)

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use evo_plugin::{Error, Stream};
 
+use crate::clock;
 use crate::device;
 use crate::gpu::Gpu;
 
@@ -25,6 +26,20 @@ pub(crate) enum Site {
     Process(u64),
     /// On a GPU: every buffer has a twin in the device's memory, and launches go into a stream.
     Cuda(Arc<Gpu>),
+}
+
+/// Signs that something else took part of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Disturbances {
+    preemptions: i64,
+    now: i64,
+}
+
+impl Disturbances {
+    /// How many there were since an earlier look.
+    pub(crate) fn since(self, earlier: Self) -> i64 {
+        self.preemptions - earlier.preemptions + self.now
+    }
 }
 
 /// A batch of launches that is being timed.
@@ -68,6 +83,27 @@ impl Site {
             site: self,
             start: Instant::now(),
         })
+    }
+
+    /// Signs so far that something else took part of the machine: preemptions of this process; and on
+    /// a GPU, those that there are now.
+    pub(crate) fn disturbances(&self) -> Disturbances {
+        let now = match self {
+            Self::Host | Self::Process(_) => 0,
+            Self::Cuda(gpu) => gpu.disturbances(),
+        };
+        Disturbances {
+            preemptions: clock::preemptions(),
+            now,
+        }
+    }
+
+    /// The clock of the device now, in MHz, where it is known.
+    pub(crate) fn clock_mhz(&self) -> Option<u32> {
+        match self {
+            Self::Host | Self::Process(_) => None,
+            Self::Cuda(gpu) => gpu.clock_mhz(),
+        }
     }
 
     /// The least time in seconds that a batch here can tell from nothing; `clock_s` is that of the

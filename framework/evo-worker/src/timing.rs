@@ -9,7 +9,7 @@ use evo_stats::{
 use evo_types::{Direction, Metric};
 use evo_wire::MeasureSettings;
 
-use crate::clock::{self, Disturbance};
+use crate::clock::Disturbance;
 use crate::fault::Fault;
 use crate::lane::Lane;
 
@@ -34,6 +34,8 @@ pub(crate) struct Timing {
     pub(crate) raced_out: bool,
     /// Seconds since the first timed launch, warm-up excluded.
     pub(crate) seconds: f64,
+    /// The device's clock when the last sample had been taken, in MHz, where it is known.
+    pub(crate) clock_mhz: Option<u32>,
 }
 
 pub(crate) fn of_stats(error: StatsError) -> Fault {
@@ -59,6 +61,7 @@ pub(crate) fn warm_up(
 ) -> Result<u32, Fault> {
     let resolution_s = lane.resolution(resolution_s);
     let mut launches = first_batch(lane, settings, resolution_s)?;
+    launches = lane.prepare(launches)?;
     let options = WarmUpOptions {
         max_seconds: settings.warmup_seconds,
         ..WarmUpOptions::default()
@@ -76,7 +79,7 @@ pub(crate) fn warm_up(
     // Warm launches are faster than the first ones: the batch is sized again by the last sample.
     if let Some(seconds) = warm_up.samples().last() {
         let launch_s = seconds / f64::from(launches);
-        launches = batch(launch_s, settings, resolution_s)?;
+        launches = lane.prepare(batch(launch_s, settings, resolution_s)?)?;
     }
     Ok(launches)
 }
@@ -137,14 +140,15 @@ pub(crate) fn time(
     let launches = warm_up(lane, settings, resolution_s)?;
     let mut rule = stopping_rule(settings, incumbent)?;
     let mut disturbance = Disturbance::new(retakes(settings));
+    let site = lane.site();
     // The first sample after the pause is dropped.
     lane.time(launches)?;
     let start = Instant::now();
     let decision = loop {
-        let before = clock::preemptions();
+        let before = site.disturbances();
         let seconds = lane.time(launches)?;
         let elapsed = start.elapsed().as_secs_f64();
-        let retake = disturbance.retake(clock::preemptions() - before);
+        let retake = disturbance.retake(site.disturbances().since(before));
         if retake && elapsed < settings.max_seconds {
             continue;
         }
@@ -161,6 +165,7 @@ pub(crate) fn time(
         converged: decision == Decision::Converged,
         raced_out: decision == Decision::RacedOut,
         seconds: start.elapsed().as_secs_f64(),
+        clock_mhz: site.clock_mhz(),
     })
 }
 

@@ -1,6 +1,6 @@
 //! What the machine has that some plugins need: compilers, an interpreter, GPUs.
 
-use evo_cuda::{Device, Nvrtc};
+use evo_cuda::{Device, Nvrtc, Watch};
 use evo_wire::Tool;
 
 /// Everything that is looked for, found or not.
@@ -14,6 +14,7 @@ pub(crate) fn tools() -> Vec<Tool> {
         tool("C++ compiler", evo_source::cpp_compiler()),
         tool("Python", evo_process::python()),
         tool("GPU", gpus()),
+        tool("NVML", nvml()),
         tool("NVRTC", nvrtc()),
     ]
 }
@@ -29,6 +30,29 @@ fn gpus() -> Result<String, String> {
         return Err("a CUDA driver, but no device: CUDA kernels cannot run here".to_owned());
     }
     Ok(names.join(", "))
+}
+
+/// What is known of the first GPU just now.
+fn nvml() -> Result<String, String> {
+    let none = |error: String| {
+        format!("{error}: low clocks and other processes on a GPU go unnoticed during measurements")
+    };
+    let device = Device::open(0).map_err(|_| "of no use without a GPU".to_owned())?;
+    let watch = Watch::of(&device.facts().uuid).map_err(none)?;
+    let clock = watch.sm_clock_mhz();
+    let clock = clock.map_or_else(|| "clock unknown".to_owned(), |mhz| format!("{mhz} MHz"));
+    let causes = watch.throttle().unwrap_or_default().causes();
+    let held = match causes.as_slice() {
+        [] => "not throttled".to_owned(),
+        causes => format!("throttled: {}", causes.join(", ")),
+    };
+    // This process has opened the device itself.
+    let others = watch.processes().map(|all| all.saturating_sub(1));
+    let others = others.map_or_else(
+        || "other processes unknown".to_owned(),
+        |others| format!("{others} other processes"),
+    );
+    Ok(format!("cuda:0 at {clock}, {held}, {others}"))
 }
 
 fn nvrtc() -> Result<String, String> {

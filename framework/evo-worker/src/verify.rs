@@ -1,6 +1,8 @@
 //! All checks of a candidate: on its own shape with several seeds and distributions, and on the
 //! problem's extra shapes.
 
+use std::time::Instant;
+
 use evo_types::{BuildRequest, ErrorFigures, Outcome, Params, Phase, ProblemSpec, format_params};
 
 use crate::build::Builder;
@@ -8,6 +10,7 @@ use crate::check::{Check, Checker, Content, Slot};
 use crate::component::{Built, Kernel, Problem};
 use crate::fault::{Fault, outcome_of};
 use crate::judge;
+use crate::quantisation;
 use crate::seeds::derive_seed;
 use crate::serve::Reporter;
 
@@ -30,6 +33,8 @@ pub(crate) struct Verified {
     pub(crate) figures: ErrorFigures,
     /// The inputs of the last ordinary check of the main shape, with their reference.
     pub(crate) content: Content,
+    /// What it took.
+    pub(crate) seconds: f64,
 }
 
 /// How much is verified.
@@ -57,6 +62,7 @@ pub(crate) fn verify(
             candidate.problem.name
         ))
     })?;
+    let start = Instant::now();
     let mut rounds = 0u64;
     let mut next_seed = || {
         rounds += 1;
@@ -70,12 +76,16 @@ pub(crate) fn verify(
         let mut shape = Verification::new(candidate, main, how)?;
         reporter.phase(Phase::Verify)?;
         for round in 0..how.seeds.max(1) {
-            content = Some(shape.check(ordinary, next_seed(), &mut figures)?);
+            let seed = next_seed();
+            let checked = shape.check(ordinary, seed, &mut figures)?;
             if round == 0 {
+                figures.quantisation =
+                    quantisation::error(candidate.problem, spec, &checked, seed, ordinary)?;
                 for distribution in adversarial {
                     shape.check(distribution, next_seed(), &mut figures)?;
                 }
             }
+            content = Some(checked);
         }
     }
     for changes in &spec.extra_shapes {
@@ -95,7 +105,11 @@ pub(crate) fn verify(
         shape.check(ordinary, next_seed(), &mut figures)?;
     }
     let content = content.ok_or_else(|| Fault::internal("no check was made"))?;
-    Ok(Verified { figures, content })
+    Ok(Verified {
+        figures,
+        content,
+        seconds: start.elapsed().as_secs_f64(),
+    })
 }
 
 /// The request for an extra shape: the same configuration, other fields.

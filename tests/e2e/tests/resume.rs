@@ -149,6 +149,39 @@ fn kill_and_resume_in_a_loop_loses_nothing_and_changes_nothing() {
 }
 
 #[test]
+fn what_is_proposed_ahead_is_the_same_after_kills() {
+    let bench = Bench::new();
+    let spec = |name: &str, ahead: usize| {
+        let text = format!(
+            "(plugin: \"synthetic\", objective: (settings: {{\"sleep_ms\": 4}}), \
+             budget: (trials: 40), ahead: {ahead})"
+        );
+        bench.file(name, &text);
+    };
+    spec("ahead.ron", 4);
+    spec("plain.ron", 1);
+    bench.run(&["run", "ahead.ron", "--out", "whole"]).ok();
+    bench.run(&["run", "plain.ron", "--out", "plain"]).ok();
+    let whole = bench.proposals("whole");
+    assert_ne!(whole, bench.proposals("plain"), "nothing was made ahead");
+    let mut child = bench.start(&["run", "ahead.ron", "--out", "cut"]);
+    for trials in [3, 11, 24] {
+        wait_for(&bench, "cut", trials);
+        signal(&child, Signal::KILL);
+        child.wait().unwrap();
+        child = bench.start(&["resume", "cut"]);
+    }
+    assert!(child.wait().unwrap().success());
+    same(&whole, &bench.proposals("cut"));
+    // Only the trial whose turn it was had begun.
+    let records = bench.records("cut");
+    let retried = records
+        .iter()
+        .filter(|record| matches!(record, Record::Retried { .. }));
+    assert!(retried.count() <= 3);
+}
+
+#[test]
 fn an_interrupt_saves_and_resume_goes_on() {
     let bench = Bench::new();
     bench.run(&args("whole")).ok();
