@@ -53,7 +53,7 @@ struct Tensors {
     const float* bias;      // EPILOGUE scale_bias: [H, D]
     int bias_heads;         // H
 
-    // What integers of the scores' accumulators are multiplied by.
+    // What sums of products of stored elements are multiplied by to be scores.
     __device__ __forceinline__ float score_scale(int head) const {
         if constexpr (kFp8) {
             return scale * q_scale[head * scale_stride] * k_scale[head * scale_stride];
