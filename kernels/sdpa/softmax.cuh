@@ -288,7 +288,8 @@ struct Rows {
 #pragma unroll
             for (int n = 0; n < kColumnTiles; ++n) {
                 if (n / kOwnTiles != warp.group) {
-                    partial(region, warp.group, i, n, warp) = make_float4(o[i][n][0], o[i][n][1], o[i][n][2], o[i][n][3]);
+                    partial(region, warp.group, i, n, warp) =
+                        make_float4(o[i][n][0], o[i][n][1], o[i][n][2], o[i][n][3]);
                 }
             }
         }
