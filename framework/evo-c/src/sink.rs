@@ -396,10 +396,12 @@ mod tests {
                 Some(expected)
             );
         }
-        let charged = of(Function::Evaluate, 4, |host, table| unsafe {
+        let charged = of(Function::Evaluate, 4, |host, table| {
             // SAFETY: the host of the call, and a text.
-            (table.cost)(host, 2.5);
-            (table.error)(host, c"w".as_ptr());
+            unsafe {
+                (table.cost)(host, 2.5);
+                (table.error)(host, c"w".as_ptr());
+            }
         });
         assert_eq!(
             charged.err(),

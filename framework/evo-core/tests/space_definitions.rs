@@ -106,8 +106,8 @@ fn neighbours_are_all_valid_configurations_at_distance_one() {
             assert_eq!(any.iter().collect::<BTreeSet<_>>(), expected);
             assert_eq!(any.len(), expected.len(), "none twice");
             let step = |other: &&&Config| {
-                let params = space.params().iter().enumerate();
-                params.into_iter().all(|(place, param)| {
+                let mut params = space.params().iter().enumerate();
+                params.all(|(place, param)| {
                     let (a, b) = (config.get(place).unwrap(), other.get(place).unwrap());
                     !param.ordered() || a.abs_diff(b) <= 1
                 })
