@@ -324,7 +324,7 @@ fn a_study_compares_with_peers_varies_and_adds_noise() {
         &["--vary", "best=1"],
         "the tuning has no field `best`; its fields are",
     );
-    fails(&["--noise", "-1"], "a scale is between 0 and 100");
+    fails(&["--noise=-1"], "a scale is between 0 and 100");
     fails(
         &["--leave-out", "x"],
         "there is no recording `x` to leave out; there are convo",

@@ -238,6 +238,9 @@ pub(crate) fn estimate(of: &Estimate, digits: usize) -> String {
 /// Without the zero before the point.
 fn short(value: f64, digits: usize) -> String {
     let text = format!("{value:.digits$}");
+    // What rounds to zero has no sign.
+    let zero = text.chars().all(|c| matches!(c, '-' | '.' | '0'));
+    let text = if zero { text.replace('-', "") } else { text };
     if let Some(rest) = text.strip_prefix("0.") {
         format!(".{rest}")
     } else if let Some(rest) = text.strip_prefix("-0.") {
@@ -283,6 +286,7 @@ mod tests {
         assert_eq!(with_error(0.95321, Some(0.0041), 3), ".953 (.004)");
         assert_eq!(with_error(-0.051, Some(0.07), 2), "-.05 (.07)");
         assert_eq!(with_error(1.0, None, 3), "1.000");
+        assert_eq!(with_error(-0.0004, None, 3), ".000");
     }
 
     #[test]

@@ -45,7 +45,7 @@ fn write_regret(out: &mut fmt::Formatter<'_>, regret: &Regret) -> fmt::Result {
         }
     }
     if !regret.missing.is_empty() {
-        let text = format!("Without {}: no peer ran there", regret.missing.join(", "));
+        let text = format!("Without {}: not both ran there", regret.missing.join(", "));
         writeln!(out, "{}", wrapped(&text, ""))?;
     }
     for each in &regret.partial {
