@@ -156,8 +156,9 @@ fn the_share_of_near_choices_is_that_of_the_tuning() {
         .count()
     };
     assert_eq!(near(0.0), 0);
-    assert!((3..25).contains(&near(0.25)), "{}", near(0.25));
-    assert!(near(1.0) >= 25, "{}", near(1.0));
+    // With every step from the elites proposed, the whole pool takes over.
+    let (some, all) = (near(0.25), near(1.0));
+    assert!(3 <= some && some < all && all >= 20, "{some} and {all}");
 }
 
 #[test]
