@@ -13,9 +13,12 @@ use super::param::Count;
 use super::plan::{Plan, plans};
 use super::sample;
 
-/// Options tried to build the tables from which samples are drawn: a fraction of a second, and
-/// some tens of megabytes at most.
-pub(super) const TABLE_EFFORT: u64 = 1_000_000;
+/// Options tried to build the tables from which samples are drawn: a fraction of a second.
+pub(super) const TABLE_EFFORT: u64 = 4_000_000;
+
+/// The most entries of the tables of a plan: about 100 megabytes. Counting goes on without
+/// storing more.
+const MOST_ENTRIES: usize = 2_000_000;
 
 /// The estimate of a count must not depend on anything but the space.
 const ESTIMATE_SEED: u64 = 0x5eed_0c0f_fee5;
@@ -53,9 +56,16 @@ impl Hasher for KeyHasher {
 pub(super) struct Tables {
     by_depth: Vec<Completions>,
     total: u128,
+    /// Whether every entry found room.
+    complete: bool,
 }
 
 impl Tables {
+    /// Whether samples can be drawn from them.
+    pub(super) fn complete(&self) -> bool {
+        self.complete
+    }
+
     /// The number of ways to assign all parameters of the plan.
     pub(super) fn total(&self) -> u128 {
         self.total
@@ -94,12 +104,15 @@ fn count_plan(model: &Model, plan: &Plan, effort: &mut u64) -> Option<Tables> {
         effort,
         scratch: Scratch::default(),
         open: Vec::new(),
+        room: MOST_ENTRIES,
+        complete: true,
     };
     let mut choices = vec![None; model.domains.len()];
     let total = counter.count(0, &mut choices)?;
     Some(Tables {
         by_depth: counter.by_depth,
         total,
+        complete: counter.complete,
     })
 }
 
@@ -111,6 +124,9 @@ struct Counter<'a> {
     scratch: Scratch,
     /// The open options of every step on the way down, one after another.
     open: Vec<Option<u32>>,
+    /// How many entries may still be stored, and whether that was enough.
+    room: usize,
+    complete: bool,
 }
 
 impl Counter<'_> {
@@ -140,7 +156,13 @@ impl Counter<'_> {
         }
         self.open.truncate(start);
         choices[step.param] = None;
-        self.by_depth[depth].insert(key, total);
+        match self.room.checked_sub(1) {
+            Some(room) => {
+                self.room = room;
+                self.by_depth[depth].insert(key, total);
+            }
+            None => self.complete = false,
+        }
         Some(total)
     }
 }

@@ -212,8 +212,11 @@ impl Model {
     /// For each plan, the number of completions of every partial assignment that can occur, where
     /// counting them stayed within the effort.
     pub(super) fn exact(&self) -> &[Option<Tables>] {
-        self.exact
-            .get_or_init(|| count::tables(self, &self.plans, count::TABLE_EFFORT))
+        self.exact.get_or_init(|| {
+            let tables = count::tables(self, &self.plans, count::TABLE_EFFORT);
+            let complete = |tables: Option<Tables>| tables.filter(Tables::complete);
+            tables.into_iter().map(complete).collect()
+        })
     }
 
     /// Why a constraint fails: the two sides of its comparison, or the arithmetic that has no
