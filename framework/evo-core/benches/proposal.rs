@@ -21,9 +21,6 @@
 //! surrogate                  1110.2   1071.2    987.7   1048.3   n^0.99
 //! portfolio                   420.4    303.6    254.1    386.7   n^1.09
 //! ```
-//!
-//! Differential evolution proposes ever more known configurations as its members grow alike, up to
-//! a fixed number of attempts.
 #![expect(
     clippy::disallowed_methods,
     clippy::disallowed_macros,
