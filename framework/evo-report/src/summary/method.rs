@@ -63,7 +63,7 @@ fn gpu_clock(model: &RunModel) -> Option<String> {
     let all = measured.len();
     let watch = match watched {
         0 => "NVML was not there, so that low clocks and other processes went unnoticed",
-        _ => "samples during which NVML told of throttling or of another process were taken again",
+        _ => "Samples during which NVML told of throttling or of another process were taken again",
     };
     Some(format!(
         "A batch is timed by two events in the device's stream. In {recorded} of {all} measured \
