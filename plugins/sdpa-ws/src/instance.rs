@@ -1,0 +1,99 @@
+//! Loaded kernels: one or several launches in a stream.
+
+use evo_cuda::{CudaError, Device, ErrorKind, Function, Launch, LaunchConfig, Module};
+use evo_plugin::{Artifact, BuildRequest, Error, Instance, Io, Params, Stream, Value};
+
+use crate::task::{Task, address};
+
+/// The launches of one execution.
+pub(crate) struct Loaded {
+    task: Task,
+    steps: Vec<(Function, LaunchConfig)>,
+    /// Bytes of scratch memory; the kernels get its address where there is any.
+    workspace: usize,
+    bound: Vec<Launch>,
+}
+
+fn of_cuda(error: CudaError) -> Error {
+    match error.kind() {
+        ErrorKind::OutOfMemory => Error::OutOfMemory(error.to_string()),
+        ErrorKind::ContextLost => Error::Crashed(error.to_string()),
+        ErrorKind::Refused => Error::Rejected(error.to_string()),
+        _ => Error::Failed(error.to_string()),
+    }
+}
+
+/// A number out of an artifact's launch.
+///
+/// # Errors
+/// `Failed` where the artifact is not one of these kernels.
+pub(crate) fn number(launch: &Params, name: &str) -> Result<u32, Error> {
+    let value = launch.get(name).and_then(Value::as_int);
+    value
+        .and_then(|value| u32::try_from(value).ok())
+        .ok_or_else(|| Error::Failed(format!("the artifact's launch has no `{name}`")))
+}
+
+impl Loaded {
+    /// Brings machine code to the device: kernels in the order of their launches.
+    ///
+    /// # Errors
+    /// Where the device does not take it.
+    pub(crate) fn new(
+        artifact: &Artifact,
+        request: &BuildRequest,
+        task: Task,
+        steps: &[(&str, LaunchConfig)],
+        workspace: usize,
+    ) -> Result<Self, Error> {
+        let device = Device::by_uuid(&request.device.uuid).map_err(of_cuda)?;
+        let module = Module::load(&device, &artifact.bytes).map_err(of_cuda)?;
+        let steps = steps
+            .iter()
+            .map(|(name, config)| {
+                let function = module.function(name)?;
+                function.check(config)?;
+                Ok((function, *config))
+            })
+            .collect::<Result<Vec<_>, CudaError>>()
+            .map_err(of_cuda)?;
+        Ok(Self {
+            task,
+            steps,
+            workspace,
+            bound: Vec::new(),
+        })
+    }
+}
+
+impl Instance for Loaded {
+    fn workspace_size(&self) -> usize {
+        self.workspace
+    }
+
+    fn bind(&mut self, io: &mut Io<'_>) -> Result<(), Error> {
+        let mut arguments = self.task.arguments(io)?;
+        if self.workspace > 0 {
+            arguments.push(address(io.workspace_pointer().0));
+        }
+        self.bound = self
+            .steps
+            .iter()
+            .map(|(function, config)| function.prepare(config, &arguments))
+            .collect::<Result<_, _>>()
+            .map_err(of_cuda)?;
+        Ok(())
+    }
+
+    fn launch(&mut self, _: &mut Io<'_>, stream: Stream) -> Result<(), Error> {
+        if self.bound.is_empty() {
+            return Err(Error::Failed("launched before it was bound".to_owned()));
+        }
+        for launch in &self.bound {
+            // SAFETY: the framework hands over a stream of the device that it chose, and keeps the
+            // buffers of the last `bind` until the stream is done.
+            unsafe { launch.run(stream.0) }.map_err(of_cuda)?;
+        }
+        Ok(())
+    }
+}
