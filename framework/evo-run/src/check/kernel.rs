@@ -1,6 +1,6 @@
 //! Kernels: from the description over the space and the builds to launches.
 
-use evo_core::space::Space;
+use evo_core::space::{Role, Space};
 use evo_types::{BuildRequest, DeviceFacts, KernelInfo, Params, ProblemSpec, Value};
 use evo_wire::{ComponentRef, Probed, Request, Rule, built_in};
 
@@ -236,7 +236,9 @@ fn space(options: &CheckOptions, subject: &Subject, ledger: &mut Ledger) -> Opti
     ledger.pass(Rule::SpaceValid);
     let rule = Rule::SpaceFitsParameters;
     let known = |name: &str| subject.info.params.iter().find(|param| param.name == name);
-    for param in space.params() {
+    // What the problem decides is no parameter of the kernel.
+    let own = space.params().iter();
+    for param in own.filter(|param| param.role != Role::Problem) {
         let Some(declared) = known(&param.name) else {
             ledger.fail(
                 rule,
