@@ -1,8 +1,9 @@
 //! The run journal: the only truth about a run.
 //!
 //! A journal is a text file with one record per line (JSON). Each line carries its number and a
-//! CRC-32 of the record's text. One writer appends and syncs; a record that was acknowledged is
-//! on disk. Everything else in a run folder can be rebuilt from the journal.
+//! CRC-32 of the record's text. One writer appends and syncs; a record that was acknowledged
+//! survives the process, and a proposal is on disk before its trial ([`Writer`]). Everything else
+//! in a run folder can be rebuilt from the journal.
 
 #![forbid(unsafe_code)]
 

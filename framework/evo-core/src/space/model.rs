@@ -192,6 +192,26 @@ impl Model {
             .all(|constraint| self.allows(*constraint, choices))
     }
 
+    /// How many constraints `choices` violate, given those that `from` does: only constraints that
+    /// mention what differs are looked at.
+    pub(super) fn violations_after(
+        &self,
+        from: &[Option<u32>],
+        violated: &[usize],
+        choices: &[Option<u32>],
+    ) -> usize {
+        let places = from.iter().zip(choices).zip(&self.touching);
+        let changed = places.filter(|((old, new), _)| old != new);
+        let mut touched: Vec<usize> = changed.flat_map(|(_, of)| of).copied().collect();
+        touched.sort_unstable();
+        touched.dedup();
+        let kept = violated
+            .iter()
+            .filter(|v| touched.binary_search(v).is_err());
+        let broken = touched.iter().filter(|one| !self.allows(**one, choices));
+        kept.count() + broken.count()
+    }
+
     pub(super) fn first_violated(&self, choices: &[Option<u32>]) -> Option<usize> {
         (0..self.constraints.len()).find(|constraint| !self.allows(*constraint, choices))
     }

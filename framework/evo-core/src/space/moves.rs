@@ -94,7 +94,7 @@ impl Space {
             let Some(constraint) = violated.choose(rng) else {
                 return Some(current);
             };
-            match self.walk_step(&current, *constraint, rng) {
+            match self.walk_step(&current, &violated, *constraint, rng) {
                 Some(next) => current = next,
                 None => break,
             }
@@ -116,6 +116,7 @@ impl Space {
     fn walk_step<R: Rng + ?Sized>(
         &self,
         config: &Config,
+        violated: &[usize],
         constraint: usize,
         rng: &mut R,
     ) -> Option<Config> {
@@ -141,7 +142,10 @@ impl Space {
         }
         let scored: Vec<(usize, Config)> = changes
             .into_iter()
-            .map(|change| (self.violated(&change).len(), change))
+            .map(|change| {
+                let (from, to) = (config.choices(), change.choices());
+                (self.model.violations_after(from, violated, to), change)
+            })
             .collect();
         let fewest = scored.iter().map(|(violated, _)| *violated).min()?;
         let best: Vec<Config> = scored

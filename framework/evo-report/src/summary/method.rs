@@ -58,7 +58,12 @@ fn gpu_clock(model: &RunModel) -> Option<String> {
         return None;
     }
     let measured: Vec<_> = model.trials.iter().filter_map(Trial::measurement).collect();
-    let with = |name: &str| measured.iter().filter(|it| it.metric(name).is_some()).count();
+    let with = |name: &str| {
+        measured
+            .iter()
+            .filter(|it| it.metric(name).is_some())
+            .count()
+    };
     let (recorded, watched) = (with("launches_per_graph"), with("sm_clock"));
     let all = measured.len();
     let watch = match watched {

@@ -1,5 +1,7 @@
 //! What a synthetic run does, and where.
 
+use std::collections::BTreeMap;
+
 use evo_journal::{Environment, Limits, Plan, PlannedCandidate, PlannedPlugin, Work};
 use evo_types::{CachePolicy, ContentHash, DeviceFacts, Gate, Params, ProblemSpec, Value};
 use serde_json::json;
@@ -45,6 +47,7 @@ pub(crate) fn plan() -> Plan {
             path: "target/release/libsdpa_cpu.so".to_owned(),
             hash: ContentHash::of_bytes(b"plugin"),
         }],
+        files: BTreeMap::new(),
         work: Work::Problem {
             plugin: "sdpa-cpu".to_owned(),
             spec: problem(),

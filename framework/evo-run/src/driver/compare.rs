@@ -1,7 +1,7 @@
 //! Interleaved comparisons: the baselines before the search, the finalists after it.
 
 use evo_journal::{ComparedItem, Comparison, PlannedCandidate, Stage, Work};
-use evo_types::{BuildRequest, Outcome, Params, ProblemSpec};
+use evo_types::{BuildRequest, Outcome, Params, ProblemSpec, Value};
 use evo_wire::{CompareItem, CompareJob, MeasureSettings, Reply, Request};
 
 use super::merge::Merged;
@@ -319,7 +319,8 @@ impl Session {
         })
     }
 
-    /// Evaluates the finalists of an objective once more in a fresh process.
+    /// Evaluates the finalists of an objective again in a fresh process: once, or, where the
+    /// objective draws from a seed, with several new seeds, of which the median counts.
     fn confirm_objective(
         &mut self,
         plugin: &str,
@@ -338,19 +339,25 @@ impl Session {
         let mut items = Vec::new();
         for finalist in finalists {
             let trial = finalist.trial.unwrap_or_default();
-            let judged = self.evaluate_objective(
-                objective.clone(),
-                settings,
-                &finalist.params,
-                trial,
-                observer,
-            )?;
-            let Some(judged) = judged else {
-                return Ok(None);
-            };
-            items.push(finalist.compared(judged.outcome));
-            if self.stop.requested() {
-                return Ok(None);
+            let mut outcomes = Vec::new();
+            for settings in reseeded(settings) {
+                let judged = self.evaluate_objective(
+                    objective.clone(),
+                    &settings,
+                    &finalist.params,
+                    trial,
+                    observer,
+                )?;
+                let Some(judged) = judged else {
+                    return Ok(None);
+                };
+                if self.stop.requested() {
+                    return Ok(None);
+                }
+                outcomes.push(judged.outcome);
+            }
+            if let Some(outcome) = median(outcomes, &self.plan.metric) {
+                items.push(finalist.compared(outcome));
             }
         }
         let seed = self.stage_seed(stage);
@@ -379,6 +386,54 @@ struct Round<'a> {
     entrants: &'a [Entrant],
     seed: u64,
     settings: &'a MeasureSettings,
+}
+
+/// New seeds that a finalist of an objective with a seed is evaluated with.
+const NEW_SEEDS: i64 = 5;
+
+/// How far apart they are, so that the seeds of neighbouring runs are not met.
+const SEEDS_APART: i64 = 1_000_003;
+
+/// The settings of an objective for each evaluation of its confirmation. An objective whose values
+/// are drawn has a seed among its settings, an integer whose name ends in `seed`: with the seed of
+/// the search it would only repeat what the search saw.
+fn reseeded(settings: &Params) -> Vec<Params> {
+    let is_seed = |name: &str| name == "seed" || name.ends_with("_seed");
+    let seeds: Vec<(&String, i64)> = settings
+        .iter()
+        .filter(|(name, _)| is_seed(name))
+        .filter_map(|(name, value)| Some((name, value.as_int()?)))
+        .collect();
+    if seeds.is_empty() {
+        return vec![settings.clone()];
+    }
+    let with_new_seeds = |round: i64| {
+        let mut changed = settings.clone();
+        for (name, seed) in &seeds {
+            let far = round * SEEDS_APART;
+            let seed = seed.checked_add(far).unwrap_or_else(|| seed - far);
+            changed.insert((*name).clone(), Value::Int(seed));
+        }
+        changed
+    };
+    (1..=NEW_SEEDS).map(with_new_seeds).collect()
+}
+
+/// The outcome with the middle value of a metric; the first failure, if there is one.
+fn median(mut outcomes: Vec<Outcome>, metric: &str) -> Option<Outcome> {
+    let value = |outcome: &Outcome| match outcome {
+        Outcome::Measured(measurement) => measurement.metric(metric).map(|metric| metric.value),
+        _ => None,
+    };
+    if let Some(failed) = outcomes.iter().position(|outcome| value(outcome).is_none()) {
+        return Some(outcomes.swap_remove(failed));
+    }
+    outcomes.sort_by(|a, b| {
+        let (a, b) = (value(a).unwrap_or_default(), value(b).unwrap_or_default());
+        a.total_cmp(&b)
+    });
+    let middle = outcomes.len() / 2;
+    outcomes.into_iter().nth(middle)
 }
 
 /// The operator that proposes the default configuration.

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use evo_core::engine::{Budget, Campaign, EngineSettings};
 use evo_core::space::Space;
 use evo_journal::{Plan, Work};
-use evo_types::format_params;
+use evo_types::{Value, format_params};
 use evo_wire::{BUILT_IN_ORIGIN, built_in};
 
 use super::history::History;
 use crate::worker::{Host, HostSettings};
-use crate::{RunError, Stop};
+use crate::{RunError, Stop, plan};
 
 /// The campaign of a plan, before anything was asked or told.
 ///
@@ -119,6 +119,33 @@ pub(super) fn check_device(plan: &Plan, host: &mut Host, stop: &Stop) -> Result<
             ))
             .hint("start a new run here"));
         }
+    }
+    Ok(())
+}
+
+/// Makes sure that the files which settings of an objective name are what they were: another
+/// recording under the same name would be mixed with the first.
+pub(super) fn check_files(plan: &Plan) -> Result<(), RunError> {
+    let now = plan::files(&plan.work);
+    let Work::Objective { settings, .. } = &plan.work else {
+        return Ok(());
+    };
+    for (name, then) in &plan.files {
+        let found = now.get(name);
+        if found == Some(then) {
+            continue;
+        }
+        let path = settings.get(name).and_then(Value::as_name).unwrap_or(name);
+        let found = found.map_or_else(
+            || "it is gone".to_owned(),
+            |now| format!("{} now", now.short()),
+        );
+        return Err(RunError::input(format!(
+            "{path}: the file of the setting `{name}` has changed since the run was made (content \
+             {} then, {found})",
+            then.short()
+        ))
+        .hint("put it back, or start a new run"));
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use evo_types::{ContentHash, Outcome};
 use evo_wire::ComponentRef;
 
 use super::history::{History, plan_of, replay_steps, set_budget};
-use super::opening::{campaign, check_device, check_plugins, extended};
+use super::opening::{campaign, check_device, check_files, check_plugins, extended};
 use super::search::SearchEnd;
 use crate::environment::boot_id;
 use crate::error::suggestion;
@@ -174,6 +174,7 @@ impl Session {
         });
         check_device(&plan, &mut host, stop)?;
         check_plugins(&plan, host.settings())?;
+        check_files(&plan)?;
         let mut writer = Writer::resume(&journal)?;
         let before = history.boot.clone();
         let mut append = |record: Record| -> Result<(), RunError> {

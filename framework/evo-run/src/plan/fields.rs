@@ -59,6 +59,8 @@ fn check(field: &FieldInfo, value: &Value, folder: &Path) -> Result<Value, Strin
         // On the command line a text such as `17` looks like a number.
         (FieldKind::Text, Value::Name(_)) => Ok(value.clone()),
         (FieldKind::Text, _) => Ok(Value::Name(value.to_string())),
+        // Nothing is not the folder itself.
+        (FieldKind::Path, Value::Name(name)) if name.is_empty() => Ok(value.clone()),
         (FieldKind::Path, _) => {
             let path = folder.join(value.to_string());
             let path = std::path::absolute(&path).unwrap_or(path);
@@ -128,7 +130,12 @@ mod tests {
 
     #[test]
     fn a_relative_path_starts_from_the_folder_of_the_spec() {
-        for (given, expected) in [("a/b", "/spec/a/b"), ("/c", "/c")] {
+        for (given, expected) in [
+            ("a/b", "/spec/a/b"),
+            ("/c", "/c"),
+            (".", "/spec/."),
+            ("", ""),
+        ] {
             let given = Params::from([("folder".to_owned(), given.into())]);
             let all = complete("o", &fields(), &given, Path::new("/spec")).unwrap();
             assert_eq!(all["folder"], Value::from(expected));

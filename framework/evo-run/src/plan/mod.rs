@@ -5,12 +5,13 @@ mod describe;
 mod fields;
 mod settings;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use evo_core::space::{Env, Space};
 use evo_journal::{Plan, PlannedCandidate, PlannedPlugin, Sibling, Work};
-use evo_types::{ContentHash, DeviceFacts, KernelInfo, Params, PluginInfo, ProblemSpec};
+use evo_types::{ContentHash, DeviceFacts, KernelInfo, Params, PluginInfo, ProblemSpec, Value};
 use evo_wire::{BUILT_IN_ORIGIN, ComponentRef};
 
 use crate::error::suggestion;
@@ -173,6 +174,24 @@ pub fn space_environment(problem: Option<&ProblemSpec>, device: &DeviceFacts) ->
         device: device.facts.clone(),
         pinned: Params::new(),
     }
+}
+
+/// The content of the files that the settings of an objective name. What is not a file, or cannot
+/// be read, is the objective's business.
+pub(crate) fn files(work: &Work) -> BTreeMap<String, ContentHash> {
+    let Work::Objective { settings, .. } = work else {
+        return BTreeMap::new();
+    };
+    let content = |value: &Value| {
+        let path = Path::new(value.as_name()?);
+        // Paths were made absolute; a text that is none names no file.
+        let file = (path.is_absolute() && path.is_file()).then(|| std::fs::File::open(path));
+        ContentHash::of_reader(file?.ok()?).ok()
+    };
+    settings
+        .iter()
+        .filter_map(|(name, value)| Some((name.clone(), content(value)?)))
+        .collect()
 }
 
 /// Parses the spaces of a plan: of a new one, or of one from a journal.
@@ -341,6 +360,7 @@ impl Resolver<'_> {
                 .iter()
                 .map(|loaded| loaded.planned.clone())
                 .collect(),
+            files: files(&work),
             work,
             candidates,
             baselines,

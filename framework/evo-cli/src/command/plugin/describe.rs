@@ -114,10 +114,14 @@ fn fields(text: &mut String, fields: &[FieldInfo]) {
             FieldKind::Text => "text".to_owned(),
             FieldKind::Path => "path".to_owned(),
         };
+        let default = match field.default.to_string() {
+            empty if empty.is_empty() => "none".to_owned(),
+            default => default,
+        };
         let _ = writeln!(
             text,
-            "  --set {}={kind}   default {}; {}",
-            field.name, field.default, field.doc
+            "  --set {}={kind}   default {default}; {}",
+            field.name, field.doc
         );
     }
 }
