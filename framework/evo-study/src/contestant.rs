@@ -86,8 +86,10 @@ fn changed(changes: &[(String, Value)]) -> Result<Tuning, String> {
         *known = value.clone();
     }
     let names: Vec<String> = changes.iter().map(|(f, v)| format!("`{f}={v}`")).collect();
-    serde_json::from_value(Value::Object(all))
-        .map_err(|error| format!("{} cannot be used: {error}", names.join(", ")))
+    let read = serde_json::from_value::<Tuning>(Value::Object(all));
+    let tuning = read.map_err(|error| format!("{} cannot be used: {error}", names.join(", ")))?;
+    tuning.check()?;
+    Ok(tuning)
 }
 
 /// A strategy as it takes part.
@@ -263,11 +265,8 @@ mod tests {
 
     /// The name of a field that is a whole number, and its shipped value.
     fn whole() -> (String, u64) {
-        let fields = fields(&Tuning::default());
-        let found = fields
-            .iter()
-            .find_map(|(f, v)| Some((f.clone(), v.as_u64()?)));
-        found.unwrap()
+        let shipped = fields(&Tuning::default())["pool"].as_u64();
+        ("pool".to_owned(), shipped.unwrap())
     }
 
     #[test]
@@ -308,6 +307,15 @@ mod tests {
             error.starts_with(&format!("`{field}=\"two\"` cannot be used: ")),
             "{error}"
         );
+        for (text, expected) in [
+            ("pool=48,0", "`pool` is 0, but must be between 1 and 4096"),
+            (
+                "near_share=2",
+                "`near_share` is 2, but must be between 0 and 1",
+            ),
+        ] {
+            assert_eq!(text.parse::<Variation>().unwrap_err(), expected);
+        }
         let error = "pool".parse::<Variation>().unwrap_err();
         assert_eq!(error, "write FIELD=VALUE,VALUE,...");
         let twice = [

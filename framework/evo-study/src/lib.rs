@@ -40,7 +40,7 @@ mod text;
 pub use contestant::{Contestant, Variation, engine_tag};
 pub use error::StudyError;
 pub use folds::{Combined, Fold, Folds, kernel_of};
-pub use log::{RunLog, read_records};
+pub use log::{LogRecords, RunLog, read_records};
 pub use noise::{FINALISTS, ROUNDS};
 pub use noise_loss::{Loss, NoiseLoss};
 pub use record::RunRecord;

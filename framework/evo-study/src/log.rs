@@ -3,9 +3,12 @@
 //! Each batch of records is a stream of its own, and xz files may be strung together: so a study
 //! appends, and any tool that reads xz reads all of it. A stream that was cut off when the program
 //! was killed is dropped when the log is opened again.
+//!
+//! One study writes to a log at a time: it holds a lock on the file. Reading takes no lock.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::contestant::Name;
@@ -17,13 +20,15 @@ const PRESET: u32 = 4;
 /// The first bytes of an xz stream.
 const XZ: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0];
 
-/// A log that is open for writing.
+/// A log that is open for writing, by this study alone.
 #[derive(Debug)]
 pub struct RunLog {
     path: PathBuf,
+    /// The lock is its: it ends when this is closed.
     file: File,
     /// Whether it is plain text, as someone may have unpacked it.
     plain: bool,
+    repaired: bool,
     records: Vec<RunRecord>,
 }
 
@@ -31,27 +36,35 @@ impl RunLog {
     /// Opens a log, or makes a new one; what was cut off at its end is dropped.
     ///
     /// # Errors
-    /// A file that cannot be read or written, that is no log, or that is damaged before its end.
+    /// A log that another study writes to, a file that cannot be read or written, that is no log, or
+    /// that is damaged before its end.
     pub fn open(path: &Path) -> Result<Self, StudyError> {
         let fail = |error: std::io::Error| StudyError::file(path, error);
-        let mut found = Found::default();
-        if path.exists() {
-            found = read(path)?;
-            if found.torn {
-                // Written beside the log and moved into its place: a kill leaves one or the other.
-                let beside = path.with_extension("repair");
-                let bytes = encoded(&found.records, found.plain).map_err(fail)?;
-                fs::write(&beside, bytes).map_err(fail)?;
-                fs::rename(&beside, path).map_err(fail)?;
-            }
+        let mut file = locked(path)?;
+        let found = read(path)?;
+        if found.cut_off {
+            // Written beside the log and moved into its place, locked by then: a kill leaves one or
+            // the other, and no other study gets in between.
+            let beside = path.with_extension("repair");
+            let mut whole = locked(&beside)?;
+            let bytes = encoded(&found.records, found.plain).map_err(fail)?;
+            whole.set_len(0).map_err(fail)?;
+            whole.write_all(&bytes).map_err(fail)?;
+            fs::rename(&beside, path).map_err(fail)?;
+            file = whole;
         }
-        let options = OpenOptions::new().append(true).create(true).open(path);
         Ok(Self {
             path: path.to_owned(),
-            file: options.map_err(fail)?,
+            file,
             plain: found.plain,
+            repaired: found.cut_off,
             records: found.records,
         })
+    }
+
+    /// Whether something was cut off at its end when it was opened, and dropped.
+    pub fn repaired(&self) -> bool {
+        self.repaired
     }
 
     /// All records so far.
@@ -99,21 +112,88 @@ impl RunLog {
     }
 }
 
-/// Reads the records of a log as far as they go: one that is being written may end anywhere.
+/// Opens a file for appending and locks it.
+fn locked(path: &Path) -> Result<File, StudyError> {
+    let fail = |error: std::io::Error| StudyError::file(path, error);
+    loop {
+        let options = OpenOptions::new().append(true).create(true).open(path);
+        let file = options.map_err(fail)?;
+        let own = file.metadata().map_err(fail)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let who = holder(own.ino()).map_or_else(
+                    || "another study".to_owned(),
+                    |process| format!("another study (process {process})"),
+                );
+                let message = format!(
+                    "{who} is writing to it: wait until that has ended, or name another log with --log"
+                );
+                return Err(StudyError::file(path, message));
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(StudyError::file(
+                    path,
+                    format!("it cannot be locked: {error}"),
+                ));
+            }
+        }
+        // Whoever held the lock may have put another file in its place meanwhile.
+        match fs::metadata(path) {
+            Ok(now) if (now.dev(), now.ino()) == (own.dev(), own.ino()) => return Ok(file),
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(fail(error)),
+        }
+    }
+}
+
+/// The process that holds the lock on a file, where the system tells.
+fn holder(inode: u64) -> Option<u32> {
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    locks.lines().find_map(|line| holder_in(line, inode))
+}
+
+/// The process in a line of the system's list of locks, if the line is about the file:
+/// `1: FLOCK  ADVISORY  WRITE 4711 08:01:131 0 EOF`. Devices are left aside: layered file systems
+/// list another one than they show.
+fn holder_in(line: &str, inode: u64) -> Option<u32> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [_, "FLOCK", _, "WRITE", process, file, ..] = words.as_slice() else {
+        return None;
+    };
+    let (_, listed) = file.rsplit_once(':')?;
+    let process = process.parse().ok().filter(|process| *process > 0)?;
+    (listed.parse() == Ok(inode)).then_some(process)
+}
+
+/// Reads the records of a log as far as they go: one that is being written may end anywhere. Takes no
+/// lock and changes nothing.
 ///
 /// # Errors
 /// A file that cannot be read, that has no run records in it, or that is damaged before its end.
-pub fn read_records(path: &Path) -> Result<Vec<RunRecord>, StudyError> {
-    read(path).map(|found| found.records)
+pub fn read_records(path: &Path) -> Result<LogRecords, StudyError> {
+    read(path).map(|found| LogRecords {
+        records: found.records,
+        cut_off: found.cut_off,
+    })
+}
+
+/// What could be read of a log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogRecords {
+    /// The records, in the order in which they were written.
+    pub records: Vec<RunRecord>,
+    /// Whether something was cut off at the end: the study was killed, or is just writing.
+    pub cut_off: bool,
 }
 
 /// What is in a log.
-#[derive(Default)]
 struct Found {
     records: Vec<RunRecord>,
     plain: bool,
     /// Whether something was cut off at the end.
-    torn: bool,
+    cut_off: bool,
 }
 
 fn read(path: &Path) -> Result<Found, StudyError> {
@@ -122,14 +202,14 @@ fn read(path: &Path) -> Result<Found, StudyError> {
     if !plain && !bytes.iter().zip(&XZ).all(|(a, b)| a == b) {
         return Err(StudyError::file(path, "this is no log of a study"));
     }
-    let (text, mut torn) = if plain {
+    let (text, mut cut_off) = if plain {
         (bytes, false)
     } else {
         decompressed(&bytes).map_err(|message| StudyError::file(path, message))?
     };
     let end = text.iter().rposition(|byte| *byte == b'\n');
     let lines = text.get(..end.map_or(0, |end| end + 1)).unwrap_or(&[]);
-    torn |= lines.len() < text.len();
+    cut_off |= lines.len() < text.len();
     let mut records = Vec::new();
     for (number, line) in lines.split(|byte| *byte == b'\n').enumerate() {
         if line.iter().all(u8::is_ascii_whitespace) {
@@ -147,7 +227,7 @@ fn read(path: &Path) -> Result<Found, StudyError> {
     Ok(Found {
         records,
         plain,
-        torn,
+        cut_off,
     })
 }
 
@@ -203,23 +283,25 @@ fn encoded(records: &[RunRecord], plain: bool) -> std::io::Result<Vec<u8>> {
     writer.finish()
 }
 
+/// A record of a test.
+#[cfg(test)]
+pub(crate) fn record(seed: u64) -> RunRecord {
+    RunRecord {
+        space: "s".to_owned(),
+        strategy: "evo_full".to_owned(),
+        seed,
+        budget: 256,
+        evals: 256,
+        cpu_s: 0.25,
+        asks: 257,
+        improve: vec![(1, 10.5, 3.0), (7, 80.0, 2.5)],
+        engine: Some(engine_tag()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn record(seed: u64) -> RunRecord {
-        RunRecord {
-            space: "s".to_owned(),
-            strategy: "evo_full".to_owned(),
-            seed,
-            budget: 256,
-            evals: 256,
-            cpu_s: 0.25,
-            asks: 257,
-            improve: vec![(1, 10.5, 3.0), (7, 80.0, 2.5)],
-            engine: Some(engine_tag()),
-        }
-    }
 
     #[test]
     fn a_log_is_taken_up_again() {
@@ -228,9 +310,12 @@ mod tests {
         let mut log = RunLog::open(&path).unwrap();
         log.append(vec![record(1), record(2)]).unwrap();
         log.append(vec![record(3)]).unwrap();
+        drop(log);
         let log = RunLog::open(&path).unwrap();
         assert_eq!(log.records(), [record(1), record(2), record(3)]);
-        assert_eq!(read_records(&path).unwrap().len(), 3);
+        assert!(!log.repaired());
+        let read = read_records(&path).unwrap();
+        assert_eq!((read.records.len(), read.cut_off), (3, false));
     }
 
     #[test]
@@ -241,16 +326,61 @@ mod tests {
         log.append(vec![record(1)]).unwrap();
         let first = fs::read(&path).unwrap().len();
         log.append(vec![record(2)]).unwrap();
+        drop(log);
         let whole = fs::read(&path).unwrap();
         for cut in first + 1..whole.len() {
             fs::write(&path, &whole[..cut]).unwrap();
+            // Looking at it repairs nothing.
+            assert!(read_records(&path).unwrap().cut_off, "cut at {cut}");
+            assert_eq!(fs::read(&path).unwrap(), whole[..cut]);
             let mut log = RunLog::open(&path).unwrap();
             let kept = log.records().len();
             assert!(log.records()[0] == record(1) && kept <= 2, "cut at {cut}");
+            assert!(
+                log.repaired() && RunLog::open(&path).is_err(),
+                "cut at {cut}"
+            );
             log.append(vec![record(3)]).unwrap();
+            drop(log);
             let again = RunLog::open(&path).unwrap();
             assert_eq!(again.records().len(), kept + 1, "cut at {cut}");
             assert_eq!(again.records()[kept], record(3));
+        }
+    }
+
+    #[test]
+    fn a_second_study_is_refused_and_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.jsonl.xz");
+        let mut log = RunLog::open(&path).unwrap();
+        log.append(vec![record(1)]).unwrap();
+        // The first one is in the midst of writing.
+        let mut bytes = fs::read(&path).unwrap();
+        bytes.extend(&bytes.clone()[..bytes.len() / 2]);
+        fs::write(&path, &bytes).unwrap();
+        let error = RunLog::open(&path).unwrap_err().to_string();
+        let start = format!("{}: another study", path.display());
+        let end = " is writing to it: wait until that has ended, or name another log with --log";
+        assert!(error.starts_with(&start) && error.ends_with(end), "{error}");
+        assert_eq!(read_records(&path).unwrap().records[0], record(1));
+        assert_eq!(fs::read(&path).unwrap(), bytes);
+        drop(log);
+        assert!(RunLog::open(&path).unwrap().repaired());
+    }
+
+    #[test]
+    fn the_holder_of_a_lock_is_read_from_the_list_of_locks() {
+        let line = "3: FLOCK  ADVISORY  WRITE 4711 08:01:131 0 EOF";
+        assert_eq!(holder_in(line, 131), Some(4711));
+        assert_eq!(holder_in(line, 31), None);
+        for other in [
+            "3: POSIX  ADVISORY  WRITE 4711 08:01:131 0 EOF",
+            "3: -> FLOCK  ADVISORY  WRITE 4711 08:01:131 0 EOF",
+            "3: FLOCK  ADVISORY  WRITE -1 08:01:131 0 EOF",
+            "3: FLOCK",
+            "",
+        ] {
+            assert_eq!(holder_in(other, 131), None, "{other}");
         }
     }
 
@@ -286,6 +416,7 @@ mod tests {
         fs::write(&path, format!("{line}\n{{\"space\": \"cut")).unwrap();
         let mut log = RunLog::open(&path).unwrap();
         log.append(vec![record(2)]).unwrap();
+        drop(log);
         assert_eq!(
             RunLog::open(&path).unwrap().records(),
             [record(1), record(2)]
@@ -301,6 +432,7 @@ mod tests {
         log.append(vec![record(1)]).unwrap();
         let first = fs::metadata(&path).unwrap().len() as usize;
         log.append(vec![record(2)]).unwrap();
+        drop(log);
         let mut bytes = fs::read(&path).unwrap();
         bytes[first / 2] ^= 0x55;
         fs::write(&path, &bytes).unwrap();

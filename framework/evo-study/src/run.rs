@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
@@ -113,7 +113,7 @@ impl Study {
                         })
                 })
             });
-            let written = collect(&receiver, log, &mut state, progress);
+            let written = collect(&receiver, WAIT, log, &mut state, progress);
             given_up.store(written.is_err(), Ordering::Relaxed);
             drop(receiver);
             let searched = searches.join().unwrap_or_else(|_| {
@@ -125,28 +125,73 @@ impl Study {
     }
 }
 
-/// Writes records as they come, in batches.
+/// Writes records as they come, in batches; none waits for longer than `wait` once it has come.
 fn collect(
     receiver: &mpsc::Receiver<Vec<RunRecord>>,
+    wait: Duration,
     log: &mut RunLog,
     state: &mut Progress,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(), StudyError> {
     let mut batch = Vec::new();
+    // When the oldest record of the batch has waited long enough.
+    let mut due: Option<Instant> = None;
     loop {
-        let received = receiver.recv_timeout(WAIT);
+        let received = match due {
+            Some(due) => receiver.recv_timeout(due.saturating_duration_since(Instant::now())),
+            None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
         let ended = received == Err(RecvTimeoutError::Disconnected);
-        let waited = received.is_err();
         if let Ok(records) = received {
             batch.extend(records);
             state.done += 1;
+            due = due.or_else(|| Instant::now().checked_add(wait));
         }
-        if waited || batch.len() >= BATCH {
+        // Where records come fast, the time is up with one of them at hand.
+        let waited = due.is_some_and(|due| Instant::now() >= due);
+        if waited || ended || batch.len() >= BATCH {
             log.append(std::mem::take(&mut batch))?;
+            due = None;
             progress(*state);
         }
         if ended {
             return Ok(());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the log has at each report of the progress, with so many records at hand at once.
+    fn written(count: usize, wait: Duration) -> Vec<usize> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = RunLog::open(&folder.path().join("log.jsonl.xz")).unwrap();
+        let (sender, receiver) = mpsc::channel();
+        for seed in 0..count as u64 {
+            sender.send(vec![crate::log::record(seed)]).unwrap();
+        }
+        drop(sender);
+        let (mut state, mut seen) = (
+            Progress {
+                done: 0,
+                all: count,
+            },
+            Vec::new(),
+        );
+        let mut show = |progress: Progress| seen.push(progress.done);
+        collect(&receiver, wait, &mut log, &mut state, &mut show).unwrap();
+        let seeds: Vec<u64> = log.records().iter().map(|record| record.seed).collect();
+        assert_eq!(seeds, (0..count as u64).collect::<Vec<u64>>());
+        seen
+    }
+
+    #[test]
+    fn a_record_is_written_when_its_time_is_up_whatever_comes_behind_it() {
+        assert_eq!(written(3, Duration::ZERO), [1, 2, 3, 3]);
+        let hour = Duration::from_secs(3600);
+        assert_eq!(written(3, hour), [3]);
+        assert_eq!(written(BATCH + 1, hour), [BATCH, BATCH + 1]);
     }
 }

@@ -61,6 +61,7 @@ fn a_study_runs_what_its_log_does_not_have() {
     assert_eq!(run(&study(&two, 0..2, 40), &spaces, &mut log), (4, 4));
     // Taken up with more seeds and another strategy: only those are run.
     let three = [Preset::Random, Preset::LocalSearch, Preset::QuasiRandom];
+    drop(log);
     let mut log = RunLog::open(&path).unwrap();
     assert_eq!(run(&study(&three, 0..3, 40), &spaces, &mut log), (9, 9));
     assert_eq!(log.records().len(), 9);
@@ -159,7 +160,7 @@ fn the_spaces_of_other_formats_admit_everything_that_was_recorded() {
 /// the comparison with other tuners computed from the same file (`peer_search.py report`).
 #[test]
 fn the_figures_are_those_of_the_harness() {
-    let records = read_records(&data("runs.jsonl.xz")).unwrap();
+    let records = read_records(&data("runs.jsonl.xz")).unwrap().records;
     let spaces = StudySpace::read_all(&[
         data("coulomb-RTX_2080_Ti.json.xz"),
         data("convolution_milo-A4000.json.xz"),
