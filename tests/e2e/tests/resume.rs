@@ -65,7 +65,10 @@ fn the_same_seed_proposes_the_same_in_another_process() {
     bench.run(&args("a")).ok();
     bench.run(&args("b")).ok();
     same(&bench.proposals("a"), &bench.proposals("b"));
-    assert_eq!(bench.proposals("a").len(), TRIALS);
+    // What a kernel rejects is proposed and costs no trial.
+    let trials = bench.evaluated("a").into_iter();
+    let trials = trials.filter(|evaluated| evaluated.outcome.counts_as_trial());
+    assert_eq!(trials.count(), TRIALS);
     bench
         .run(&[
             "run",
@@ -179,6 +182,48 @@ fn what_is_proposed_ahead_is_the_same_after_kills() {
         .iter()
         .filter(|record| matches!(record, Record::Retried { .. }));
     assert!(retried.count() <= 3);
+}
+
+#[test]
+fn what_is_proposed_ahead_is_the_same_after_interrupts() {
+    let bench = Bench::new();
+    // Trials as short as these are settled while the next one is under way, which is when an
+    // interrupt could leave out what is proposed between the two.
+    bench.file(
+        "ahead.ron",
+        "(plugin: \"synthetic\", objective: (settings: {\"sleep_ms\": 1, \"fail_every\": 7}), \
+         budget: (trials: 80), ahead: 4)",
+    );
+    bench.run(&["run", "ahead.ron", "--out", "whole"]).ok();
+    let mut child = bench.start(&["run", "ahead.ron", "--out", "cut"]);
+    let mut interrupts = 0;
+    for trials in (2..74).step_by(4) {
+        wait_for(&bench, "cut", trials);
+        signal(&child, Signal::INT);
+        if child.wait().unwrap().code() == Some(130) {
+            interrupts += 1;
+        } else {
+            break;
+        }
+        child = bench.start(&["resume", "cut"]);
+    }
+    child.wait().unwrap();
+    assert!(interrupts >= 5, "only {interrupts} interrupts came in time");
+    same(&bench.proposals("whole"), &bench.proposals("cut"));
+    let journal = |run: &str| -> Vec<(char, u64)> {
+        let steps = bench.records(run).into_iter();
+        let steps = steps.filter_map(|record| match record {
+            Record::Proposed(proposed) => Some(('P', proposed.trial)),
+            Record::Evaluated(evaluated) => Some(('E', evaluated.trial)),
+            _ => None,
+        });
+        steps.collect()
+    };
+    assert_eq!(journal("whole"), journal("cut"), "each follows the same");
+    // An interrupted trial was brought to its end, and the ones after it had not begun.
+    let retried = |record: &Record| matches!(record, Record::Retried { .. });
+    assert!(!bench.records("cut").iter().any(retried));
+    assert!(bench.evaluated("cut").iter().all(|it| it.attempt == 1));
 }
 
 #[test]

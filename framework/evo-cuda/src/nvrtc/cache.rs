@@ -9,7 +9,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use evo_types::ContentHash;
 
@@ -24,6 +24,10 @@ const EXTENSION: &str = "cubin";
 const MOST_BYTES: u64 = 512 << 20;
 /// The folder is looked at before the first entry that a process writes, and after so many more.
 const LOOK_EVERY: u32 = 64;
+/// How the name of a file begins that is being written.
+const UNFINISHED: &str = ".new-";
+/// Nothing is written for so long: the process that began such a file was killed.
+const ABANDONED: Duration = Duration::from_secs(3600);
 
 /// A folder of compiled sources.
 #[derive(Debug)]
@@ -74,7 +78,7 @@ impl Cache {
         };
         // A plugin in the same process has a copy of this code with counts of its own.
         let here = std::ptr::from_ref(self).addr();
-        let name = format!(".new-{}-{here:x}-{count}", std::process::id());
+        let name = format!("{UNFINISHED}{}-{here:x}-{count}", std::process::id());
         let beside = self.folder.join(name);
         let written = fs::File::create(&beside)
             .and_then(|mut file| file.write_all(&content))
@@ -88,20 +92,28 @@ impl Cache {
         self.folder.join(format!("{key}.{EXTENSION}"))
     }
 
-    /// Drops what was not used for the longest time, until the rest is within bounds. Another
-    /// process may do the same at the same time.
+    /// Drops what killed processes have left unfinished, and then what was not used for the
+    /// longest time, until the rest is within bounds. Another process may do the same at the same
+    /// time.
     fn trim(&self) {
         let Ok(entries) = fs::read_dir(&self.folder) else {
             return;
         };
-        let mut found: Vec<(SystemTime, u64, PathBuf)> = entries
-            .flatten()
-            .filter(|entry| entry.path().extension().is_some_and(|it| it == EXTENSION))
-            .filter_map(|entry| {
-                let metadata = entry.metadata().ok()?;
-                Some((metadata.modified().ok()?, metadata.len(), entry.path()))
-            })
-            .collect();
+        let mut found: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
+        for entry in entries.flatten() {
+            let path = entry.path();
+            let Ok(metadata) = entry.metadata() else {
+                continue;
+            };
+            let Ok(modified) = metadata.modified() else {
+                continue;
+            };
+            if path.extension().is_some_and(|it| it == EXTENSION) {
+                found.push((modified, metadata.len(), path));
+            } else if is_abandoned(&path, modified) {
+                let _ = fs::remove_file(path);
+            }
+        }
         found.sort();
         let mut total: u64 = found.iter().map(|(_, bytes, _)| bytes).sum();
         for (_, bytes, path) in found {
@@ -113,6 +125,13 @@ impl Cache {
             }
         }
     }
+}
+
+/// Whether a file was begun and never finished. A date in the future says nothing.
+fn is_abandoned(path: &Path, modified: SystemTime) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let age = SystemTime::now().duration_since(modified);
+    name.is_some_and(|name| name.starts_with(UNFINISHED)) && age.is_ok_and(|age| age > ABANDONED)
 }
 
 /// Everything that decides what a compilation gives, but the time at which it happens. `None` for
@@ -296,5 +315,26 @@ mod tests {
         cache.trim();
         let left: Vec<bool> = keys.iter().map(|key| cache.path(key).exists()).collect();
         assert_eq!(left, [true, false, false, true]);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_unfinished_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path().to_owned(), 1 << 20);
+        let key = ContentHash::of_bytes(b"kept");
+        cache.put(&key, &compiled(1));
+        let write = |name: &str, age: Duration| {
+            let path = folder.path().join(name);
+            let file = fs::File::create(&path).unwrap();
+            file.set_modified(SystemTime::now() - age).unwrap();
+            path
+        };
+        let left = write(".new-1-a-0", 2 * ABANDONED);
+        let under_way = write(".new-2-a-0", Duration::ZERO);
+        let foreign = write("README", 2 * ABANDONED);
+        cache.trim();
+        assert!(!left.exists());
+        assert!(under_way.exists() && foreign.exists());
+        assert!(cache.get(&key).is_some());
     }
 }

@@ -120,6 +120,8 @@ impl<'scope> Crew<'scope> {
     /// Lets all threads end, and gives the devices' hosts back, without workers: those end with
     /// the threads that started them.
     pub(super) fn dismiss(self) -> Vec<Host> {
+        // The second one does not even wait for a worker that is only starting.
+        self.abandon.request(0);
         self.abandon.request(0);
         drop((self.lanes, self.builders));
         let ended = self.hosts.into_iter();
@@ -206,9 +208,111 @@ fn work(
     if matches!(answer, Ok(Reply::Built { .. })) {
         for request in job.also {
             // What fails here fails again where it counts, and is told there.
-            let _ = host.call(request, 0.0, stop, patience, &mut |_, _| {});
+            let also = host.call(request, 0.0, stop, patience, &mut |_, _| {});
+            if matches!(also, Err(CallFailure::Interrupted)) {
+                break;
+            }
         }
     }
     let seconds = began.elapsed().as_secs_f64();
     ended(Ok(Some(answer)), seconds, host.take_leaked())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+    use std::thread;
+    use std::time::Duration;
+
+    use evo_journal::{Limits, register_file};
+    use rustix::process::{Pid, test_kill_process};
+
+    use super::*;
+    use crate::Store;
+    use crate::worker::HostSettings;
+
+    /// Workers that start a process, say which, and never speak.
+    const SILENT: &str = "#!/bin/sh\n(sleep 12; echo > $0.late; sleep 600) &\n\
+                          echo $$ $! > $0.$$.part\nmv $0.$$.part $0.$$.pids\nsleep 600\n";
+
+    fn settings(folder: &Path) -> HostSettings {
+        let program = folder.join("evo");
+        fs::write(&program, SILENT).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+        HostSettings {
+            program,
+            store: Store::at(&folder.join("store")).unwrap(),
+            device: "cpu".to_owned(),
+            cpus: Vec::new(),
+            limits: Limits {
+                build_s: 60.0,
+                verify_s: 60.0,
+                measure_s: 60.0,
+                memory_bytes: 1 << 30,
+                attempts: 3,
+                crashes_in_a_row: 3,
+                spill_bytes: register_file(),
+            },
+        }
+    }
+
+    fn job(trial: u64) -> Job {
+        Job {
+            trial,
+            request: Request::Tools,
+            also: vec![Request::Tools],
+            measuring_s: 0.0,
+            device: None,
+        }
+    }
+
+    /// The processes of so many workers, once all are there.
+    fn processes(folder: &Path, workers: usize) -> Vec<Pid> {
+        loop {
+            let files = fs::read_dir(folder).unwrap().flatten().map(|it| it.path());
+            let told = files.filter(|path| path.extension().is_some_and(|it| it == "pids"));
+            let texts: Vec<String> = told.map(|path| fs::read_to_string(path).unwrap()).collect();
+            if texts.len() == workers {
+                let pids = texts.iter().flat_map(|text| text.split_whitespace());
+                return pids
+                    .map(|pid| Pid::from_raw(pid.parse().unwrap()).unwrap())
+                    .collect();
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn a_second_interrupt_ends_devices_and_builders_with_all_that_they_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(folder.path());
+        let stop = Stop::default();
+        let pids = thread::scope(|scope| {
+            let lanes = vec![Host::new(settings.clone())];
+            let builders = (0..2).map(|_| Host::builder(settings.clone())).collect();
+            let crew = Crew::start(scope, lanes, builders, &stop);
+            crew.on_lane(0, job(0)).unwrap();
+            crew.on_builder(0, job(1)).unwrap();
+            crew.on_builder(1, job(2)).unwrap();
+            let pids = processes(folder.path(), 3);
+            stop.request(2);
+            stop.request(2);
+            let Report { trial, news } = crew.reports.recv().unwrap();
+            let News::Ended(ended) = news else {
+                panic!("the lane reports something else");
+            };
+            let answer = ended.answer.unwrap().unwrap();
+            assert_eq!((trial, answer), (0, Err(CallFailure::Interrupted)));
+            assert_eq!(crew.dismiss().len(), 1);
+            pids
+        });
+        assert_eq!(pids.len(), 6);
+        for pid in pids {
+            assert!(test_kill_process(pid).is_err(), "{pid:?} is still there");
+        }
+        // Nobody waited until a worker that did not greet was given up.
+        assert!(!folder.path().join("evo.late").exists());
+    }
 }

@@ -185,9 +185,10 @@ impl Search<'_, '_> {
             }
             self.give_out()?;
             // Each proposal follows the same outcome whatever ended first: one is asked for after
-            // every trial that is settled, before the next one is.
+            // every trial that is settled, before the next one is. So it is while winding up: what
+            // is proposed then is begun by the next session.
             let ahead = self.session.plan.ahead;
-            if ended.is_none() && !stopping && self.pipeline.len() < ahead {
+            if ended.is_none() && self.pipeline.len() < ahead {
                 match self.session.campaign.ask() {
                     Ask::Propose(proposal) => {
                         self.propose(&proposal)?;
@@ -201,6 +202,9 @@ impl Search<'_, '_> {
                 }
             }
             if self.settle()? {
+                // The engine is asked again after each outcome, as after a resume: one that was
+                // still to come may be the improvement whose absence ended the search.
+                ended = None;
                 continue;
             }
             if self.interrupted || (stopping && !self.pipeline.is_under_way()) {

@@ -130,12 +130,7 @@ mod tests {
 
     #[test]
     fn a_relative_path_starts_from_the_folder_of_the_spec() {
-        for (given, expected) in [
-            ("a/b", "/spec/a/b"),
-            ("/c", "/c"),
-            (".", "/spec/."),
-            ("", ""),
-        ] {
+        for (given, expected) in [("a/b", "/spec/a/b"), ("/c", "/c"), (".", "/spec"), ("", "")] {
             let given = Params::from([("folder".to_owned(), given.into())]);
             let all = complete("o", &fields(), &given, Path::new("/spec")).unwrap();
             assert_eq!(all["folder"], Value::from(expected));
