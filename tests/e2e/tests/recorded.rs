@@ -244,7 +244,7 @@ fn a_run_is_not_resumed_over_another_recording() {
     ];
     bench.run(&args).ok();
     std::fs::copy(data("coulomb-RTX_2080_Ti.json.xz"), &here).unwrap();
-    let resume = ["resume", "a", "--budget", "12"];
+    let resume = ["run", "--from", "a", "--budget", "12"];
     bench.run(&resume).fails(
         2,
         &["the file of the setting `file` has changed since the run was made"],
