@@ -146,7 +146,10 @@ pub(super) fn key(
             .iter()
             .any(|name| option.starts_with(name))
     };
-    if request.options.iter().any(reads_files) {
+    let given = |name: &str| request.headers.iter().any(|header| header.name == name);
+    let mut texts = request.headers.iter().map(|header| &header.text);
+    let unknown = |text: &String| text.lines().filter_map(included).any(|name| !given(name));
+    if request.options.iter().any(reads_files) || unknown(&request.source) || texts.any(unknown) {
         return None;
     }
     let headers = request.headers.iter().flat_map(|it| [&it.name, &it.text]);
@@ -165,6 +168,20 @@ pub(super) fn key(
         .chain(lists.iter().flatten().map(|text| text.as_bytes()))
         .collect();
     Some(ContentHash::of_parts(&parts))
+}
+
+/// What a line includes that may be a file of the user's: a name in quotes, an absolute path, or
+/// what a macro says. Names in angle brackets are the compiler's own headers.
+fn included(line: &str) -> Option<&str> {
+    let directive = line.trim_start().strip_prefix('#')?.trim_start();
+    let what = directive.strip_prefix("include")?.trim_start();
+    if let Some(quoted) = what.strip_prefix('"') {
+        return quoted.split('"').next();
+    }
+    match what.strip_prefix('<') {
+        Some(own) if !own.starts_with('/') => None,
+        _ => Some(what),
+    }
 }
 
 /// Signs by which one state of a file or folder is told from another: its place, size and date.
@@ -217,6 +234,7 @@ fn split_line(content: &[u8]) -> Option<(&[u8], &[u8])> {
 mod tests {
     use std::time::Duration;
 
+    use super::super::Header;
     use super::*;
 
     fn compiled(byte: u8) -> Compiled {
@@ -270,6 +288,38 @@ mod tests {
     }
 
     #[test]
+    fn a_source_that_reads_files_of_its_own_has_no_key() {
+        let with = |text: &str| {
+            let source = format!("// text\n{text}\n__global__ void k() {{}}");
+            key_of(|it| it.source = source, "13.0").is_some()
+        };
+        for kept in [
+            "#include <mma.h>",
+            "#  define include",
+            "// #include \"a.h\"",
+        ] {
+            assert!(with(kept), "{kept}");
+        }
+        for read in [
+            "#include \"a.h\"",
+            " #  include \"/tmp/a.h\"",
+            "#include </tmp/a.h>",
+            "#include NAME",
+        ] {
+            assert!(!with(read), "{read}");
+        }
+        let header = Header {
+            name: "a.h".to_owned(),
+            text: String::new(),
+        };
+        let given = |it: &mut CompileRequest| {
+            it.source = "#include \"a.h\"".to_owned();
+            it.headers.push(header);
+        };
+        assert!(key_of(given, "13.0").is_some());
+    }
+
+    #[test]
     fn whatever_decides_the_code_decides_the_key() {
         let keys = [
             key_of(|_| {}, "13.0"),
@@ -280,7 +330,7 @@ mod tests {
             key_of(|it| it.name_expressions = vec!["k<4>".to_owned()], "13.0"),
             key_of(
                 |it| {
-                    it.headers.push(super::super::Header {
+                    it.headers.push(Header {
                         name: "h".to_owned(),
                         text: "t".to_owned(),
                     });
