@@ -19,7 +19,7 @@ const EVALUATED_APART: Duration = Duration::from_millis(500);
 ///
 /// Every record is with the system when [`append`](Self::append) returns, so that the death of
 /// the process loses none. Against the death of the machine it is synced: at once, except for
-/// outcomes and for the proposals of trials that take milliseconds, see [`Syncs`].
+/// outcomes and for the proposals of trials that take milliseconds.
 #[derive(Debug)]
 pub struct Writer {
     path: PathBuf,
