@@ -2,15 +2,44 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use evo_plugin::Error;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::child::Started;
 use crate::frame::{self, FrameError};
-use crate::shared;
+use crate::shared::{self, Region};
+
+/// The processes that were told of memory of a GPU.
+static ON_GPU: Mutex<Vec<Weak<Connection>>> = Mutex::new(Vec::new());
+
+fn on_gpu() -> Vec<Arc<Connection>> {
+    let mut list = ON_GPU.lock().unwrap_or_else(PoisonError::into_inner);
+    list.retain(|connection| connection.strong_count() > 0);
+    list.iter().filter_map(Weak::upgrade).collect()
+}
+
+/// How many processes that this one has started work on a GPU. They have opened its memory, so they
+/// have a context there of their own.
+pub fn processes_on_gpu() -> usize {
+    let connections = on_gpu();
+    let alive = |connection: &&Arc<Connection>| connection.state().broken.is_none();
+    connections.iter().filter(alive).count()
+}
+
+/// Has every process close the memory of a GPU that is no longer shared: it may not be freed before.
+pub(crate) fn close_device_memory(id: u64) {
+    for connection in on_gpu() {
+        let mut state = connection.state();
+        if state.memories.contains(&id) {
+            // An empty batch: any question tells which memories are gone. Where the process is
+            // gone, so is what it had opened.
+            let _ = state.ask("launch", json!({ "order": [], "launches": 0 }));
+        }
+    }
+}
 
 /// A process that was started, and what was said so far. Questions of several threads wait for
 /// each other.
@@ -26,6 +55,8 @@ struct State {
     next_id: u64,
     /// The shared memories that the other side was told of.
     memories: BTreeSet<u64>,
+    /// Whether one of them is a GPU's.
+    on_gpu: bool,
     /// Why there will be no more answers.
     broken: Option<String>,
 }
@@ -37,6 +68,7 @@ impl Connection {
                 process,
                 next_id: 1,
                 memories: BTreeSet::new(),
+                on_gpu: false,
                 broken: None,
             }),
             next_object: AtomicU64::new(1),
@@ -53,9 +85,23 @@ impl Connection {
     }
 
     /// Which of these memories the other side was not told of yet; it now is.
-    pub(crate) fn new_memories(&self, ids: impl Iterator<Item = u64>) -> BTreeSet<u64> {
+    pub(crate) fn new_memories<'r>(
+        self: &Arc<Self>,
+        regions: impl Iterator<Item = &'r Region>,
+    ) -> BTreeSet<u64> {
         let mut state = self.state();
-        ids.filter(|id| state.memories.insert(*id)).collect()
+        let mut new = BTreeSet::new();
+        for region in regions {
+            if state.memories.insert(region.id) {
+                new.insert(region.id);
+                if region.is_on_device() && !state.on_gpu {
+                    state.on_gpu = true;
+                    let mut list = ON_GPU.lock().unwrap_or_else(PoisonError::into_inner);
+                    list.push(Arc::downgrade(self));
+                }
+            }
+        }
+        new
     }
 
     /// Asks and waits for the answer. `fields` is a JSON object.

@@ -2,9 +2,10 @@
 //!
 //! [`open`] unpacks a bundle, starts its command, and speaks the protocol of `PROTOCOL.md` with it
 //! over a socket of its own; what the process brings is adapted onto the traits of `evo-plugin`.
-//! The framework stays in charge: buffers are [`SharedMemory`] of this process, seeds are drawn and
-//! results judged here, and the time of a batch is taken here; the time that the other side reports
-//! is only held against it.
+//! The framework stays in charge: buffers are [`SharedMemory`] of this process, or
+//! [`SharedDeviceMemory`] on a GPU, seeds are drawn and results judged here, and the time of a batch
+//! is taken here; the time that the other side reports is only held against it. On a GPU only the
+//! other side can mark its own stream: there its events count, and our clock is held against them.
 //!
 //! A launch does not run at once: it is queued under the number of its stream, and [`finish`] sends
 //! the whole queue as one message, so that a batch costs one round trip and not one for each launch.
@@ -30,11 +31,13 @@ use serde_json::{Value, json};
 
 pub use child::python;
 use connection::Connection;
-pub use queue::{finish, finish_timed, new_stream, round_trip};
-pub use shared::SharedMemory;
+pub use connection::processes_on_gpu;
+pub use queue::{Clock, finish, finish_timed, new_stream, record, round_trip};
+pub use shared::{SharedDeviceMemory, SharedMemory};
 
-/// The version of the protocol that this crate speaks: major, minor.
-pub const PROTOCOL: (u32, u32) = (1, 0);
+/// The version of the protocol that this crate speaks: major, minor. Minor 1 added memory of GPUs,
+/// `record`, and `collect`.
+pub const PROTOCOL: (u32, u32) = (1, 1);
 
 /// Starts the process that a bundle describes and asks what it brings.
 ///

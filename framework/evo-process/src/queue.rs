@@ -86,8 +86,8 @@ struct Launched {
     seconds: f64,
 }
 
-fn launch(connection: &Connection, batch: &Batch) -> Result<f64, Error> {
-    let fields = json!({ "order": batch.order, "launches": batch.launches });
+fn launch(connection: &Connection, batch: &Batch, collect: bool) -> Result<f64, Error> {
+    let fields = json!({ "order": batch.order, "launches": batch.launches, "collect": collect });
     let launched: Launched = connection.ask("launch", fields)?;
     if launched.seconds.is_finite() && launched.seconds >= 0.0 {
         return Ok(launched.seconds);
@@ -98,21 +98,54 @@ fn launch(connection: &Connection, batch: &Batch) -> Result<f64, Error> {
     )))
 }
 
-/// Launches what waits in a stream, in order, and waits until it is done. Returns the seconds that
-/// the other side says it took, by its own clock; `None` where nothing waited.
+fn take_waiting(stream: u64) -> Vec<(Arc<Connection>, Batch)> {
+    let mut queues = queues();
+    let queue = queues.get_mut(&stream);
+    queue.map_or_else(Vec::new, |queue| std::mem::take(&mut queue.waiting))
+}
+
+/// Launches what waits in a stream, in order, and waits until it is done and the results are in the
+/// output buffers.
 ///
 /// # Errors
 /// What the other side answered instead of launching; what waited behind that is dropped.
-pub fn finish(stream: u64) -> Result<Option<f64>, Error> {
-    let waiting = match queues().get_mut(&stream) {
-        Some(queue) => std::mem::take(&mut queue.waiting),
-        None => return Ok(None),
-    };
+pub fn finish(stream: u64) -> Result<(), Error> {
+    launch_waiting(stream, true).map(|_| ())
+}
+
+/// The seconds that the other side says it took; `None` where nothing waited. `collect`: results
+/// that a kernel could not write into the output buffers are copied there, after the clock stopped.
+fn launch_waiting(stream: u64, collect: bool) -> Result<Option<f64>, Error> {
     let mut seconds = None;
-    for (connection, batch) in &waiting {
-        seconds = Some(seconds.unwrap_or(0.0) + launch(connection, batch)?);
+    for (connection, batch) in &take_waiting(stream) {
+        seconds = Some(seconds.unwrap_or(0.0) + launch(connection, batch, collect)?);
     }
     Ok(seconds)
+}
+
+#[derive(Deserialize)]
+struct Recorded {
+    launches: u32,
+}
+
+/// Has the other side record what waits in a stream, instead of launching it, for batches of so
+/// many launches: the instances that wait, in turn. Returns how many launches one replay has;
+/// batches of multiples of it, in the same order, are then replayed. `None` where they cannot be
+/// recorded, or the other side knows no recording.
+///
+/// # Errors
+/// Where the other side is gone.
+pub fn record(stream: u64, launches: u32) -> Result<Option<u32>, Error> {
+    let waiting = take_waiting(stream);
+    let [(connection, batch)] = waiting.as_slice() else {
+        return Ok(None);
+    };
+    let fields = json!({ "order": batch.order, "launches": launches });
+    match connection.ask("record", fields) {
+        Ok(Recorded { launches }) => Ok((launches > 0).then_some(launches)),
+        Err(error @ Error::Crashed(_)) => Err(error),
+        Err(_) => Ok(None),
+    }
 }
 
 /// Seconds that an empty batch takes on a stream: the median of some, measured once. A batch that
@@ -127,7 +160,7 @@ pub fn round_trip(stream: u64) -> Result<f64, Error> {
     let mut trips = Vec::with_capacity(TRIPS);
     for _ in 0..TRIPS {
         let start = Instant::now();
-        launch(&connection, &Batch::default())?;
+        launch(&connection, &Batch::default(), false)?;
         trips.push(start.elapsed().as_secs_f64());
     }
     trips.sort_by(f64::total_cmp);
@@ -146,8 +179,17 @@ const TRIPS_ALLOWED: f64 = 20.0;
 /// interrupted by something else.
 const LEAST_SHORT: u32 = 8;
 
-/// As [`finish`], for a batch that began at `start`: returns the seconds since then, after holding
-/// them against the seconds that the other side reports.
+/// Whose clock says how long a batch took, once both have been held against each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clock {
+    /// This process's, around the whole message.
+    Ours,
+    /// The other side's: events in its stream on a GPU, which leave the message out.
+    Events,
+}
+
+/// As [`finish`], for a batch that began at `start`: returns the seconds that it took, after holding
+/// the seconds since `start` against those that the other side reports. Results stay where they are.
 ///
 /// A report cannot be longer than what is observed from outside: 1 % and a microsecond are allowed
 /// for the reading of clocks. Nor can it be much shorter, time after time, or work is done outside
@@ -157,8 +199,8 @@ const LEAST_SHORT: u32 = 8;
 ///
 /// # Errors
 /// As for [`finish`]; [`Error::Implausible`] with both figures where they do not fit.
-pub fn finish_timed(stream: u64, start: Instant) -> Result<f64, Error> {
-    let reported = finish(stream)?;
+pub fn finish_timed(stream: u64, start: Instant, clock: Clock) -> Result<f64, Error> {
+    let reported = launch_waiting(stream, false)?;
     let observed_s = start.elapsed().as_secs_f64();
     let Some(reported_s) = reported else {
         return Ok(observed_s);
@@ -171,9 +213,10 @@ pub fn finish_timed(stream: u64, start: Instant) -> Result<f64, Error> {
     };
     let mut queues = queues();
     let suspicion = &mut queues.entry(stream).or_default().suspicion;
-    match suspicion.look_at(&report) {
-        None => Ok(observed_s),
-        Some(message) => Err(Error::Implausible(message)),
+    match (suspicion.look_at(&report), clock) {
+        (None, Clock::Ours) => Ok(observed_s),
+        (None, Clock::Events) => Ok(reported_s),
+        (Some(message), _) => Err(Error::Implausible(message)),
     }
 }
 
@@ -259,7 +302,8 @@ mod tests {
 
     #[test]
     fn nothing_waits_in_an_unknown_stream() {
-        assert_eq!(finish(u64::MAX), Ok(None));
+        assert_eq!(finish(u64::MAX), Ok(()));
+        assert_eq!(record(u64::MAX, 100), Ok(None));
         assert!(round_trip(u64::MAX).is_err());
     }
 

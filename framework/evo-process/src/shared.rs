@@ -1,4 +1,4 @@
-//! Memory that this process owns and another one can map.
+//! Memory that this process owns and another one can map: of the host, and of a GPU.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -6,8 +6,13 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use serde_json::{Value, json};
+
+use crate::connection::close_device_memory;
 
 /// Zeroed memory in whole pages, readable and writable here and in every process that maps it.
 ///
@@ -58,12 +63,12 @@ impl SharedMemory {
         let base = NonNull::new(base.cast::<u8>())
             .ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
         let mut table = table();
-        table.last_id += 1;
-        let id = table.last_id;
+        let id = table.new_id();
+        let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
         let region = Region {
             id,
             bytes,
-            path: format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()),
+            place: Place::Host { path },
         };
         table.regions.insert(base.as_ptr() as usize, region);
         table.alive.insert(id);
@@ -88,12 +93,49 @@ impl SharedMemory {
 
 impl Drop for SharedMemory {
     fn drop(&mut self) {
-        let mut table = table();
-        table.regions.remove(&(self.base.as_ptr() as usize));
-        table.alive.remove(&self.id);
-        drop(table);
+        table().remove(self.base.as_ptr() as usize, self.id);
         // SAFETY: mapped in `new` with this length, and nobody uses it any more.
         let _ = unsafe { munmap(self.base.as_ptr().cast(), self.bytes) };
+    }
+}
+
+/// Memory of a GPU that was allocated elsewhere in this process, as long as it is shared.
+///
+/// While this exists, an address in the memory can be told to another process, as with
+/// [`SharedMemory`]. Host and device share one range of addresses, so that one table holds both.
+#[derive(Debug)]
+pub struct SharedDeviceMemory {
+    address: u64,
+    id: u64,
+}
+
+impl SharedDeviceMemory {
+    /// Shares an allocation: its address and size, the handle that another process opens (the 64
+    /// bytes of a `CUipcMemHandle`), and the device's UUID.
+    ///
+    /// It must be dropped before the allocation is freed: CUDA does not define what happens to one
+    /// that another process still has open, so that dropping this has all of them close it.
+    pub fn new(address: u64, bytes: usize, handle: &[u8; 64], device: &str) -> Self {
+        let mut table = table();
+        let id = table.new_id();
+        let region = Region {
+            id,
+            bytes,
+            place: Place::Device {
+                handle: BASE64.encode(handle),
+                device: device.to_owned(),
+            },
+        };
+        table.regions.insert(address as usize, region);
+        table.alive.insert(id);
+        Self { address, id }
+    }
+}
+
+impl Drop for SharedDeviceMemory {
+    fn drop(&mut self) {
+        table().remove(self.address as usize, self.id);
+        close_device_memory(self.id);
     }
 }
 
@@ -103,7 +145,34 @@ pub(crate) struct Region {
     /// Never given twice, unlike the number of a descriptor.
     pub(crate) id: u64,
     pub(crate) bytes: usize,
-    pub(crate) path: String,
+    place: Place,
+}
+
+/// Where a shared memory is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    /// On the host: a file to map.
+    Host { path: String },
+    /// On the GPU with this UUID: a handle to open, in base64.
+    Device { handle: String, device: String },
+}
+
+impl Region {
+    /// Whether it is memory of a GPU.
+    pub(crate) fn is_on_device(&self) -> bool {
+        matches!(self.place, Place::Device { .. })
+    }
+
+    /// How the other side is told of it.
+    pub(crate) fn document(&self) -> Value {
+        let (id, bytes) = (self.id, self.bytes);
+        match &self.place {
+            Place::Host { path } => json!({ "id": id, "path": path, "bytes": bytes }),
+            Place::Device { handle, device } => {
+                json!({ "id": id, "cuda_ipc": handle, "device": device, "bytes": bytes })
+            }
+        }
+    }
 }
 
 struct Table {
@@ -111,6 +180,18 @@ struct Table {
     regions: BTreeMap<usize, Region>,
     alive: BTreeSet<u64>,
     last_id: u64,
+}
+
+impl Table {
+    fn new_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    fn remove(&mut self, address: usize, id: u64) {
+        self.regions.remove(&address);
+        self.alive.remove(&id);
+    }
 }
 
 fn table() -> MutexGuard<'static, Table> {
@@ -156,9 +237,29 @@ mod tests {
         let (region, offset) = locate(memory.pointer().wrapping_add(4990), 10).unwrap();
         assert_eq!((region.bytes, offset), (memory.bytes(), 4990));
         let mut read = [0; 10];
-        let file = fs::File::open(&region.path).unwrap();
+        let document = region.document();
+        let file = fs::File::open(document["path"].as_str().unwrap()).unwrap();
         file.read_exact_at(&mut read, offset as u64).unwrap();
         assert_eq!(read, [0, 0, 0, 0, 0, 0, 0, 0, 0, 7]);
+    }
+
+    #[test]
+    fn memory_of_a_gpu_is_told_by_its_handle_for_as_long_as_it_is_shared() {
+        // An address that nothing on the host has: the upper half is the kernel's.
+        let address = 0xffff_8000_0000_0000u64;
+        let shared = SharedDeviceMemory::new(address, 4096, &[7; 64], "GPU-1");
+        let (region, offset) = locate((address + 256) as *const u8, 100).unwrap();
+        assert!(region.is_on_device());
+        let document = region.document();
+        assert_eq!(offset, 256);
+        assert_eq!(document["device"], "GPU-1");
+        assert_eq!(
+            BASE64.decode(document["cuda_ipc"].as_str().unwrap()).unwrap(),
+            [7; 64]
+        );
+        assert!(locate((address + 4000) as *const u8, 100).is_none());
+        drop(shared);
+        assert!(locate((address + 256) as *const u8, 100).is_none());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::ptr;
+use std::sync::Arc;
 
 use evo_plugin::{Dtype, Error, Tensor, TensorMut};
 use serde::de::DeserializeOwned;
@@ -21,7 +22,8 @@ impl Mentioned {
     /// A buffer of bytes in shared memory.
     ///
     /// # Errors
-    /// Where it is elsewhere: the framework keeps the buffers of such a kernel in shared memory.
+    /// Where it is elsewhere: the framework keeps the buffers of such a kernel in memory that is
+    /// shared.
     pub(crate) fn buffer(&mut self, pointer: *const u8, bytes: usize) -> Result<Value, Error> {
         let (region, offset) = locate(pointer, bytes).ok_or_else(|| {
             Error::Failed(format!(
@@ -47,12 +49,12 @@ impl Mentioned {
     }
 
     /// The memories that the other side has not been told of, for the field `memories`.
-    pub(crate) fn memories(self, connection: &Connection) -> Vec<Value> {
-        let new = connection.new_memories(self.regions.keys().copied());
+    pub(crate) fn memories(self, connection: &Arc<Connection>) -> Vec<Value> {
+        let new = connection.new_memories(self.regions.values());
         self.regions
             .into_values()
             .filter(|region| new.contains(&region.id))
-            .map(|region| json!({ "id": region.id, "path": region.path, "bytes": region.bytes }))
+            .map(|region| region.document())
             .collect()
     }
 }
@@ -153,7 +155,7 @@ impl<'t> Staging<'t> {
     /// What the other side answered.
     pub(crate) fn ask<T: DeserializeOwned>(
         self,
-        connection: &Connection,
+        connection: &Arc<Connection>,
         question: &str,
         mut fields: Value,
     ) -> Result<T, Error> {

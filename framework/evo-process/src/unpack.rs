@@ -19,9 +19,10 @@ macro_rules! package_file {
     };
 }
 /// The Python package, so that no installation is needed: it always fits this `evo`.
-const PYTHON: [(&str, &[u8]); 6] = [
+const PYTHON: [(&str, &[u8]); 7] = [
     package_file!("__init__.py"),
     package_file!("candidate.py"),
+    package_file!("cuda.py"),
     package_file!("documents.py"),
     package_file!("numbers.py"),
     package_file!("protocol.py"),

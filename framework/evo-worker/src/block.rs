@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 
 use evo_cuda::DeviceBuffer;
 use evo_plugin::Error;
-use evo_process::SharedMemory;
+use evo_process::{SharedDeviceMemory, SharedMemory};
 
 use crate::gpu::error_of;
 use crate::memory::{OutOfMemory, check_available, megabytes};
@@ -43,6 +43,8 @@ pub(crate) struct Block {
     start: usize,
     length: usize,
     owner: Owner,
+    /// Held while another process may be told of the twin; dropped before it.
+    shared: Option<SharedDeviceMemory>,
     /// What a kernel on a GPU sees.
     twin: Option<DeviceBuffer>,
 }
@@ -71,7 +73,9 @@ impl Block {
             .ok_or_else(too_large)?;
         check_available(layout.size(), what)?;
         let (base, total, owner) = match site {
-            Site::Host | Site::Cuda(_) => (heap(layout, what)?, layout.size(), Owner::Heap(layout)),
+            Site::Host | Site::Cuda(_) | Site::CudaProcess(..) => {
+                (heap(layout, what)?, layout.size(), Owner::Heap(layout))
+            }
             Site::Process(_) => {
                 let memory = SharedMemory::new(layout.size())
                     .map_err(|error| OutOfMemory(format!("{what}: {error}")))?;
@@ -85,10 +89,15 @@ impl Block {
             start,
             length,
             owner,
+            shared: None,
             twin: None,
         };
-        if let Site::Cuda(gpu) = site {
-            block.twin = Some(gpu.buffer(total, what)?);
+        if let Some(gpu) = site.gpu() {
+            let twin = gpu.buffer(total, what)?;
+            if matches!(site, Site::CudaProcess(..)) {
+                block.shared = Some(gpu.share(&twin)?);
+            }
+            block.twin = Some(twin);
         }
         // SAFETY: `base` points to `total` bytes that this block owns.
         unsafe { base.as_ptr().write_bytes(0, total) };

@@ -13,6 +13,7 @@ use evo_cuda::{
     CudaError, Device, DeviceBuffer, ErrorKind, Event, Flush, Graph, Peaks, Stream, Watch,
 };
 use evo_plugin::Error;
+use evo_process::SharedDeviceMemory;
 use evo_types::DeviceFacts;
 
 /// The first kernel of a batch begins up to this many seconds after the event before it was
@@ -118,6 +119,17 @@ impl Gpu {
         })
     }
 
+    /// Lets other processes be told of a buffer. What this returns must be dropped first.
+    ///
+    /// # Errors
+    /// Where the device or the system does not share memory between processes.
+    pub(crate) fn share(&self, buffer: &DeviceBuffer) -> Result<SharedDeviceMemory, Error> {
+        let handle = buffer.ipc_handle().map_err(error_of)?;
+        let (address, bytes) = (buffer.address(), buffer.bytes());
+        let uuid = self.device.facts().uuid;
+        Ok(SharedDeviceMemory::new(address, bytes, &handle, &uuid))
+    }
+
     /// Waits until all launches are done.
     ///
     /// # Errors
@@ -184,7 +196,8 @@ impl Gpu {
         i64::from(throttled) + i64::try_from(self.strangers(watch)).unwrap_or(i64::MAX - 1)
     }
 
-    /// Other processes that compute on the device; this one is among those that are counted.
+    /// Other processes that compute on the device. This one is among those that are counted, and so
+    /// are plugins that are processes and work there.
     fn strangers(&self, watch: &Watch) -> usize {
         let mut last = self
             .strangers
@@ -195,7 +208,8 @@ impl Gpu {
         {
             return count;
         }
-        let count = watch.processes().unwrap_or(1).saturating_sub(1);
+        let own = 1 + evo_process::processes_on_gpu();
+        let count = watch.processes().unwrap_or(own).saturating_sub(own);
         *last = Some((Instant::now(), count));
         count
     }

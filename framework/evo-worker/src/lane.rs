@@ -19,6 +19,8 @@ const MOST_SETS: usize = 16;
 const MOST_SETS_ON_GPU: usize = 64;
 /// Most bytes of all buffer sets together.
 const MOST_BYTES: usize = 1 << 30;
+/// Most launches that another process is asked to record: an interpreter takes a while for each.
+const MOST_RECORDED_THERE: u32 = 256;
 /// The sets together exceed the last-level cache by this factor.
 const EXCESS: f64 = 1.5;
 
@@ -26,6 +28,9 @@ const EXCESS: f64 = 1.5;
 pub(crate) struct Lane {
     /// Recorded launches, where the site and the kernel allow it. Dropped before the buffers.
     batches: Option<Batches>,
+    /// As for `batches`, where the process that the kernel works in has recorded them: launches of
+    /// one replay, which begins with the first set and goes over all of them.
+    recorded_there: Option<u32>,
     /// Whether a recording came to nothing.
     unrecordable: bool,
     slots: Vec<Slot>,
@@ -49,6 +54,7 @@ impl Lane {
         let spec = &candidate.request.problem;
         let mut lane = Self {
             batches: None,
+            recorded_there: None,
             unrecordable: false,
             slots: Vec::new(),
             next: 0,
@@ -62,7 +68,7 @@ impl Lane {
                 break;
             }
         }
-        if let Site::Cuda(gpu) = lane.site() {
+        if let Some(gpu) = lane.site().gpu() {
             gpu.reset_persisting_cache();
         }
         Ok(lane)
@@ -108,13 +114,15 @@ impl Lane {
     /// # Errors
     /// The outcome of a launch that failed.
     pub(crate) fn prepare(&mut self, launches: u32) -> Result<u32, Fault> {
-        let Site::Cuda(gpu) = self.site() else {
-            return Ok(launches);
-        };
         // A flushed cache takes a launch, and an event, at a time.
         if self.unrecordable || self.cache == CachePolicy::Flush {
             return Ok(launches);
         }
+        let gpu = match self.site() {
+            Site::Host | Site::Process(_) => return Ok(launches),
+            Site::CudaProcess(_, stream) => return self.prepare_there(stream, launches),
+            Site::Cuda(gpu) => gpu,
+        };
         let sets = self.slots.len();
         if !self
             .batches
@@ -129,9 +137,29 @@ impl Lane {
         Ok(launches.checked_next_multiple_of(each).unwrap_or(launches))
     }
 
+    /// As [`prepare`](Self::prepare), where the kernel works in another process.
+    fn prepare_there(&mut self, stream: u64, launches: u32) -> Result<u32, Fault> {
+        let sets = u32::try_from(self.slots.len()).unwrap_or(u32::MAX).max(1);
+        let each = launches
+            .clamp(1, MOST_RECORDED_THERE)
+            .next_multiple_of(sets);
+        if self.recorded_there != Some(each) {
+            // What was recorded for other batches is replaced.
+            self.site().wait().map_err(of_launch)?;
+            for Slot { set, instance } in &mut self.slots {
+                instance.launch(set).map_err(of_launch)?;
+            }
+            self.recorded_there = evo_process::record(stream, each).map_err(of_launch)?;
+            self.unrecordable = self.recorded_there.is_none();
+        }
+        let each = self.recorded_there.unwrap_or(1);
+        Ok(launches.checked_next_multiple_of(each).unwrap_or(launches))
+    }
+
     /// How batches are timed: launches of one graph, where they are recorded.
     pub(crate) fn recorded(&self) -> Option<u32> {
-        self.batches.as_ref().map(Batches::launches)
+        let here = self.batches.as_ref().map(Batches::launches);
+        here.or(self.recorded_there)
     }
 
     /// Launches onto every set, in the way that was timed, and waits. `false` where nothing was
@@ -140,6 +168,17 @@ impl Lane {
     /// # Errors
     /// The outcome of a launch that failed.
     pub(crate) fn replay(&mut self) -> Result<bool, Fault> {
+        if let Some(launches) = self.recorded_there {
+            self.next = 0;
+            let queued = (0..launches).try_for_each(|_| {
+                let Slot { set, instance } = self.turn()?;
+                instance.launch(set)
+            });
+            queued
+                .and_then(|()| self.site().wait())
+                .map_err(of_launch)?;
+            return Ok(true);
+        }
         let Some(batches) = &mut self.batches else {
             return Ok(false);
         };
@@ -200,6 +239,9 @@ impl Lane {
             unsafe { batches.queue(graphs) }?;
             return batch.end();
         }
+        if self.recorded_there.is_some() {
+            self.next = 0;
+        }
         let batch = site.begin()?;
         for _ in 0..launches {
             let Slot { set, instance } = self.turn()?;
@@ -256,9 +298,9 @@ fn sets(site: &Site, cache: CachePolicy, footprint: usize, share: f64) -> usize 
     let footprint = footprint.max(1);
     let wanted = (site.cache_bytes() as f64 * EXCESS / footprint as f64).ceil() as usize;
     let available = usize::try_from(site.available_bytes()).unwrap_or(usize::MAX) / 4;
-    let most = match site {
-        Site::Host | Site::Process(_) => MOST_SETS,
-        Site::Cuda(_) => MOST_SETS_ON_GPU,
+    let most = match site.gpu() {
+        None => MOST_SETS,
+        Some(_) => MOST_SETS_ON_GPU,
     };
     let limit = (MOST_BYTES.min(available) as f64 * share) as usize;
     wanted.clamp(1, most).min((limit / footprint).max(1))

@@ -282,7 +282,7 @@ impl BufferSet {
     /// # Errors
     /// Where the device fails.
     pub(crate) fn flush(&self) -> Result<(), Error> {
-        if let Site::Cuda(gpu) = &self.site {
+        if let Some(gpu) = self.site.gpu() {
             return gpu.flush();
         }
         self.blocks().for_each(flush);
@@ -292,9 +292,9 @@ impl BufferSet {
 
 /// A tensor as the kernel of a site sees it.
 fn seen(site: &Site, block: &Block, host: RawTensor) -> RawTensor {
-    match site {
-        Site::Host | Site::Process(_) => host,
-        Site::Cuda(gpu) => RawTensor {
+    match site.gpu() {
+        None => host,
+        Some(gpu) => RawTensor {
             data: block.address(),
             device_type: DEVICE_CUDA,
             device_id: gpu.index(),

@@ -302,7 +302,13 @@ impl Worker {
             PluginKind::Rust | PluginKind::C | PluginKind::Source | PluginKind::BuiltIn => {
                 self.gpu.clone().map_or(Site::Host, Site::Cuda)
             }
-            PluginKind::Process => Site::Process(evo_process::new_stream()),
+            PluginKind::Process => {
+                let stream = evo_process::new_stream();
+                match &self.gpu {
+                    Some(gpu) => Site::CudaProcess(Arc::clone(gpu), stream),
+                    None => Site::Process(stream),
+                }
+            }
         }
     }
 

@@ -26,6 +26,9 @@ pub(crate) enum Site {
     Process(u64),
     /// On a GPU: every buffer has a twin in the device's memory, and launches go into a stream.
     Cuda(Arc<Gpu>),
+    /// In another process that works on a GPU, on twins that are shared with it: launches are queued
+    /// under a number, and the process puts them into a stream of its own.
+    CudaProcess(Arc<Gpu>, u64),
 }
 
 /// Signs that something else took part of the machine.
@@ -53,8 +56,16 @@ impl Site {
     pub(crate) fn stream(&self) -> Stream {
         match self {
             Self::Host => Stream(0),
-            Self::Process(stream) => Stream(*stream),
+            Self::Process(stream) | Self::CudaProcess(_, stream) => Stream(*stream),
             Self::Cuda(gpu) => Stream(gpu.stream()),
+        }
+    }
+
+    /// The GPU that kernels here run on.
+    pub(crate) fn gpu(&self) -> Option<&Arc<Gpu>> {
+        match self {
+            Self::Host | Self::Process(_) => None,
+            Self::Cuda(gpu) | Self::CudaProcess(gpu, _) => Some(gpu),
         }
     }
 
@@ -65,7 +76,7 @@ impl Site {
     pub(crate) fn wait(&self) -> Result<(), Error> {
         match self {
             Self::Host => Ok(()),
-            Self::Process(stream) => evo_process::finish(*stream).map(|_| ()),
+            Self::Process(stream) | Self::CudaProcess(_, stream) => evo_process::finish(*stream),
             Self::Cuda(gpu) => gpu.wait(),
         }
     }
@@ -78,6 +89,11 @@ impl Site {
         match self {
             Self::Cuda(gpu) => gpu.begin()?,
             Self::Host | Self::Process(_) => self.wait()?,
+            Self::CudaProcess(gpu, _) => {
+                // What this process has queued, such as a flush of the cache, goes before.
+                gpu.wait()?;
+                self.wait()?;
+            }
         }
         Ok(Batch {
             site: self,
@@ -88,10 +104,7 @@ impl Site {
     /// Signs so far that something else took part of the machine: preemptions of this process; and on
     /// a GPU, those that there are now.
     pub(crate) fn disturbances(&self) -> Disturbances {
-        let now = match self {
-            Self::Host | Self::Process(_) => 0,
-            Self::Cuda(gpu) => gpu.disturbances(),
-        };
+        let now = self.gpu().map_or(0, |gpu| gpu.disturbances());
         Disturbances {
             preemptions: clock::preemptions(),
             now,
@@ -100,10 +113,7 @@ impl Site {
 
     /// The clock of the device now, in MHz, where it is known.
     pub(crate) fn clock_mhz(&self) -> Option<u32> {
-        match self {
-            Self::Host | Self::Process(_) => None,
-            Self::Cuda(gpu) => gpu.clock_mhz(),
-        }
+        self.gpu()?.clock_mhz()
     }
 
     /// The least time in seconds that a batch here can tell from nothing; `clock_s` is that of the
@@ -116,23 +126,25 @@ impl Site {
                 evo_process::round_trip(*stream).map_or(clock_s, |trip| trip * TRIPS_PER_TICK)
             }
             Self::Cuda(_) => Gpu::resolution(),
+            // The message is no part of what events tell; but only a batch that outweighs it lets
+            // our clock say whether they tell the truth.
+            Self::CudaProcess(_, stream) => {
+                let trips = evo_process::round_trip(*stream).map_or(0.0, |s| s * TRIPS_PER_TICK);
+                Gpu::resolution().max(trips)
+            }
         }
     }
 
     /// Bytes of the last cache before the memory that kernels work on.
     pub(crate) fn cache_bytes(&self) -> u64 {
-        match self {
-            Self::Host | Self::Process(_) => device::caches().l3,
-            Self::Cuda(gpu) => gpu.cache_bytes(),
-        }
+        self.gpu()
+            .map_or_else(|| device::caches().l3, |gpu| gpu.cache_bytes())
     }
 
     /// Bytes of memory that are free for buffers; for a GPU there, and here for their mirrors.
     pub(crate) fn available_bytes(&self) -> u64 {
-        match self {
-            Self::Host | Self::Process(_) => device::available_bytes(),
-            Self::Cuda(gpu) => gpu.free_bytes().min(device::available_bytes()),
-        }
+        let here = device::available_bytes();
+        self.gpu().map_or(here, |gpu| gpu.free_bytes().min(here))
     }
 }
 
@@ -144,7 +156,12 @@ impl Batch<'_> {
     pub(crate) fn end(self) -> Result<f64, Error> {
         match self.site {
             Site::Host => Ok(self.start.elapsed().as_secs_f64()),
-            Site::Process(stream) => evo_process::finish_timed(*stream, self.start),
+            Site::Process(stream) => {
+                evo_process::finish_timed(*stream, self.start, evo_process::Clock::Ours)
+            }
+            Site::CudaProcess(_, stream) => {
+                evo_process::finish_timed(*stream, self.start, evo_process::Clock::Events)
+            }
             Site::Cuda(gpu) => gpu.end(),
         }
     }

@@ -63,6 +63,11 @@ class Kernel(_Named):
     devices = ("cpu",)
     # Whether two launches on the same inputs agree bit by bit.
     deterministic = True
+    # The device, as a document: its kind, name, uuid and facts, such as COMPUTE_CAPABILITY.
+    device = {}
+    # On a GPU: the `CUstream` that launches go into, as a number; set before `load`. It is PyTorch's
+    # current stream where PyTorch is imported.
+    stream = None
     # The scratch memory that `workspace_bytes` asked for, as an array of bytes; set before a launch.
     workspace = None
 
@@ -95,7 +100,12 @@ class Kernel(_Named):
 
     def launch(self, *tensors):
         """Computes once: the problem's inputs and outputs as numpy arrays, in its order. The work
-        is done when this returns."""
+        is done when this returns.
+
+        On a GPU they are `evo_candidate.cuda.DeviceArray`s, and the work is queued in
+        `self.stream`. What cannot write into given outputs returns them there (a tensor of PyTorch,
+        or an array of CuPy): they are copied into the output buffers before anyone looks, which is
+        no part of the time."""
         raise NotImplementedError(f"{type(self).__name__} has no method `launch`")
 
 

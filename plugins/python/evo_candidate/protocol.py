@@ -4,7 +4,7 @@ import json
 import struct
 
 # The version of the protocol that this package speaks: major, minor.
-VERSION = (1, 0)
+VERSION = (1, 1)
 # The largest frame in bytes.
 MOST_BYTES = 64 << 20
 

@@ -42,11 +42,19 @@ class Implausible(Exception):
 class Memories:
     """The shared memories of the framework that this process has mapped, by number."""
 
-    def __init__(self):
+    def __init__(self, device):
         self._maps = {}
+        # Those on a GPU: the device and the address there.
+        self._on_device = {}
+        self._device = device
 
     def add(self, documents):
         for document in documents:
+            if "cuda_ipc" in document:
+                device = self._device(document["device"])
+                address = device.open(document["cuda_ipc"])
+                self._on_device[document["id"]] = device, address
+                continue
             descriptor = os.open(document["path"], os.O_RDWR | os.O_CLOEXEC)
             try:
                 self._maps[document["id"]] = mmap.mmap(descriptor, document["bytes"])
@@ -57,8 +65,18 @@ class Memories:
         # Unmapped when the last array in it is gone.
         for number in ids:
             self._maps.pop(number, None)
+            device, address = self._on_device.pop(number, (None, None))
+            if device is not None:
+                device.close(address)
 
     def array(self, document):
+        """The tensor of a document: a numpy array, or a DeviceArray on a GPU."""
+        if document["memory"] in self._on_device:
+            from .cuda import DeviceArray
+
+            device, address = self._on_device[document["memory"]]
+            address += document["offset"]
+            return DeviceArray(address, document["dtype"], document["shape"], device.index)
         import numpy as np
 
         from .numbers import NUMPY
@@ -76,12 +94,18 @@ class Memories:
 class Instance:
     """A loaded kernel with the buffers of its last `bind`."""
 
-    def __init__(self, kernel, spec):
+    def __init__(self, kernel, spec, device):
         self.kernel = kernel
         self.spec = spec
+        # The GPU that it works on, if it does.
+        self.device = device
         self.launch = _not_bound
+        self.outputs = []
+        # What the last launch has returned instead of writing it into the outputs: on a GPU only.
+        self.results = ()
 
     def bind(self, inputs, outputs, workspace):
+        self.outputs, self.results = outputs, ()
         inputs, outputs = iter(inputs), iter(outputs)
         tensors = [
             next(inputs) if tensor.role == "input" else next(outputs)
@@ -89,7 +113,19 @@ class Instance:
         ]
         self.kernel.workspace = workspace
         self.kernel.bind(*tensors)
-        self.launch = functools.partial(self.kernel.launch, *tensors)
+        if self.device is None:
+            self.launch = functools.partial(self.kernel.launch, *tensors)
+        else:
+            self.launch = functools.partial(self._launch_on_device, tensors)
+
+    def _launch_on_device(self, tensors):
+        results = self.kernel.launch(*tensors)
+        if results is not None:
+            self.results = results if isinstance(results, (tuple, list)) else (results,)
+            if len(self.results) != len(self.outputs):
+                raise ValueError(
+                    f"`launch` returned {len(self.results)} outputs instead of {len(self.outputs)}"
+                )
 
 
 def _not_bound():
@@ -108,8 +144,11 @@ class Server:
         for other in classes:
             if not (isinstance(other, type) and issubclass(other, known)):
                 raise TypeError(f"{other!r} is no class of a kernel, a problem or an objective")
-        self.memories = Memories()
+        self.devices = {}
+        self.memories = Memories(self.device)
         self.instances = {}
+        # Recorded launches on a GPU, by the order of their instances.
+        self.graphs = {}
         self.opened = {}
         self.sources = _sources()
 
@@ -124,6 +163,14 @@ class Server:
             except ValueError as error:
                 protocol.write(channel, _error(message, "implausible", str(error)))
 
+    def device(self, uuid):
+        """A GPU, opened when it is first needed."""
+        if uuid not in self.devices:
+            from .cuda import Device
+
+            self.devices[uuid] = Device(uuid)
+        return self.devices[uuid]
+
     def answer(self, message):
         """The answer to a question, or an error that says where it happened."""
         question = message.get("ask")
@@ -135,8 +182,17 @@ class Server:
             self.memories.add(message.get("memories", ()))
             fields = method(message) or {}
         except Exception as error:  # whatever a plugin raises is an answer
+            self._end_where_lost(error)
             return _error_of(message, error)
         return {"id": message["id"], "answer": question, **fields}
+
+    def _end_where_lost(self, error):
+        """A kernel that brought a GPU's context down leaves nothing that this process could go on
+        with: it ends, which is a crash."""
+        if any(device.is_lost() for device in self.devices.values()):
+            traceback.print_exception(type(error), error, error.__traceback__)
+            sys.stderr.flush()
+            os._exit(1)
 
     def on_hello(self, message):
         python = f"Python {platform.python_version()} ({sys.executable})"
@@ -187,8 +243,12 @@ class Server:
 
     def on_load(self, message):
         kernel, spec, config = self._kernel(message)
+        device = None
+        if kernel.device.get("kind") == "cuda":
+            device = self.device(kernel.device["uuid"])
+            kernel.stream = device.stream
         kernel.load(base64.b64decode(message["artifact"]["bytes"]), spec, config)
-        self.instances[message["instance"]] = Instance(kernel, spec)
+        self.instances[message["instance"]] = Instance(kernel, spec, device)
         return {"workspace_bytes": kernel.workspace_bytes()}
 
     def on_prepare(self, message):
@@ -199,18 +259,68 @@ class Server:
         inputs = [self.memories.array(tensor) for tensor in message["inputs"]]
         outputs = [self.memories.array(tensor) for tensor in message["outputs"]]
         workspace = self.memories.bytes(message["workspace"])
+        self._forget_graphs(message["instance"])
         self.instances[message["instance"]].bind(inputs, outputs, workspace)
 
     def on_launch(self, message):
-        launches = [self.instances[number].launch for number in message["order"]]
-        batch = itertools.islice(itertools.cycle(launches), message["launches"])
+        order, count = message["order"], message["launches"]
+        instances = [self.instances[number] for number in order]
+        device = instances[0].device if instances else None
+        if device is not None:
+            collect = message.get("collect", True)
+            return {"seconds": self._launch_on_device(device, order, count, collect)}
+        batch = _in_turn(instances, count)
         start = time.perf_counter()
         for launch in batch:
             launch()
         return {"seconds": time.perf_counter() - start}
 
+    def _launch_on_device(self, device, order, count, collect):
+        """Launches, replays where that was recorded, and returns the seconds by events."""
+        instances = {number: self.instances[number] for number in order}
+        graph = self.graphs.get(tuple(order))
+        if graph is None or count % graph.launches:
+            batch = _in_turn([instances[number] for number in order], count)
+            seconds = device.seconds(lambda: [launch() for launch in batch])
+            results = {number: instance.results for number, instance in instances.items()}
+        else:
+            results = graph.results
+            if collect:
+                for returned in results.values():
+                    device.poison(returned)
+            replays = range(count // graph.launches)
+            seconds = device.seconds(lambda: [graph.replay() for _ in replays])
+        if collect:
+            for number, instance in instances.items():
+                device.collect(results[number], instance.outputs)
+        return seconds
+
+    def on_record(self, message):
+        order, count = message["order"], message["launches"]
+        instances = [self.instances[number] for number in order]
+        device = instances[0].device if instances else None
+        if device is None:
+            return {"launches": 0}
+        from .cuda import Graph
+
+        # What the order had before, and its memory.
+        self.graphs.pop(tuple(order), None)
+        for instance in instances:
+            instance.results = ()
+        batch = _in_turn(instances, count)
+        replay = device.record(lambda: [launch() for launch in batch])
+        if replay is None:
+            return {"launches": 0}
+        results = {number: self.instances[number].results for number in order}
+        self.graphs[tuple(order)] = Graph(count, replay, results)
+        return {"launches": count}
+
     def on_unload(self, message):
+        self._forget_graphs(message["instance"])
         self.instances.pop(message["instance"], None)
+
+    def _forget_graphs(self, instance):
+        self.graphs = {order: graph for order, graph in self.graphs.items() if instance not in order}
 
     # Problems.
 
@@ -274,6 +384,7 @@ class Server:
     def _kernel(self, message):
         kernel = self.kernels[message["kernel"]]()
         request = message["request"]
+        kernel.device = request.get("device", {})
         config = {name: param.values[0] for name, param in params_of(kernel).items()}
         config.update(request["config"])
         return kernel, Spec(request["problem"]), config
@@ -288,6 +399,11 @@ class Server:
         built = {name: value for name, value in config.items() if name not in runtime}
         text = json.dumps([kernel.name, kernel.version, built], sort_keys=True)
         return hashlib.sha256(self.sources + text.encode()).digest()
+
+
+def _in_turn(instances, count):
+    """The launches of instances, one after the other, from the beginning again after the end."""
+    return itertools.islice(itertools.cycle([it.launch for it in instances]), count)
 
 
 def _by_name(classes, kind):
@@ -370,13 +486,19 @@ def _error_of(message, error):
     sys.stderr.flush()
     if isinstance(error, Implausible):
         kind, text = "implausible", str(error)
-    elif isinstance(error, MemoryError):
+    elif isinstance(error, MemoryError) or _is_out_of_device_memory(error):
         kind = "out_of_memory"
     elif message.get("ask") == "build":
         kind = "build_failed"
     else:
         kind = "failed"
     return _error(message, kind, f"{text} ({where})", trace)
+
+
+def _is_out_of_device_memory(error):
+    """Of the driver, of PyTorch, of CuPy."""
+    of_driver = getattr(error, "is_out_of_memory", False)
+    return of_driver or type(error).__name__ == "OutOfMemoryError"
 
 
 def _place(error):

@@ -284,7 +284,7 @@ class Frames(unittest.TestCase):
         thread.start()
         protocol.write(ours, {"id": 1, "ask": "hello", "protocol": [1, 0]})
         answer = protocol.read(ours)
-        self.assertEqual(answer["protocol"], [1, 0])
+        self.assertEqual(answer["protocol"], [1, 1])
         ours.close()
         thread.join(10)
         self.assertFalse(thread.is_alive())

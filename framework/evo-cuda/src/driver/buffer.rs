@@ -47,6 +47,20 @@ impl DeviceBuffer {
         self.bytes
     }
 
+    /// What another process of this machine opens to see the same memory: the bytes of a
+    /// `CUipcMemHandle`. It is good for as long as the buffer lives.
+    ///
+    /// # Errors
+    /// Where the device or the system does not share memory between processes.
+    pub fn ipc_handle(&self) -> Result<[u8; 64], CudaError> {
+        self.device.enter()?;
+        let mut handle = sys::CUipcMemHandle { reserved: [0; 64] };
+        // SAFETY: `handle` is a place for one, and the address is that of an allocation.
+        let code = unsafe { sys::cuIpcGetMemHandle(&raw mut handle, self.address) };
+        check(code, || "sharing device memory with a process".to_owned())?;
+        Ok(handle.reserved.map(|byte| byte as u8))
+    }
+
     /// Copies from the host to `offset` bytes into the buffer; done when it returns.
     ///
     /// # Errors
