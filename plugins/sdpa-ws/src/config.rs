@@ -207,6 +207,12 @@ impl Config {
                 "accumulators, scores and queries alone need more registers than there are",
             ),
             (
+                self.ctas_per_sm == 1
+                    || self.persistent
+                    || i64::from(self.threads()) * self.ctas_per_sm > 256,
+                "so few threads limit no registers: fewer blocks give the same code",
+            ),
+            (
                 ring <= most,
                 "the tiles of so many blocks need more shared memory than there is",
             ),
