@@ -8,9 +8,11 @@ use evo_plugin::abi::{
     BoxedInstance, BoxedKernel, BoxedProblem, RawArtifact, RawResult, RawTensor,
 };
 use evo_plugin::{Error, Rows};
-use evo_types::{Artifact, BuildRequest, KernelInfo, Params, ProblemSpec};
+use evo_types::{Artifact, BuildRequest, KernelInfo, Params, PluginKind, ProblemSpec};
 use serde::Serialize;
 
+use crate::device_reference;
+use crate::gpu::Gpu;
 use crate::identity::Code;
 use crate::loader::LoadedPlugin;
 use crate::memory::{BufferSet, Expected, OutOfMemory};
@@ -125,6 +127,7 @@ impl Instance {
 pub(crate) struct Problem {
     raw: BoxedProblem,
     pub(crate) name: String,
+    built_in: bool,
 }
 
 impl Problem {
@@ -133,6 +136,7 @@ impl Problem {
         Ok(Self {
             raw,
             name: name.to_owned(),
+            built_in: plugin.kind == PluginKind::BuiltIn,
         })
     }
 
@@ -157,8 +161,42 @@ impl Problem {
         )
     }
 
-    /// The reference for the inputs of a set: all rows, or those in `rows`.
+    /// The GPU that computes references for kernels of a site, all rows as fast as the host
+    /// computes a few.
+    fn referee<'s>(&self, spec: &ProblemSpec, site: &'s Site) -> Option<&'s Gpu> {
+        let gpu = site.gpu()?;
+        let able = self.built_in && device_reference::is_for(spec);
+        (able && gpu.reference().is_available()).then_some(gpu)
+    }
+
+    /// Whether the reference of all rows costs no more than that of some.
+    pub(crate) fn is_fast(&self, spec: &ProblemSpec, site: &Site) -> bool {
+        self.referee(spec, site).is_some()
+    }
+
+    /// The reference for the inputs of a set: all rows, or at least those in `rows`. On a GPU, what
+    /// its buffers hold there are the inputs: a kernel that changed them was found out before.
     pub(crate) fn reference(
+        &self,
+        spec: &ProblemSpec,
+        set: &BufferSet,
+        rows: Option<&[u64]>,
+    ) -> Result<Vec<Vec<f64>>, Error> {
+        if let Some(gpu) = self.referee(spec, set.site()) {
+            let host = |rows: &[u64]| {
+                let mut outputs = self.host_reference(spec, set, Some(rows))?;
+                Ok(outputs.pop().unwrap_or_default())
+            };
+            if let Some(values) = gpu.reference().compute(gpu, spec, set, host)? {
+                return Ok(vec![values]);
+            }
+        }
+        self.host_reference(spec, set, rows)
+    }
+
+    /// As [`reference`](Self::reference), computed by the problem itself; other rows than those asked
+    /// for may be NaN.
+    pub(crate) fn host_reference(
         &self,
         spec: &ProblemSpec,
         set: &BufferSet,

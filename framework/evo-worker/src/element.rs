@@ -3,6 +3,9 @@
 use evo_plugin::E4m3;
 use evo_types::Dtype;
 use half::{bf16, f16};
+use rayon::prelude::*;
+
+use crate::bulk;
 
 /// Two patterns that outputs are filled with before a launch. Both are NaN for floating-point
 /// types. Two, because one could be a value that the kernel wrote: an element that holds the
@@ -42,9 +45,11 @@ fn pattern(dtype: Dtype, poison: Poison) -> [u8; 8] {
 pub(crate) fn fill(bytes: &mut [u8], dtype: Dtype, poison: Poison) {
     let size = dtype.size();
     let pattern = pattern(dtype, poison);
-    for element in bytes.chunks_exact_mut(size) {
-        element.copy_from_slice(&pattern[..size]);
-    }
+    bytes.par_chunks_mut(bulk::PIECE).for_each(|piece| {
+        for element in piece.chunks_exact_mut(size) {
+            element.copy_from_slice(&pattern[..size]);
+        }
+    });
 }
 
 /// Whether an element still holds the poison.

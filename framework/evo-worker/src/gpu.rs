@@ -16,6 +16,8 @@ use evo_plugin::Error;
 use evo_process::SharedDeviceMemory;
 use evo_types::DeviceFacts;
 
+use crate::device_reference::DeviceReference;
+
 /// The first kernel of a batch begins up to this many seconds after the event before it was
 /// reached: the host is still on its way. NVIDIA gives no figure; a launch takes about half.
 const GAP_S: f64 = 5e-6;
@@ -33,6 +35,8 @@ pub(crate) struct Gpu {
     flush: OnceLock<Flush>,
     /// What NVML tells; nothing where it is absent.
     watch: Option<Watch>,
+    /// The reference of the built-in attention, as far as it was needed.
+    reference: DeviceReference,
     /// When the processes on the device were last counted, and how many were not ours.
     strangers: Mutex<Option<(Instant, usize)>>,
 }
@@ -74,6 +78,7 @@ impl Gpu {
             end: Event::new(&device)?,
             flush: OnceLock::new(),
             watch: Watch::of(&device.facts().uuid).ok(),
+            reference: DeviceReference::default(),
             strangers: Mutex::new(None),
             device,
         })
@@ -86,6 +91,19 @@ impl Gpu {
     /// The device's number, as tensors tell it.
     pub(crate) fn index(&self) -> i32 {
         i32::try_from(self.device.index()).unwrap_or(i32::MAX)
+    }
+
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// What to compile for.
+    pub(crate) fn arch(&self) -> String {
+        self.device.arch()
+    }
+
+    pub(crate) fn reference(&self) -> &DeviceReference {
+        &self.reference
     }
 
     /// Bounds from the data sheet, where the architecture is known.

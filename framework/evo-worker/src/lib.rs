@@ -29,12 +29,14 @@
 mod batches;
 mod block;
 mod build;
+mod bulk;
 mod check;
 mod clock;
 mod compare;
 mod component;
 mod conform;
 mod device;
+mod device_reference;
 mod element;
 mod fault;
 mod gpu;

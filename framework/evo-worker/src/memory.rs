@@ -5,6 +5,7 @@ use evo_plugin::abi::{DEVICE_CUDA, RawIo, RawTensor};
 use evo_types::{Dtype, ProblemSpec, Role, TensorSpec};
 
 use crate::block::{Block, Stray};
+use crate::bulk;
 use crate::device;
 use crate::element::{self, Poison};
 use crate::site::Site;
@@ -130,6 +131,11 @@ impl BufferSet {
         })
     }
 
+    /// Where the kernel works.
+    pub(crate) fn site(&self) -> &Site {
+        &self.site
+    }
+
     /// The buffers as the kernel sees them.
     pub(crate) fn io(&self) -> &RawIo {
         &self.io
@@ -141,17 +147,13 @@ impl BufferSet {
     }
 
     pub(crate) fn inputs(&self) -> Vec<Vec<u8>> {
-        self.inputs
-            .iter()
-            .map(|block| block.bytes().to_vec())
-            .collect()
+        let inputs = self.inputs.iter();
+        inputs.map(|block| bulk::copy_of(block.bytes())).collect()
     }
 
     pub(crate) fn outputs(&self) -> Vec<Vec<u8>> {
-        self.outputs
-            .iter()
-            .map(|block| block.bytes().to_vec())
-            .collect()
+        let outputs = self.outputs.iter();
+        outputs.map(|block| bulk::copy_of(block.bytes())).collect()
     }
 
     /// Brings what is here to where the kernel sees it: called after this process wrote, before the
@@ -202,7 +204,7 @@ impl BufferSet {
     /// Overwrites the inputs in place.
     pub(crate) fn set_inputs(&mut self, content: &[Vec<u8>]) {
         for (block, bytes) in self.inputs.iter_mut().zip(content) {
-            block.bytes_mut().copy_from_slice(bytes);
+            bulk::copy_into(bytes, block.bytes_mut());
         }
     }
 
@@ -223,14 +225,14 @@ impl BufferSet {
         self.outputs
             .iter()
             .zip(before)
-            .all(|(block, bytes)| block.bytes() == bytes.as_slice())
+            .all(|(block, bytes)| bulk::equal(block.bytes(), bytes))
     }
 
     /// The first input byte that is not what it was: the tensor's name and the position.
     pub(crate) fn changed_input(&self, before: &[Vec<u8>]) -> Option<(String, usize)> {
         let tensors = specs(&self.tensors, Role::Input);
         for ((block, tensor), bytes) in self.inputs.iter().zip(tensors).zip(before) {
-            if block.bytes() != bytes.as_slice() {
+            if !bulk::equal(block.bytes(), bytes) {
                 let pairs = block.bytes().iter().zip(bytes);
                 let position = pairs.into_iter().position(|(now, then)| now != then);
                 return Some((tensor.name.clone(), position.unwrap_or(0)));

@@ -60,6 +60,7 @@ pub(crate) fn recheck(
     let check = Check {
         repeat: true,
         prepare: true,
+        all_rows: all_rows || candidate.problem.is_fast(spec, &candidate.kernel.site),
         ..check
     };
     let (figures, fresh) = checker.run(slot, check)?;

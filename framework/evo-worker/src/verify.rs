@@ -194,7 +194,12 @@ impl<'a> Verification<'a> {
         figures: &mut ErrorFigures,
     ) -> Result<Content, Fault> {
         let flops = self.shape.spec.flops;
-        let affordable = flops <= SMALL_FLOPS || (flops <= FULL_FLOPS && self.checks == 0);
+        let Candidate {
+            problem, kernel, ..
+        } = self.candidate;
+        let affordable = flops <= SMALL_FLOPS
+            || (flops <= FULL_FLOPS && self.checks == 0)
+            || problem.is_fast(self.shape.spec, &kernel.site);
         let place = self.checks % 2;
         if place == self.slots.len() {
             self.add_slot(true)?;

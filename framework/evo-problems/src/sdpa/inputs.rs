@@ -100,6 +100,9 @@ fn fill_quantised(
     Ok(())
 }
 
+/// Values that one task quantises, at least.
+const SHARE: usize = 1 << 14;
+
 /// Quantises groups of values, each by the scale that maps its greatest magnitude to the greatest
 /// number of E4M3.
 fn quantise(values: &[f32], group: usize, codes: &mut [E4m3], scales: &mut [f32]) {
@@ -108,13 +111,12 @@ fn quantise(values: &[f32], group: usize, codes: &mut [E4m3], scales: &mut [f32]
         .zip(codes.par_chunks_mut(group))
         .zip(scales)
         .for_each(|((values, codes), scale)| {
-            let most = values
-                .iter()
-                .fold(0f32, |most, value| most.max(value.abs()));
+            // One scale may reach over a whole tensor: its values are shared out as well.
+            let sizes = values.par_iter().with_min_len(SHARE).map(|value| value.abs());
+            let most = sizes.reduce(|| 0.0, f32::max);
             *scale = if most > 0.0 { most / E4m3::MAX } else { 1.0 };
-            for (code, value) in codes.iter_mut().zip(values) {
-                *code = E4m3::from_f32(value / *scale);
-            }
+            let pairs = codes.par_iter_mut().with_min_len(SHARE).zip(values);
+            pairs.for_each(|(code, value)| *code = E4m3::from_f32(value / *scale));
         });
 }
 

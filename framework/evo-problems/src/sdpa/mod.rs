@@ -22,6 +22,10 @@ pub use shape::{Shape, Storage};
 /// The problem's name.
 pub const NAME: &str = "sdpa";
 
+/// The reference for GPUs: device code of the kernel `sdpa_reference`, which computes every row in
+/// double precision. Its head says how it is compiled and launched.
+pub const REFERENCE: &str = include_str!("reference.cu");
+
 /// Scaled-dot-product attention, forward.
 pub struct Sdpa;
 

@@ -1,6 +1,7 @@
 //! How far an output is from its reference, and two launches from each other.
 
-use evo_types::{ErrorFigures, TensorSpec};
+use evo_types::{Dtype, ErrorFigures, TensorSpec};
+use rayon::prelude::*;
 
 use super::{CHUNK, Output, ROW_FACTOR};
 use crate::element;
@@ -56,6 +57,10 @@ impl Accuracy {
     }
 }
 
+/// Rows that one task compares. The sums of tasks are added in their order, so that figures do not
+/// depend on how many cores there are.
+const TASK_ROWS: usize = 512;
+
 /// Sums over the compared elements, in units of the largest reference value.
 #[derive(Default)]
 struct Sums {
@@ -68,19 +73,63 @@ struct Sums {
     max_abs: f64,
 }
 
+impl Sums {
+    fn add(&mut self, other: &Self) {
+        self.elements += other.elements;
+        self.error += other.error;
+        self.expected += other.expected;
+        self.actual += other.actual;
+        self.product += other.product;
+        self.bias += other.bias;
+        self.max_abs = self.max_abs.max(other.max_abs);
+    }
+}
+
 pub(super) fn accuracy(output: &Output<'_>, bytes: &[u8]) -> Accuracy {
-    let rows = || rows_of(output);
-    let largest = rows()
-        .flat_map(|row| row.expected.iter())
-        .fold(0.0f64, |largest, value| largest.max(value.abs()));
+    let rows: Vec<Row<'_>> = rows_of(output).collect();
+    let largest_of = |row: &Row<'_>| row.expected.iter().fold(0.0, |most: f64, v| most.max(v.abs()));
+    let largest = rows.par_iter().map(largest_of).reduce(|| 0.0, f64::max);
     let unit = if largest > 0.0 { largest } else { 1.0 };
+    let tasks = rows.par_chunks(TASK_ROWS);
+    let parts: Vec<_> = tasks
+        .map(|rows| sums_of(rows, bytes, output.tensor.dtype, unit))
+        .collect();
     let mut sums = Sums::default();
-    let mut row_errors = Vec::new();
+    let mut row_errors = Vec::with_capacity(rows.len());
+    for (part, errors) in parts {
+        sums.add(&part);
+        row_errors.extend(errors);
+    }
+    let (row, worst_row) = worst_row(&row_errors, &sums, columns(output.tensor));
+    Accuracy {
+        figures: ErrorFigures {
+            relative: ratio(sums.error.sqrt(), sums.expected.sqrt(), sums.elements),
+            worst_row,
+            max_abs: sums.max_abs * unit,
+            cosine: cosine(&sums),
+            bias: sums.bias / sums.elements.max(1.0) * unit,
+            gate: output.gate,
+            checks: 1,
+            quantisation: None,
+        },
+        row,
+    }
+}
+
+/// The sums over some rows; and for each of them its number, error and norm.
+fn sums_of(
+    rows: &[Row<'_>],
+    bytes: &[u8],
+    dtype: Dtype,
+    unit: f64,
+) -> (Sums, Vec<(u64, f64, f64)>) {
+    let mut sums = Sums::default();
+    let mut row_errors = Vec::with_capacity(rows.len());
     let mut values = Vec::new();
-    for row in rows() {
+    for row in rows {
         values.clear();
         let bytes = bytes.get(row.bytes.clone()).unwrap_or_default();
-        element::decode(bytes, output.tensor.dtype, &mut values);
+        element::decode(bytes, dtype, &mut values);
         let (mut error, mut norm) = (0.0, 0.0);
         for (actual, expected) in values.iter().zip(row.expected) {
             let (actual, expected) = (actual / unit, expected / unit);
@@ -97,20 +146,7 @@ pub(super) fn accuracy(output: &Output<'_>, bytes: &[u8]) -> Accuracy {
         sums.elements += values.len() as f64;
         row_errors.push((row.index, error.sqrt(), norm.sqrt()));
     }
-    let (row, worst_row) = worst_row(&row_errors, &sums, columns(output.tensor));
-    Accuracy {
-        figures: ErrorFigures {
-            relative: ratio(sums.error.sqrt(), sums.expected.sqrt(), sums.elements),
-            worst_row,
-            max_abs: sums.max_abs * unit,
-            cosine: cosine(&sums),
-            bias: sums.bias / sums.elements.max(1.0) * unit,
-            gate: output.gate,
-            checks: 1,
-            quantisation: None,
-        },
-        row,
-    }
+    (sums, row_errors)
 }
 
 /// An error over a norm; where the reference is all zeros, the root of the mean squared error.
