@@ -254,7 +254,9 @@ mod tests {
         assert_eq!(offset, 256);
         assert_eq!(document["device"], "GPU-1");
         assert_eq!(
-            BASE64.decode(document["cuda_ipc"].as_str().unwrap()).unwrap(),
+            BASE64
+                .decode(document["cuda_ipc"].as_str().unwrap())
+                .unwrap(),
             [7; 64]
         );
         assert!(locate((address + 4000) as *const u8, 100).is_none());

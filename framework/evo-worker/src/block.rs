@@ -29,7 +29,7 @@ pub(crate) enum Stray {
 }
 
 /// The guard's byte at a position: not constant, so that a copied block does not look untouched.
-fn guard_byte(position: usize) -> u8 {
+pub(crate) fn guard_byte(position: usize) -> u8 {
     (position.wrapping_mul(0x9e37_79b9) >> 11) as u8 ^ 0xa5
 }
 

@@ -312,7 +312,9 @@ impl<'a> Checker<'a> {
         fresh: bool,
         inputs: &[Vec<u8>],
     ) -> Result<Vec<Vec<u8>>, Failed> {
-        slot.set.poison(poison);
+        let place = check.place();
+        let poisoned = slot.set.poison(poison);
+        poisoned.map_err(|error| Fault::from(outcome_of_launch(error, place)))?;
         let prepare = check.prepare && fresh && self.info.prepares;
         // A kernel that prepares may have moved what it made there.
         let bind = prepare || (check.bind && fresh);

@@ -243,12 +243,13 @@ fn rule_of(kind: WrongKind, wrong: Rule) -> Rule {
 
 /// One launch onto poisoned outputs, to its end.
 fn launch(slot: &mut Slot, seed: u64) -> Result<(), Fault> {
-    slot.set.poison(Poison::First);
     let place = LaunchPlace {
         phase: Phase::Verify,
         seed,
     };
-    check::call(slot, false, false).map_err(|error| outcome_of_launch(error, place).into())
+    let poisoned = slot.set.poison(Poison::First);
+    let called = poisoned.and_then(|()| check::call(slot, false, false));
+    called.map_err(|error| outcome_of_launch(error, place).into())
 }
 
 /// Inputs with their reference, in a slot.

@@ -156,7 +156,9 @@ fn run(
     let mut inputs = set.io().inputs.as_slice().iter();
     let mut next = |wanted: bool| match wanted {
         true => {
-            let input = inputs.next().map(|input| Argument::Address(input.data as u64));
+            let input = inputs
+                .next()
+                .map(|input| Argument::Address(input.data as u64));
             input.ok_or_else(|| Error::Failed("an input of the problem is missing".to_owned()))
         }
         false => Ok(Argument::Address(0)),
@@ -272,7 +274,10 @@ mod tests {
 
     fn fields(words: &str) -> Params {
         let mut fields = Params::new();
-        for (name, value) in words.split_whitespace().filter_map(|word| word.split_once('=')) {
+        for (name, value) in words
+            .split_whitespace()
+            .filter_map(|word| word.split_once('='))
+        {
             let value = match (value.parse::<i64>(), value.parse::<f64>()) {
                 (Ok(integer), _) => Value::Int(integer),
                 (_, Ok(float)) => Value::Float(float),
@@ -306,15 +311,23 @@ mod tests {
             let mut set = BufferSet::new(&site, &spec, 0, false).unwrap();
             problem.fill(&spec, 7, "outliers", &mut set).unwrap();
             set.push().unwrap();
-            let host = |rows: &[u64]| Ok(problem.host_reference(&spec, &set, Some(rows))?.remove(0));
+            let host =
+                |rows: &[u64]| Ok(problem.host_reference(&spec, &set, Some(rows))?.remove(0));
             let computed = gpu.reference().compute(&gpu, &spec, &set, host).unwrap();
             let Some(computed) = computed else {
                 return println!("skipped: no NVRTC");
             };
             let expected = problem.host_reference(&spec, &set, None).unwrap().remove(0);
-            let error: f64 = computed.iter().zip(&expected).map(|(a, b)| (a - b).powi(2)).sum();
+            let error: f64 = computed
+                .iter()
+                .zip(&expected)
+                .map(|(a, b)| (a - b).powi(2))
+                .sum();
             let norm: f64 = expected.iter().map(|a| a.powi(2)).sum();
-            assert!(error.sqrt() <= 1e-12 * norm.sqrt(), "{words}: {error} {norm}");
+            assert!(
+                error.sqrt() <= 1e-12 * norm.sqrt(),
+                "{words}: {error} {norm}"
+            );
         }
     }
 }

@@ -41,6 +41,11 @@ fn pattern(dtype: Dtype, poison: Poison) -> [u8; 8] {
     bytes
 }
 
+/// The pattern of a single-precision number.
+pub(crate) fn pattern_f32(poison: Poison) -> u32 {
+    u32::from_ne_bytes(chunk(&pattern(Dtype::F32, poison)))
+}
+
 /// Fills a buffer with poisoned elements.
 pub(crate) fn fill(bytes: &mut [u8], dtype: Dtype, poison: Poison) {
     let size = dtype.size();

@@ -89,7 +89,7 @@ impl Lane {
             Err(error) => return Err(outcome_of(error, Phase::Measure).into()),
         };
         slot.set.set_inputs(&content.inputs);
-        slot.set.poison(Poison::First);
+        slot.set.poison(Poison::First).map_err(of_launch)?;
         slot.set.push().map_err(of_launch)?;
         if self.prepares {
             slot.instance.prepare(&slot.set).map_err(of_launch)?;

@@ -58,6 +58,7 @@ mod start;
 mod timing;
 mod tools;
 mod verify;
+mod workspace;
 
 pub use serve::run;
 pub use start::main;

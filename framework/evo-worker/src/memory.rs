@@ -9,6 +9,7 @@ use crate::bulk;
 use crate::device;
 use crate::element::{self, Poison};
 use crate::site::Site;
+use crate::workspace::Workspace;
 
 /// Alignment of the workspace, as promised to plugins.
 const WORKSPACE_ALIGN: usize = 256;
@@ -55,7 +56,7 @@ pub(crate) struct BufferSet {
     site: Site,
     inputs: Vec<Block>,
     outputs: Vec<Block>,
-    workspace: Option<Block>,
+    workspace: Option<Workspace>,
     tensors: Vec<TensorSpec>,
     /// Extents of each tensor, behind pointers in `io` and `host_inputs`.
     _shapes: Vec<Box<[i64]>>,
@@ -74,8 +75,10 @@ impl BufferSet {
         workspace_bytes: usize,
         odd: bool,
     ) -> Result<Self, Error> {
-        let total = set_bytes(spec, workspace_bytes)?;
-        check_available(total, "the candidate")?;
+        // A workspace on a GPU takes nothing of the host's memory.
+        let workspace_here = site.gpu().map_or(workspace_bytes, |_| 0);
+        check_available(set_bytes(spec, workspace_here)?, "the candidate")?;
+        set_bytes(spec, workspace_bytes)?;
         let mut shapes = Vec::new();
         let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
         let (mut raw_inputs, mut raw_outputs) = (Vec::new(), Vec::new());
@@ -104,19 +107,14 @@ impl BufferSet {
         let skew = if odd { WORKSPACE_ALIGN } else { 0 };
         let workspace = match workspace_bytes {
             0 => None,
-            bytes => Some(Block::new(
-                site,
-                bytes,
-                skew,
-                "the workspace of the kernel",
-            )?),
+            bytes => Some(Workspace::new(site, bytes, skew)?),
         };
         let io = RawIo {
             inputs: raw_inputs.into(),
             outputs: raw_outputs.into(),
             workspace: workspace
                 .as_ref()
-                .map_or(std::ptr::null_mut(), Block::address),
+                .map_or(std::ptr::null_mut(), Workspace::address),
             workspace_bytes,
         };
         Ok(Self {
@@ -162,7 +160,8 @@ impl BufferSet {
     /// # Errors
     /// Where the device fails.
     pub(crate) fn push(&mut self) -> Result<(), Error> {
-        self.blocks_mut().try_for_each(Block::push)
+        self.tensors_mut().try_for_each(Block::push)?;
+        self.workspace.iter_mut().try_for_each(Workspace::push)
     }
 
     /// Brings what the kernel sees here, guard bands included: called after the kernel wrote,
@@ -171,7 +170,8 @@ impl BufferSet {
     /// # Errors
     /// Where the device fails.
     pub(crate) fn pull(&mut self) -> Result<(), Error> {
-        self.blocks_mut().try_for_each(Block::pull)
+        self.tensors_mut().try_for_each(Block::pull)?;
+        self.workspace.iter_mut().try_for_each(Workspace::pull)
     }
 
     /// As [`push`](Self::push), where only outputs and workspace were written.
@@ -179,8 +179,8 @@ impl BufferSet {
     /// # Errors
     /// Where the device fails.
     pub(crate) fn push_outputs(&mut self) -> Result<(), Error> {
-        let mut blocks = self.outputs.iter_mut().chain(&mut self.workspace);
-        blocks.try_for_each(Block::push)
+        self.outputs.iter_mut().try_for_each(Block::push)?;
+        self.workspace.iter_mut().try_for_each(Workspace::push)
     }
 
     /// As [`pull`](Self::pull), where only the outputs are looked at.
@@ -191,14 +191,14 @@ impl BufferSet {
         self.outputs.iter_mut().try_for_each(Block::pull)
     }
 
-    fn blocks_mut(&mut self) -> impl Iterator<Item = &mut Block> {
-        let tensors = self.inputs.iter_mut().chain(&mut self.outputs);
-        tensors.chain(&mut self.workspace)
+    fn tensors_mut(&mut self) -> impl Iterator<Item = &mut Block> {
+        self.inputs.iter_mut().chain(&mut self.outputs)
     }
 
+    /// Tensors, and the workspace where it is on the host.
     fn blocks(&self) -> impl Iterator<Item = &Block> {
-        let tensors = self.inputs.iter().chain(&self.outputs);
-        tensors.chain(&self.workspace)
+        let workspace = self.workspace.iter().filter_map(Workspace::block);
+        self.inputs.iter().chain(&self.outputs).chain(workspace)
     }
 
     /// Overwrites the inputs in place.
@@ -209,15 +209,16 @@ impl BufferSet {
     }
 
     /// Poisons the outputs and the workspace.
-    pub(crate) fn poison(&mut self, poison: Poison) {
+    ///
+    /// # Errors
+    /// Where the device fails.
+    pub(crate) fn poison(&mut self, poison: Poison) -> Result<(), Error> {
         let dtypes = specs(&self.tensors, Role::Output).map(|tensor| tensor.dtype);
         for (block, dtype) in self.outputs.iter_mut().zip(dtypes) {
             element::fill(block.bytes_mut(), dtype, poison);
         }
-        if let Some(block) = &mut self.workspace {
-            let whole = block.length() / 4 * 4;
-            element::fill(&mut block.bytes_mut()[..whole], Dtype::F32, poison);
-        }
+        let mut workspace = self.workspace.iter_mut();
+        workspace.try_for_each(|workspace| workspace.poison(poison))
     }
 
     /// Whether the outputs are byte for byte what they were.
@@ -246,14 +247,16 @@ impl BufferSet {
         let names = |role| specs(&self.tensors, role).map(|tensor| tensor.name.clone());
         let outputs = self.outputs.iter().zip(names(Role::Output));
         let inputs = self.inputs.iter().zip(names(Role::Input));
-        let workspace = self.workspace.iter().map(|it| (it, "workspace".to_owned()));
-        outputs
-            .chain(inputs)
-            .chain(workspace)
-            .find_map(|(block, buffer)| {
-                let stray = block.stray()?;
-                Some(StrayWrite { buffer, stray })
+        let tensors = outputs.chain(inputs).map(|(it, name)| (it.stray(), name));
+        let workspace = self.workspace.iter();
+        let workspace = workspace.map(|it| (it.stray(), "workspace".to_owned()));
+        let mut strays = tensors.chain(workspace);
+        strays.find_map(|(stray, buffer)| {
+            Some(StrayWrite {
+                buffer,
+                stray: stray?,
             })
+        })
     }
 
     /// Whether the description of the buffers still says what the framework wrote into it.
@@ -268,7 +271,7 @@ impl BufferSet {
         let workspace = self
             .workspace
             .as_ref()
-            .map_or(std::ptr::null_mut(), Block::address);
+            .map_or(std::ptr::null_mut(), Workspace::address);
         same(self.io.inputs.as_slice(), &self.inputs)
             && same(self.io.outputs.as_slice(), &self.outputs)
             && self.io.workspace == workspace
@@ -276,7 +279,10 @@ impl BufferSet {
 
     /// Bytes that the caches would have to hold for all of it.
     pub(crate) fn footprint(&self) -> usize {
-        self.blocks().map(Block::length).sum()
+        let tensors = self.inputs.iter().chain(&self.outputs).map(Block::length);
+        tensors
+            .chain(self.workspace.iter().map(Workspace::length))
+            .sum()
     }
 
     /// Pushes all buffers out of the caches; on a GPU, before what is launched next.

@@ -85,8 +85,8 @@ fn check_sets(
         return Ok(());
     }
     for slot in chosen(lane, &drawn) {
-        slot.set.poison(Poison::First);
-        slot.set.push().map_err(|error| {
+        let poisoned = slot.set.poison(Poison::First);
+        poisoned.and_then(|()| slot.set.push()).map_err(|error| {
             let place = LaunchPlace {
                 phase: Phase::Recheck,
                 seed: check.seed,
@@ -173,7 +173,7 @@ fn looks_up(
 fn launch_on(candidate: &Candidate<'_>, slot: &mut Slot, inputs: &[Vec<u8>]) -> Result<f64, Error> {
     let Slot { set, instance } = slot;
     set.set_inputs(inputs);
-    set.poison(Poison::First);
+    set.poison(Poison::First)?;
     set.push()?;
     if candidate.kernel.info.prepares {
         instance.prepare(set)?;

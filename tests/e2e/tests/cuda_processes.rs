@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use evo_e2e::{Bench, Evaluated, root};
+use evo_e2e::{Bench, root};
 use evo_types::Outcome;
 
 /// Copies its input with the driver alone, or does something else, by its parameter.
@@ -110,9 +110,16 @@ fn has_gpu() -> bool {
     found
 }
 
-fn outcomes_of<'a>(evaluated: &'a [Evaluated], way: &'a str) -> impl Iterator<Item = &'a Outcome> {
-    let of = move |it: &&Evaluated| it.config.get("WAY").is_some_and(|is| is.to_string() == way);
-    evaluated.iter().filter(of).map(|it| &it.outcome)
+/// The outcomes of the trials of run `r` with a value of `WAY`.
+fn outcomes_of(bench: &Bench, way: &str) -> Vec<Outcome> {
+    let proposals = bench.proposals("r").into_iter();
+    let trials: Vec<_> = proposals
+        .filter(|it| it.params.get("WAY").is_some_and(|is| is.to_string() == way))
+        .map(|it| it.trial)
+        .collect();
+    let evaluated = bench.evaluated("r").into_iter();
+    let of_way = evaluated.filter(|it| trials.contains(&it.trial));
+    of_way.map(|it| it.outcome).collect()
 }
 
 #[test]
@@ -125,7 +132,6 @@ fn buffers_are_shared_batches_recorded_and_faults_named() {
     bench.file("copy.process.ron", DESCRIPTION);
     bench.file("spec.ron", SPEC);
     bench.run(&["run", "spec.ron", "--out", "r"]).ok();
-    let evaluated = bench.evaluated("r");
     // What copies, and what keeps its output and has it collected, is recorded; what waits or
     // uses the default stream cannot be.
     for (way, recorded) in [
@@ -134,7 +140,7 @@ fn buffers_are_shared_batches_recorded_and_faults_named() {
         ("waits", false),
         ("elsewhere", false),
     ] {
-        let found: Vec<_> = outcomes_of(&evaluated, way).collect();
+        let found = outcomes_of(&bench, way);
         assert_eq!(found.len(), 2, "{way}");
         for outcome in found {
             let measured = outcome
@@ -145,7 +151,7 @@ fn buffers_are_shared_batches_recorded_and_faults_named() {
         }
     }
     for (way, words) in [("half", "wrong"), ("nothing", "wrong"), ("stray", "stray")] {
-        for outcome in outcomes_of(&evaluated, way) {
+        for outcome in outcomes_of(&bench, way) {
             let Outcome::WrongResult(_) = outcome else {
                 panic!("{way}: {}", outcome.summary());
             };
@@ -153,12 +159,12 @@ fn buffers_are_shared_batches_recorded_and_faults_named() {
             assert!(text.to_lowercase().contains(words), "{way}: {text}");
         }
     }
-    for outcome in outcomes_of(&evaluated, "hoards") {
+    for outcome in outcomes_of(&bench, "hoards") {
         let Outcome::OutOfMemory { .. } = outcome else {
             panic!("hoards: {}", outcome.summary());
         };
     }
-    for outcome in outcomes_of(&evaluated, "ends") {
+    for outcome in outcomes_of(&bench, "ends") {
         let Outcome::Crashed { .. } = outcome else {
             panic!("ends: {}", outcome.summary());
         };

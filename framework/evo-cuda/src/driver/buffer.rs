@@ -110,6 +110,22 @@ impl DeviceBuffer {
         self.settle("filling device memory")
     }
 
+    /// Sets so many words of 32 bits from `offset` bytes on; done when it returns.
+    ///
+    /// # Errors
+    /// Where they do not lie in the buffer on a multiple of 4, or the device fails.
+    pub fn fill_words(&mut self, offset: usize, words: usize, word: u32) -> Result<(), CudaError> {
+        let address = self.part(offset, words.saturating_mul(4))?;
+        if words == 0 {
+            return Ok(());
+        }
+        self.device.enter()?;
+        // SAFETY: the range lies in this buffer; the driver refuses what is not aligned.
+        let code = unsafe { sys::cuMemsetD32_v2(address, word, words) };
+        check(code, || "filling device memory".to_owned())?;
+        self.settle("filling device memory")
+    }
+
     /// Waits for the default stream, in which copies and fills are queued.
     fn settle(&self, doing: &str) -> Result<(), CudaError> {
         // SAFETY: the default stream is always there.

@@ -112,7 +112,10 @@ fn quantise(values: &[f32], group: usize, codes: &mut [E4m3], scales: &mut [f32]
         .zip(scales)
         .for_each(|((values, codes), scale)| {
             // One scale may reach over a whole tensor: its values are shared out as well.
-            let sizes = values.par_iter().with_min_len(SHARE).map(|value| value.abs());
+            let sizes = values
+                .par_iter()
+                .with_min_len(SHARE)
+                .map(|value| value.abs());
             let most = sizes.reduce(|| 0.0, f32::max);
             *scale = if most > 0.0 { most / E4m3::MAX } else { 1.0 };
             let pairs = codes.par_iter_mut().with_min_len(SHARE).zip(values);

@@ -166,7 +166,7 @@ impl Steps<'_> {
     /// Nothing is written any more.
     fn quiet_afterwards(&self, known: &mut Known) -> Step<()> {
         let set = &mut known.slot.set;
-        set.poison(Poison::Second);
+        set.poison(Poison::Second).map_err(of_probe)?;
         set.push().map_err(of_probe)?;
         let outputs = set.outputs();
         std::thread::sleep(WATCHED);

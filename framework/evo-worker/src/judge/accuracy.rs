@@ -87,7 +87,11 @@ impl Sums {
 
 pub(super) fn accuracy(output: &Output<'_>, bytes: &[u8]) -> Accuracy {
     let rows: Vec<Row<'_>> = rows_of(output).collect();
-    let largest_of = |row: &Row<'_>| row.expected.iter().fold(0.0, |most: f64, v| most.max(v.abs()));
+    let largest_of = |row: &Row<'_>| {
+        row.expected
+            .iter()
+            .fold(0.0, |most: f64, v| most.max(v.abs()))
+    };
     let largest = rows.par_iter().map(largest_of).reduce(|| 0.0, f64::max);
     let unit = if largest > 0.0 { largest } else { 1.0 };
     let tasks = rows.par_chunks(TASK_ROWS);
