@@ -48,8 +48,8 @@ pub use plan::{
 };
 pub use plugins::{Found, SearchPath, is_description};
 pub use replay::{
-    Replay, ReplayEvent, ReplayMode, ReplayReport, ReplayResult, ReplaySettings, ReplayedCandidate,
-    replay,
+    Replay, ReplayDifference, ReplayDiffering, ReplayEvent, ReplayMode, ReplayReport, ReplayResult,
+    ReplaySettings, ReplayedCandidate, replay,
 };
 pub use ron_text::parse as parse_ron;
 pub use spec::{

@@ -17,7 +17,9 @@ use crate::plan::{component, unexpected};
 use crate::worker::{Host, Patience};
 use crate::{RunError, Stop, lock};
 
-pub use evo_wire::{ReplayMode, ReplayReport};
+pub use evo_wire::{
+    Difference as ReplayDifference, Differing as ReplayDiffering, ReplayMode, ReplayReport,
+};
 
 /// What is replayed, and how.
 #[derive(Debug, Clone, PartialEq)]

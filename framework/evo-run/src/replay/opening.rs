@@ -24,6 +24,32 @@ pub(super) struct Recorded {
     cpus: Vec<usize>,
 }
 
+impl Recorded {
+    /// # Errors
+    /// Where the run did something else than to tune kernels.
+    pub(super) fn of(
+        run: &Path,
+        plan: Plan,
+        history: History,
+        cpus: Vec<usize>,
+    ) -> Result<Self, RunError> {
+        match plan.work.clone() {
+            Work::Problem { plugin, spec } => Ok(Self {
+                plan,
+                history,
+                problem_plugin: plugin,
+                problem: spec,
+                cpus,
+            }),
+            Work::Objective { .. } => Err(RunError::input(format!(
+                "{}: the run searched an objective, which is asked and not executed by evo",
+                run.display()
+            ))
+            .hint("`evo replay` is for runs that tune kernels")),
+        }
+    }
+}
+
 /// Reads the journal of a run, which may be under way.
 pub(super) fn read(run: &Path) -> Result<Recorded, RunError> {
     let file = run.join(JOURNAL);
@@ -41,29 +67,12 @@ pub(super) fn read(run: &Path) -> Result<Recorded, RunError> {
             run.display()
         ))
     })?;
-    let Work::Problem {
-        plugin,
-        spec: problem,
-    } = plan.work.clone()
-    else {
-        return Err(RunError::input(format!(
-            "{}: the run searched an objective, which is asked and not executed by evo",
-            run.display()
-        ))
-        .hint("`evo replay` is for runs that tune kernels"));
-    };
     let spec: RunSpec = parse_ron(&spec, "<the journal's spec>")?;
     let mut history = History::default();
     for record in &journal.records {
         history.add(record);
     }
-    Ok(Recorded {
-        plan,
-        history,
-        problem_plugin: plugin,
-        problem,
-        cpus: spec.cpus,
-    })
+    Recorded::of(run, plan, history, spec.cpus)
 }
 
 /// A host whose deadlines and memory are not those of the run: tools make kernels slow and need

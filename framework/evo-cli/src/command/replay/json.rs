@@ -10,7 +10,7 @@ const SCHEMA: u32 = 1;
 
 /// The whole result. Keys stay as they are under one `schema`; new ones may be added.
 ///
-/// `repeats` is absent where nothing was checked, and `launches` where it was. Each of `candidates`
+/// `repeats` is null where nothing was checked, and `launches` where it was. Each of `candidates`
 /// has `passed` and a `verdict` for people, and either `report` (what was seen: `launches` in all,
 /// `figures`, `wrong` and `differing`) or `outcome` (why it did not get to its end).
 /// `worker_ends` says how workers ended that did not end well after their work.

@@ -142,3 +142,139 @@ fn counted(number: u64, noun: &str) -> String {
     };
     format!("{number} {noun}{plural}")
 }
+
+#[cfg(test)]
+mod tests {
+    use evo_run::{ReplayDifference, ReplayDiffering};
+    use evo_types::{
+        DeviceFacts, Outcome, Params, Phase, ProblemSpec, Value, WrongKind, WrongResult,
+    };
+
+    use super::*;
+
+    fn report() -> ReplayReport {
+        ReplayReport {
+            distribution: "normal".to_owned(),
+            deterministic: true,
+            launches: 200,
+            figures: Some(ErrorFigures {
+                relative: 1.234e-7,
+                gate: 1e-5,
+                ..ErrorFigures::default()
+            }),
+            wrong: None,
+            differing: None,
+        }
+    }
+
+    fn differing() -> ReplayDiffering {
+        ReplayDiffering {
+            launches: 14,
+            first: ReplayDifference {
+                seed: 17,
+                repeat: 37,
+                tensor: "o".to_owned(),
+                elements: 3,
+                of: 4096,
+                at: vec![0, 5, 63],
+                was: "0.25".to_owned(),
+                is: "NaN".to_owned(),
+            },
+        }
+    }
+
+    fn candidate(trial: Option<u64>, result: ReplayResult) -> ReplayedCandidate {
+        let label = trial.map_or("A".to_owned(), |trial| format!("tiled #{trial}"));
+        ReplayedCandidate {
+            label,
+            trial,
+            plugin: "p".to_owned(),
+            kernel: "math".to_owned(),
+            params: Params::from([("TILE".to_owned(), Value::Int(8))]),
+            result,
+        }
+    }
+
+    fn replay(mode: ReplayMode, results: Vec<ReplayResult>) -> Replay {
+        let problem = r#"{"problem": "rows", "fields": {"R": 64}, "tensors": [], "constants": {},
+            "gates": [], "flops": 1.0, "bytes": 1.0, "cache": "rotate", "extra_shapes": [],
+            "distributions": []}"#;
+        let problem: ProblemSpec = serde_json::from_str(problem).unwrap_or_else(|e| panic!("{e}"));
+        let numbered = results.into_iter().zip(0u64..);
+        Replay {
+            problem,
+            device: DeviceFacts {
+                kind: "cpu".to_owned(),
+                name: "a CPU".to_owned(),
+                uuid: "cpu-1".to_owned(),
+                facts: Params::new(),
+            },
+            mode,
+            seeds: vec![17, 18],
+            candidates: numbered
+                .map(|(result, place)| candidate(place.checked_sub(1), result))
+                .collect(),
+            bad_ends: vec![],
+            interrupted: false,
+        }
+    }
+
+    fn results() -> Vec<ReplayResult> {
+        let wrong = WrongResult {
+            wrong: WrongKind::Inaccurate,
+            message: "the relative error of `o` is 1.000e-1, the gate is 1e-5".to_owned(),
+            error: None,
+            seed: 17,
+            after_timing: false,
+        };
+        let crashed = Outcome::Crashed {
+            phase: Phase::Verify,
+            message: "killed by signal 11\u{1b}[31m".to_owned(),
+            output: String::new(),
+        };
+        let of = |report| ReplayResult::Ended(report);
+        vec![
+            of(report()),
+            of(ReplayReport {
+                differing: Some(differing()),
+                ..report()
+            }),
+            of(ReplayReport {
+                differing: Some(differing()),
+                deterministic: false,
+                wrong: Some(wrong.clone()),
+                ..report()
+            }),
+            of(ReplayReport {
+                wrong: Some(wrong),
+                ..report()
+            }),
+            ReplayResult::Failed(crashed),
+        ]
+    }
+
+    #[test]
+    fn a_replay_as_people_read_it() {
+        let checked = replay(ReplayMode::Check { repeats: 100 }, results());
+        insta::assert_snapshot!(render(&checked));
+    }
+
+    #[test]
+    fn plain_launches_as_people_read_them() {
+        let figures = None;
+        let ended = ReplayResult::Ended(ReplayReport {
+            figures,
+            ..report()
+        });
+        let launched = replay(ReplayMode::Launch { launches: 3 }, vec![ended]);
+        insta::assert_snapshot!(render(&launched));
+    }
+
+    #[test]
+    fn a_replay_as_scripts_read_it() {
+        let results = results().split_off(2);
+        let checked = replay(ReplayMode::Check { repeats: 100 }, results);
+        let document = super::super::json::document(&checked);
+        insta::assert_snapshot!(serde_json::to_string_pretty(&document).unwrap());
+    }
+}
