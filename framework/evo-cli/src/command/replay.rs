@@ -94,10 +94,8 @@ fn tell(event: &ReplayEvent<'_>, output: Output) {
             candidate,
             done,
             of,
-        } => {
-            if !output.json {
-                note(&format!("replaying {candidate} ({} of {of})", done + 1));
-            }
+        } if !output.json => {
+            note(&format!("replaying {candidate} ({} of {of})", done + 1));
         }
         ReplayEvent::WaitingForDevice { holder } => {
             note(&format!("waiting for the device: {holder} measures on it"));

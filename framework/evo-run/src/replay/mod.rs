@@ -129,7 +129,7 @@ impl ReplayedCandidate {
 #[derive(Debug, Clone, PartialEq)]
 pub enum ReplayResult {
     /// It ran to its end.
-    Ended(ReplayReport),
+    Ended(Box<ReplayReport>),
     /// It did not.
     Failed(Outcome),
 }
@@ -220,7 +220,7 @@ fn execute(job: ReplayJob, host: &mut Host, stop: &Stop) -> Result<Option<Replay
     let request = Request::Replay(Box::new(job));
     let reply = host.call(request, 0.0, stop, Patience::Short, &mut |_, _| {});
     let result = match reply {
-        Ok(Reply::Replayed { report }) => ReplayResult::Ended(*report),
+        Ok(Reply::Replayed { report }) => ReplayResult::Ended(report),
         Ok(Reply::Outcome { outcome, .. }) => ReplayResult::Failed(*outcome),
         Ok(other) => return Err(unexpected("Replay", &other)),
         Err(failure) => match sort(failure) {

@@ -232,7 +232,7 @@ mod tests {
             message: "killed by signal 11\u{1b}[31m".to_owned(),
             output: String::new(),
         };
-        let of = |report| ReplayResult::Ended(report);
+        let of = |report| ReplayResult::Ended(Box::new(report));
         vec![
             of(report()),
             of(ReplayReport {
@@ -262,10 +262,10 @@ mod tests {
     #[test]
     fn plain_launches_as_people_read_them() {
         let figures = None;
-        let ended = ReplayResult::Ended(ReplayReport {
+        let ended = ReplayResult::Ended(Box::new(ReplayReport {
             figures,
             ..report()
-        });
+        }));
         let launched = replay(ReplayMode::Launch { launches: 3 }, vec![ended]);
         insta::assert_snapshot!(render(&launched));
     }
