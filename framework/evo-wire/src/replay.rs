@@ -22,6 +22,9 @@ pub struct ReplayJob {
     /// Whether large problems are held against the reference on every row instead of a sample of
     /// rows.
     pub check_all_rows: bool,
+    /// Whether there are guard bands around the buffers. Without them a tool that watches memory
+    /// sees every access outside a buffer, and the worker sees none.
+    pub guards: bool,
     /// What is done on each inputs.
     pub mode: ReplayMode,
 }

@@ -10,6 +10,7 @@ use evo_wire::ProfileJob;
 use crate::check::Slot;
 use crate::component::Built;
 use crate::fault::{Fault, LaunchPlace, outcome_of};
+use crate::memory::Placement;
 use crate::serve::{Reporter, Worker};
 
 /// The candidate as the profiler sees it.
@@ -61,7 +62,7 @@ pub(crate) fn profile(
     let built = worker.builder.build(&kernel, &job.request)?;
     reporter.phase(Phase::Load)?;
     let of = |error| Fault::from(outcome_of(error, Phase::Load));
-    let mut slot = Slot::new(&kernel, &built, &job.request, false).map_err(of)?;
+    let mut slot = Slot::new(&kernel, &built, &job.request, Placement::Page).map_err(of)?;
     let distributions = &job.request.problem.distributions;
     let distribution = distributions.first().map_or("", String::as_str);
     let place = LaunchPlace {

@@ -10,6 +10,7 @@ use crate::component::{Kernel, Problem};
 use crate::element::{self, Poison};
 use crate::fault::{Fault, LaunchPlace, outcome_of, outcome_of_launch};
 use crate::judge::{self, Finding};
+use crate::memory::Placement;
 use crate::serve::{Reporter, Worker};
 use crate::slot::Slot;
 
@@ -34,7 +35,11 @@ pub(crate) fn replay(
     reporter.phase(Phase::Build)?;
     let built = worker.builder.build_accepted(&kernel, &job.request)?.built;
     reporter.phase(Phase::Load)?;
-    let slot = Slot::new(&kernel, &built, &job.request, false)
+    let placement = match job.guards {
+        true => Placement::Page,
+        false => Placement::Bare,
+    };
+    let slot = Slot::new(&kernel, &built, &job.request, placement)
         .map_err(|error| Fault::from(outcome_of(error, Phase::Load)))?;
     let mut replay = Replay {
         problem: &problem,

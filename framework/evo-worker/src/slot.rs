@@ -6,7 +6,7 @@ use evo_types::BuildRequest;
 use crate::component::{Built, Instance, Kernel, Problem};
 use crate::element::Poison;
 use crate::fault::{Fault, LaunchPlace, outcome_of_launch};
-use crate::memory::BufferSet;
+use crate::memory::{BufferSet, Placement};
 
 /// Buffers and the instance that is bound to them.
 pub(crate) struct Slot {
@@ -20,11 +20,11 @@ impl Slot {
         kernel: &Kernel,
         built: &Built,
         request: &BuildRequest,
-        odd: bool,
+        placement: Placement,
     ) -> Result<Self, Error> {
         let instance = kernel.load(built, request)?;
         let workspace = instance.workspace_size()?;
-        let set = BufferSet::new(instance.site(), &request.problem, workspace, odd)?;
+        let set = BufferSet::new(instance.site(), &request.problem, workspace, placement)?;
         Ok(Self { set, instance })
     }
 

@@ -16,9 +16,12 @@ they saw. The run folder is only read.
   evo replay runs/r --baselines --repeats 1000 --seed 1 --seed 2
   compute-sanitizer --tool racecheck --target-processes all \\
       evo replay runs/r --top 1 --set S=256 --repeats 2
+  compute-sanitizer --tool memcheck --target-processes all \\
+      evo replay runs/r --top 1 --set S=256 --repeats 2 --no-guards
   ncu --target-processes all --profile-from-start off \\
       evo replay runs/r --trial 117 --launches 3
-  valgrind --trace-children=yes evo replay runs/r --trial 3 --set S=65 --repeats 2
+  valgrind --trace-children=yes evo replay runs/r --trial 3 --set S=65 --repeats 2 \\
+      --no-guards
   perf record evo replay runs/r --trial 3 --launches 1000
 
 Exit codes: 0 every candidate passed; 4 one did not, or a worker ended with an error after its \
@@ -68,6 +71,10 @@ pub(crate) struct Replay {
     /// Hold large problems against the reference on every row, not on some that are drawn.
     #[arg(long, conflicts_with_all = ["launches", "no_check"])]
     pub(crate) all_rows: bool,
+    /// No guard bands around the buffers. These find what a kernel writes outside a buffer, and hide
+    /// it, and what it reads there, from memcheck and valgrind.
+    #[arg(long)]
+    pub(crate) no_guards: bool,
     /// The device: cpu, cuda, or cuda:1 for the second GPU; the run's own place, if left out.
     #[arg(long)]
     pub(crate) device: Option<String>,

@@ -78,6 +78,7 @@ fn settings(args: &Replay) -> Result<ReplaySettings, RunError> {
         seeds: args.seeds.clone(),
         distribution: args.inputs.clone(),
         check_all_rows: args.all_rows,
+        guards: !args.no_guards,
         set: args.set.clone(),
         device: args.device.clone(),
         deadline_s: args.deadline,

@@ -44,6 +44,8 @@ pub struct ReplaySettings {
     pub distribution: Option<String>,
     /// Whether large problems are held against the reference on every row.
     pub check_all_rows: bool,
+    /// Whether there are guard bands around the buffers, which hide from tools what they find.
+    pub guards: bool,
     /// Fields of the problem that are changed, each as `NAME=VALUE`.
     pub set: Vec<String>,
     /// The device: `cpu`, `cuda` or `cuda:1`; where the run was made, if absent.
@@ -172,6 +174,7 @@ pub fn replay(
             seeds: seeds.clone(),
             distribution: settings.distribution.clone(),
             check_all_rows: settings.check_all_rows,
+            guards: settings.guards,
             mode: settings.mode,
         })
     };

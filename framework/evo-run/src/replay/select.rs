@@ -209,6 +209,7 @@ mod tests {
             seeds: vec![],
             distribution: None,
             check_all_rows: false,
+            guards: true,
             set: vec![],
             device: None,
             deadline_s: 1.0,

@@ -13,6 +13,7 @@ fn job(host: &mut Host, mode: &str, what: ReplayMode) -> ReplayJob {
         seeds: vec![17, 18],
         distribution: None,
         check_all_rows: false,
+        guards: true,
         mode: what,
     }
 }
