@@ -1,6 +1,7 @@
 //! The command line.
 
 mod plugin;
+mod replay;
 mod study;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use clap::{Args as Arguments, Parser, Subcommand};
 use evo_core::engine::Preset;
 
 pub(crate) use plugin::{Language, Plugin, PluginCheck, PluginDescribe, PluginList, PluginNew};
+pub(crate) use replay::Replay;
 pub(crate) use study::Study;
 
 /// Evolutionary search for fast kernels, with plugins.
@@ -21,8 +23,8 @@ pub(crate) struct Args {
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 the machine did not allow it; 2 bad input; \
                           3 the search ended without one correct candidate; 4 a plugin breaks a \
-                          rule, or an audit with --deny-dead found a dead parameter; 129, 130 and \
-                          143 interrupted and saved.";
+                          rule, an audit with --deny-dead found a dead parameter, or a replayed \
+                          candidate did not pass; 129, 130 and 143 interrupted and saved.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -32,6 +34,8 @@ pub(crate) enum Command {
     Resume(Resume),
     /// Write the reports of a run again and print its table.
     Report(Report),
+    /// Execute candidates of a run again, untimed: bit by bit, or for sanitizers and profilers.
+    Replay(Replay),
     /// Look at search spaces.
     #[command(subcommand)]
     Space(Space),

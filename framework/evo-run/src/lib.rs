@@ -23,6 +23,7 @@ mod folder;
 mod lock;
 mod plan;
 mod plugins;
+mod replay;
 mod ron_text;
 mod spec;
 mod stop;
@@ -46,6 +47,10 @@ pub use plan::{
     prepare_audit, space_environment, tools,
 };
 pub use plugins::{Found, SearchPath, is_description};
+pub use replay::{
+    Replay, ReplayDifference, ReplayDiffering, ReplayEvent, ReplayMode, ReplayReport, ReplayResult,
+    ReplaySettings, ReplayedCandidate, replay,
+};
 pub use ron_text::parse as parse_ron;
 pub use spec::{
     BaselineSpec, BudgetSpec, MeasureSpec, ObjectiveSpec, Overrides, ProblemSpecChoice, RunSpec,

@@ -283,15 +283,12 @@ impl RunSpec {
             self.device.clone_from(&overrides.device);
         }
         for setting in &overrides.set {
-            let (name, value) = setting.split_once('=').ok_or_else(|| {
-                RunError::input(format!("--set {setting}: this is not NAME=VALUE"))
-                    .hint("for instance --set S=2048 or --set mask=causal")
-            })?;
+            let (name, value) = read_setting(setting)?;
             let target = match &mut self.objective {
                 Some(objective) => &mut objective.settings,
                 None => &mut self.problem.get_or_insert_default().fields,
             };
-            target.insert(name.trim().to_owned(), read_value(value.trim()));
+            target.insert(name, value);
         }
         Ok(())
     }
@@ -335,6 +332,15 @@ pub fn read_value(text: &str) -> Value {
         "false" => Value::Bool(false),
         _ => Value::Name(text.to_owned()),
     }
+}
+
+/// Reads the argument of a `--set`: `S=2048`.
+pub(crate) fn read_setting(text: &str) -> Result<(String, Value), RunError> {
+    let (name, value) = text.split_once('=').ok_or_else(|| {
+        RunError::input(format!("--set {text}: this is not NAME=VALUE"))
+            .hint("for instance --set S=2048 or --set mask=causal")
+    })?;
+    Ok((name.trim().to_owned(), read_value(value.trim())))
 }
 
 /// Reads a target: `15x over A`.

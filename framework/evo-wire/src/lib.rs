@@ -10,6 +10,7 @@
 mod conform;
 pub mod frame;
 mod message;
+mod replay;
 
 use evo_types::ContentHash;
 
@@ -19,10 +20,11 @@ pub use message::{
     CompareItem, CompareJob, ComparedItem, ComponentRef, Envelope, FailureKind, MeasureJob,
     MeasureSettings, ProfileJob, Reply, Request, Tool,
 };
+pub use replay::{Difference, Differing, ReplayJob, ReplayMode, ReplayReport};
 
 /// The version of the protocol. Host and worker are the same program, so there is no
 /// negotiation: a difference is an error that names both.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// Stands for the content hash of the plugin that every worker has without a file: the built-in
 /// problems.

@@ -8,7 +8,7 @@ use evo_types::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{ConformJob, ConformReport};
+use crate::{ConformJob, ConformReport, ReplayJob, ReplayReport};
 
 /// A message with the number of the request that it belongs to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -93,6 +93,8 @@ pub enum Request {
     },
     /// Run a profiler over a candidate.
     Profile(Box<ProfileJob>),
+    /// Execute a candidate again, without timing it.
+    Replay(Box<ReplayJob>),
     /// Try whether a plugin keeps a rule.
     Conform(Box<ConformJob>),
 }
@@ -265,6 +267,11 @@ pub enum Reply {
     Profiled {
         /// What the profiler saw.
         metrics: Vec<Metric>,
+    },
+    /// To `Replay`, where the candidate ran to its end.
+    Replayed {
+        /// What was seen.
+        report: Box<ReplayReport>,
     },
     /// To `Conform`.
     Conformed {

@@ -64,8 +64,25 @@ impl Block {
     /// A buffer of `length` bytes, `skew` bytes off the usual alignment of a page, where kernels of
     /// a site can have it.
     pub(crate) fn new(site: &Site, length: usize, skew: usize, what: &str) -> Result<Self, Error> {
-        let start = GUARD + skew;
-        let total = length.checked_add(start + GUARD);
+        Self::guarded(site, length, GUARD, skew, what)
+    }
+
+    /// A buffer with no guard bands: tools that watch memory take what is outside it for what it is.
+    pub(crate) fn bare(site: &Site, length: usize, what: &str) -> Result<Self, Error> {
+        Self::guarded(site, length, 0, 0, what)
+    }
+
+    /// A buffer between guard bands of so many bytes.
+    pub(crate) fn guarded(
+        site: &Site,
+        length: usize,
+        guard: usize,
+        skew: usize,
+        what: &str,
+    ) -> Result<Self, Error> {
+        let start = guard + skew;
+        // There is no allocation of nothing.
+        let total = length.checked_add(start + guard).map(|total| total.max(1));
         let too_large = || OutOfMemory(format!("{what} needs {length} bytes, which is no size"));
         let align = if length >= HUGE_PAGE { HUGE_PAGE } else { PAGE };
         let layout = total
@@ -195,7 +212,7 @@ impl Block {
 
 /// Memory of this process alone; large blocks are backed by huge pages where the system has them.
 fn heap(layout: Layout, what: &str) -> Result<NonNull<u8>, OutOfMemory> {
-    // SAFETY: the layout has a size above zero: that of two guards at least.
+    // SAFETY: the layout has a size above zero.
     let base = NonNull::new(unsafe { alloc(layout) }).ok_or_else(|| {
         OutOfMemory(format!(
             "{what} needs {}, which the system did not grant",
@@ -241,6 +258,20 @@ mod tests {
             assert_eq!(block.stray(), None);
             block.bytes_mut().fill(7);
             assert_eq!(block.stray(), None);
+        }
+    }
+
+    #[test]
+    fn a_bare_block_is_no_larger_than_its_buffer() {
+        for (site, length) in [(Site::Host, 0), (Site::Host, 13), (Site::Process(1), 13)] {
+            let mut block = Block::bare(&site, length, "x").unwrap();
+            assert_eq!(block.pointer(), block.base.as_ptr());
+            block.bytes_mut().fill(7);
+            assert_eq!(block.bytes(), vec![7; length]);
+            if matches!(site, Site::Host) {
+                assert_eq!(block.total, length.max(1));
+                assert!(length == 0 || block.stray().is_none());
+            }
         }
     }
 

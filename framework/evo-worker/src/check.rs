@@ -6,9 +6,7 @@
 use std::time::{Duration, Instant};
 
 use evo_plugin::Error;
-use evo_types::{
-    BuildRequest, ErrorFigures, KernelInfo, Outcome, Phase, ProblemSpec, WrongKind, WrongResult,
-};
+use evo_types::{ErrorFigures, KernelInfo, Outcome, Phase, ProblemSpec, WrongKind, WrongResult};
 use rand::SeedableRng;
 use rand::seq::index;
 use rand_chacha::ChaCha8Rng;
@@ -16,12 +14,14 @@ use rayon::prelude::*;
 
 use crate::block::Stray;
 use crate::bulk;
-use crate::component::{Built, Instance, Kernel, Problem};
+use crate::component::Problem;
 use crate::element::Poison;
 use crate::fault::{Fault, LaunchPlace, outcome_of_launch};
 use crate::judge::{self, Finding, Output};
 use crate::memory::BufferSet;
 use crate::seeds::derive_seed;
+use crate::slot::execute;
+pub(crate) use crate::slot::{Slot, call};
 
 /// Rows drawn where not all are compared.
 const DRAWN_ROWS: usize = 256;
@@ -31,27 +31,6 @@ const LATE_WRITES: Duration = Duration::from_millis(120);
 const SHORT_LAUNCH: Duration = Duration::from_millis(20);
 /// Outputs of earlier checks that a wrong one is compared with.
 const REMEMBERED: usize = 2;
-
-/// Buffers and the instance that is bound to them.
-pub(crate) struct Slot {
-    pub(crate) set: BufferSet,
-    pub(crate) instance: Instance,
-}
-
-impl Slot {
-    /// Loads an instance and gives it buffers.
-    pub(crate) fn new(
-        kernel: &Kernel,
-        built: &Built,
-        request: &BuildRequest,
-        odd: bool,
-    ) -> Result<Self, Error> {
-        let instance = kernel.load(built, request)?;
-        let workspace = instance.workspace_size()?;
-        let set = BufferSet::new(instance.site(), &request.problem, workspace, odd)?;
-        Ok(Self { set, instance })
-    }
-}
 
 /// One check to make.
 #[derive(Debug, Clone, Copy)]
@@ -166,6 +145,16 @@ impl<'a> Checker<'a> {
         slot: &mut Slot,
         check: Check<'_>,
     ) -> Result<(ErrorFigures, Content), Fault> {
+        let mut content = self.fill(slot, check)?;
+        let figures = self.run_filled(slot, check, &mut content)?;
+        Ok((figures, content))
+    }
+
+    /// Fills the inputs; their content has no reference yet.
+    ///
+    /// # Errors
+    /// What the problem ended with.
+    pub(crate) fn fill(&self, slot: &mut Slot, check: Check<'_>) -> Result<Content, Fault> {
         let problem = self.problem;
         problem
             .fill(self.spec, check.seed, check.distribution, &mut slot.set)
@@ -173,13 +162,11 @@ impl<'a> Checker<'a> {
                 let doing = format!("filling the inputs with `{}`", check.distribution);
                 Fault::of_problem(&problem.name, &doing, error)
             })?;
-        let mut content = Content {
+        Ok(Content {
             inputs: slot.set.inputs(),
             expected: Vec::new(),
             rows: None,
-        };
-        let figures = self.run_filled(slot, check, &mut content)?;
-        Ok((figures, content))
+        })
     }
 
     /// As [`run`](Self::run), on inputs that are in the buffers already. A content without a
@@ -206,9 +193,29 @@ impl<'a> Checker<'a> {
         check: Check<'_>,
         content: &mut Content,
     ) -> Result<ErrorFigures, Failed> {
+        let (first, took) = self.first(slot, check, content)?;
+        let second = if check.repeat || took < SHORT_LAUNCH {
+            Some(self.launch(slot, check, Poison::Second, false, &content.inputs)?)
+        } else {
+            None
+        };
+        self.conclude(slot, check, content, first, second)
+    }
+
+    /// The first launch on inputs that are in the buffers, and how long it took. A content without a
+    /// reference gets one.
+    ///
+    /// # Errors
+    /// What can be seen to be wrong without the reference's values, or what broke.
+    pub(crate) fn first(
+        &self,
+        slot: &mut Slot,
+        check: Check<'_>,
+        content: &mut Content,
+    ) -> Result<(Vec<Vec<u8>>, Duration), Failed> {
         let start = Instant::now();
         let first = self.launch(slot, check, Poison::First, true, &content.inputs)?;
-        let repeat = check.repeat || start.elapsed() < SHORT_LAUNCH;
+        let took = start.elapsed();
         if content.expected.is_empty() {
             self.add_reference(slot, check, content)?;
         }
@@ -223,12 +230,7 @@ impl<'a> Checker<'a> {
         {
             return Err(late().into());
         }
-        let second = if repeat {
-            Some(self.launch(slot, check, Poison::Second, false, &content.inputs)?)
-        } else {
-            None
-        };
-        self.conclude(slot, check, content, first, second)
+        Ok((first, took))
     }
 
     /// Judges what was launched onto poisoned outputs by other means, where the inputs are those
@@ -303,8 +305,12 @@ impl<'a> Checker<'a> {
         self.seen.push(outputs);
     }
 
-    /// Launches onto poisoned outputs, and looks at everything but the values.
-    fn launch(
+    /// Launches onto poisoned outputs, and looks at everything but the values. All launches on
+    /// inputs but the first are not `fresh`: they find them on the device.
+    ///
+    /// # Errors
+    /// What can be seen to be wrong without the values, or what broke.
+    pub(crate) fn launch(
         &self,
         slot: &mut Slot,
         check: Check<'_>,
@@ -395,7 +401,11 @@ impl<'a> Checker<'a> {
             .all(|(tensor, bytes)| judge::is_complete(bytes, tensor.dtype))
     }
 
-    fn judge(
+    /// Holds the outputs of one launch or two against the reference.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub(crate) fn judge(
         &self,
         content: &Content,
         first: &[Vec<u8>],
@@ -467,25 +477,6 @@ fn look(
         return Err(Finding::new(WrongKind::Aliased, message).into());
     }
     Ok(slot.set.outputs())
-}
-
-/// One execution on what the buffers hold, to its end.
-pub(crate) fn call(slot: &mut Slot, prepare: bool, bind: bool) -> Result<(), Error> {
-    slot.set.push()?;
-    execute(slot, prepare, bind)
-}
-
-fn execute(slot: &mut Slot, prepare: bool, bind: bool) -> Result<(), Error> {
-    let Slot { set, instance } = slot;
-    if prepare {
-        instance.prepare(set)?;
-    }
-    if bind {
-        instance.bind(set)?;
-    }
-    instance.launch(set)?;
-    instance.site().wait()?;
-    set.pull()
 }
 
 fn late() -> Finding {

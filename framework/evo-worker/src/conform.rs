@@ -20,6 +20,7 @@ use crate::check::{self, Check, Checker, Content, Slot};
 use crate::component::{Built, Kernel, Problem};
 use crate::element::Poison;
 use crate::fault::{Fault, LaunchPlace, outcome_of, outcome_of_launch};
+use crate::memory::Placement;
 use crate::serve::{Reporter, Worker};
 
 /// Answers one probe.
@@ -127,7 +128,11 @@ impl<'a> Subject<'a> {
 
     /// An instance with buffers; `odd` ones are off page alignment.
     fn slot(&self, odd: bool) -> Result<Slot, Fault> {
-        Slot::new(&self.kernel, &self.built, self.request, odd)
+        let placement = match odd {
+            true => Placement::Odd,
+            false => Placement::Page,
+        };
+        Slot::new(&self.kernel, &self.built, self.request, placement)
             .map_err(|error| outcome_of(error, Phase::Load).into())
     }
 

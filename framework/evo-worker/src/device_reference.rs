@@ -247,6 +247,7 @@ mod tests {
     use super::*;
     use crate::component::Problem;
     use crate::loader::Loader;
+    use crate::memory::Placement;
     use crate::site::Site;
 
     #[test]
@@ -308,7 +309,7 @@ mod tests {
             let words = format!("{base} {changes}");
             let spec = problem.resolve(&fields(&words)).unwrap();
             let site = Site::Cuda(std::sync::Arc::clone(&gpu));
-            let mut set = BufferSet::new(&site, &spec, 0, false).unwrap();
+            let mut set = BufferSet::new(&site, &spec, 0, Placement::Page).unwrap();
             problem.fill(&spec, 7, "outliers", &mut set).unwrap();
             set.push().unwrap();
             let host =

@@ -156,6 +156,12 @@ impl Gpu {
         self.stream.synchronize().map_err(error_of)
     }
 
+    /// Tells profilers that are over this process where the part to look at begins and ends.
+    pub(crate) fn mark_for_profilers(&self, begins: bool) {
+        // Where the device fails, the launch that follows says so, or the one before has.
+        let _ = self.stream.mark_for_profilers(begins);
+    }
+
     /// Marks the start of a batch, after everything that is queued.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use crate::batches::Batches;
 use crate::check::{Content, Slot};
 use crate::element::Poison;
 use crate::fault::{Fault, LaunchPlace, outcome_of, outcome_of_launch};
+use crate::memory::Placement;
 use crate::site::Site;
 use crate::verify::Candidate;
 
@@ -83,7 +84,7 @@ impl Lane {
             request,
             ..
         } = candidate;
-        let mut slot = match Slot::new(kernel, built, request, false) {
+        let mut slot = match Slot::new(kernel, built, request, Placement::Page) {
             Ok(slot) => slot,
             Err(Error::OutOfMemory(_)) if !self.slots.is_empty() => return Ok(false),
             Err(error) => return Err(outcome_of(error, Phase::Measure).into()),

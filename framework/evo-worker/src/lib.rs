@@ -15,6 +15,7 @@
 //! | `loader` | plugin files: checked, opened, asked who they are |
 //! | `component` | safe calls to kernels, problems and instances |
 //! | `memory`, `element` | guarded buffers; element types, poison patterns |
+//! | `slot` | buffers with the instance bound to them; one execution on them |
 //! | `judge`, `check`, `verify` | an output against its reference; one check; all of a candidate |
 //! | `seeds` | what a kernel cannot foresee |
 //! | `clock`, `lane`, `timing` | clock and disturbances; buffer sets to rotate over; samples |
@@ -24,6 +25,7 @@
 //! | `fault` | why a request ended early, and which outcome that is |
 //! | `measure`, `compare` | one candidate from build to outcome; several, interleaved |
 //! | `objective`, `profile` | what is no kernel; profiling passes |
+//! | `replay` | a candidate executed again, untimed: bit by bit, or for tools |
 //! | `conform` | probes of the rules that plugins keep |
 
 mod batches;
@@ -51,9 +53,11 @@ mod peaks;
 mod profile;
 mod quantisation;
 mod recheck;
+mod replay;
 mod seeds;
 mod serve;
 mod site;
+mod slot;
 mod start;
 mod timing;
 mod tools;

@@ -4,7 +4,7 @@ use evo_plugin::Error;
 use evo_plugin::abi::{DEVICE_CUDA, RawIo, RawTensor};
 use evo_types::{Dtype, ProblemSpec, Role, TensorSpec};
 
-use crate::block::{Block, Stray};
+use crate::block::{Block, GUARD, Stray};
 use crate::bulk;
 use crate::device;
 use crate::element::{self, Poison};
@@ -43,6 +43,37 @@ pub(crate) fn megabytes(bytes: u64) -> String {
     format!("{} MB", bytes.div_ceil(1_000_000))
 }
 
+/// Where the buffers of a set lie in their memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Placement {
+    /// Between guard bands, aligned to a page.
+    Page,
+    /// Between guard bands, off that alignment, so that a kernel which counts on more than the
+    /// promised alignment is found out.
+    Odd,
+    /// With nothing around them that is anybody's, for tools that watch memory.
+    Bare,
+}
+
+impl Placement {
+    /// A buffer; `skew` is how far an odd one is off.
+    fn block(self, site: &Site, bytes: usize, skew: usize, what: &str) -> Result<Block, Error> {
+        match self {
+            Self::Page => Block::new(site, bytes, 0, what),
+            Self::Odd => Block::new(site, bytes, skew, what),
+            Self::Bare => Block::bare(site, bytes, what),
+        }
+    }
+
+    fn workspace(self, site: &Site, bytes: usize) -> Result<Workspace, Error> {
+        match self {
+            Self::Page => Workspace::new(site, bytes, GUARD, 0),
+            Self::Odd => Workspace::new(site, bytes, GUARD, WORKSPACE_ALIGN),
+            Self::Bare => Workspace::new(site, bytes, 0, 0),
+        }
+    }
+}
+
 /// A stray write, with the name of the buffer that it was next to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StrayWrite {
@@ -67,13 +98,12 @@ pub(crate) struct BufferSet {
 }
 
 impl BufferSet {
-    /// Buffers for a problem and a workspace. `odd` shifts them off page alignment, so that a
-    /// kernel which counts on more than the promised alignment is found out.
+    /// Buffers for a problem and a workspace.
     pub(crate) fn new(
         site: &Site,
         spec: &ProblemSpec,
         workspace_bytes: usize,
-        odd: bool,
+        placement: Placement,
     ) -> Result<Self, Error> {
         // A workspace on a GPU takes nothing of the host's memory.
         let workspace_here = site.gpu().map_or(workspace_bytes, |_| 0);
@@ -85,8 +115,8 @@ impl BufferSet {
         let mut host_inputs = Vec::new();
         for tensor in &spec.tensors {
             let bytes = tensor.bytes().ok_or_else(|| overflow(tensor))?;
-            let skew = if odd { 64 } else { 0 };
-            let block = Block::new(site, bytes, skew, &format!("the tensor `{}`", tensor.name))?;
+            let what = format!("the tensor `{}`", tensor.name);
+            let block = placement.block(site, bytes, 64, &what)?;
             let shape: Box<[i64]> = tensor.shape.iter().map(|extent| *extent as i64).collect();
             // SAFETY: block and shape live as long as this set, whose `io` holds the tensor.
             let host = unsafe { RawTensor::host(block.pointer(), tensor.dtype, &shape) };
@@ -104,10 +134,9 @@ impl BufferSet {
                 }
             }
         }
-        let skew = if odd { WORKSPACE_ALIGN } else { 0 };
         let workspace = match workspace_bytes {
             0 => None,
-            bytes => Some(Workspace::new(site, bytes, skew)?),
+            bytes => Some(placement.workspace(site, bytes)?),
         };
         let io = RawIo {
             inputs: raw_inputs.into(),

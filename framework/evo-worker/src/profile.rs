@@ -9,7 +9,8 @@ use evo_wire::ProfileJob;
 
 use crate::check::Slot;
 use crate::component::Built;
-use crate::fault::{Fault, outcome_of};
+use crate::fault::{Fault, LaunchPlace, outcome_of};
+use crate::memory::Placement;
 use crate::serve::{Reporter, Worker};
 
 /// The candidate as the profiler sees it.
@@ -61,18 +62,15 @@ pub(crate) fn profile(
     let built = worker.builder.build(&kernel, &job.request)?;
     reporter.phase(Phase::Load)?;
     let of = |error| Fault::from(outcome_of(error, Phase::Load));
-    let mut slot = Slot::new(&kernel, &built, &job.request, false).map_err(of)?;
-    let spec = &job.request.problem;
-    let distribution = spec.distributions.first().map_or("", String::as_str);
-    problem
-        .fill(spec, job.seed, distribution, &mut slot.set)
-        .map_err(|error| Fault::of_problem(&problem.name, "filling the inputs", error))?;
-    if kernel.info.prepares {
-        slot.set.push().map_err(of)?;
-        slot.instance.prepare(&slot.set).map_err(of)?;
-    }
-    slot.set.push().map_err(of)?;
-    slot.instance.bind(&slot.set).map_err(of)?;
+    let mut slot = Slot::new(&kernel, &built, &job.request, Placement::Page).map_err(of)?;
+    let distributions = &job.request.problem.distributions;
+    let distribution = distributions.first().map_or("", String::as_str);
+    let place = LaunchPlace {
+        phase: Phase::Load,
+        seed: job.seed,
+    };
+    let prepares = kernel.info.prepares;
+    slot.ready(&problem, &job.request, distribution, prepares, place)?;
     reporter.phase(Phase::Profile)?;
     let request = document(serde_json::to_string(&job.request))?;
     let runnable = Runnable {

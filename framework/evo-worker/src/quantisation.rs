@@ -8,7 +8,7 @@ use evo_types::ProblemSpec;
 use crate::check::Content;
 use crate::component::Problem;
 use crate::fault::Fault;
-use crate::memory::BufferSet;
+use crate::memory::{BufferSet, Placement};
 use crate::site::Site;
 
 /// Most rows that are looked at.
@@ -69,7 +69,7 @@ fn computed(
             problem.name
         )));
     }
-    let mut set = BufferSet::new(&Site::Host, &before, 0, false).map_err(failed)?;
+    let mut set = BufferSet::new(&Site::Host, &before, 0, Placement::Page).map_err(failed)?;
     problem
         .fill(&before, seed, distribution, &mut set)
         .map_err(failed)?;
@@ -132,7 +132,7 @@ mod tests {
         fields.insert("mask".to_owned(), "full".into());
         fields.extend(words.map(|(name, value)| (name.to_owned(), value)));
         let spec = problem.resolve(&fields).unwrap();
-        let mut set = BufferSet::new(&Site::Host, &spec, 0, false).unwrap();
+        let mut set = BufferSet::new(&Site::Host, &spec, 0, Placement::Page).unwrap();
         problem.fill(&spec, 5, "normal", &mut set).unwrap();
         let content = Content {
             inputs: set.inputs(),

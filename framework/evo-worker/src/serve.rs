@@ -23,7 +23,7 @@ use crate::loader::{LoadedPlugin, Loader};
 use crate::objective::{self, Objectives};
 use crate::peaks::{self, Peaks};
 use crate::site::Site;
-use crate::{clock, compare, conform, device, measure, profile, tools};
+use crate::{clock, compare, conform, device, measure, profile, replay, tools};
 
 /// Serves a host until it closes the channel.
 ///
@@ -216,6 +216,10 @@ impl Worker {
             Request::Profile(job) => {
                 let metrics = profile::profile(self, reporter, &job)?;
                 Ok(Reply::Profiled { metrics })
+            }
+            Request::Replay(job) => {
+                let report = Box::new(replay::replay(self, reporter, &job)?);
+                Ok(Reply::Replayed { report })
             }
         }
     }

@@ -81,6 +81,14 @@ impl Site {
         }
     }
 
+    /// Tells profilers that are over this process where the part to look at begins and ends, where
+    /// there is a way to do so.
+    pub(crate) fn mark_for_profilers(&self, begins: bool) {
+        if let Self::Cuda(gpu) = self {
+            gpu.mark_for_profilers(begins);
+        }
+    }
+
     /// Begins to time a batch, with nothing else under way, or on a GPU after what is queued.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use crate::check::{Check, Checker, Content, Slot};
 use crate::component::{Built, Kernel, Problem};
 use crate::fault::{Fault, outcome_of};
 use crate::judge;
+use crate::memory::Placement;
 use crate::quantisation;
 use crate::seeds::derive_seed;
 use crate::serve::Reporter;
@@ -183,7 +184,7 @@ impl<'a> Verification<'a> {
             checks: 0,
             how,
         };
-        verification.add_slot(false)?;
+        verification.add_slot(Placement::Page)?;
         Ok(verification)
     }
 
@@ -202,7 +203,7 @@ impl<'a> Verification<'a> {
             || problem.is_fast(self.shape.spec, &kernel.site);
         let place = self.checks % 2;
         if place == self.slots.len() {
-            self.add_slot(true)?;
+            self.add_slot(Placement::Odd)?;
         }
         let fresh = self.checks < 2;
         self.checks += 1;
@@ -233,14 +234,14 @@ impl<'a> Verification<'a> {
         }
     }
 
-    fn add_slot(&mut self, odd: bool) -> Result<(), Fault> {
+    fn add_slot(&mut self, placement: Placement) -> Result<(), Fault> {
         let Candidate {
             kernel,
             built,
             request,
             ..
         } = self.candidate;
-        let slot = Slot::new(kernel, built, request, odd)
+        let slot = Slot::new(kernel, built, request, placement)
             .map_err(|error| Fault::from(outcome_of(error, Phase::Load)))?;
         self.slots.push(slot);
         Ok(())

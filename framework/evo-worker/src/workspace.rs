@@ -6,7 +6,7 @@ use evo_plugin::Error;
 use evo_process::SharedDeviceMemory;
 use evo_types::Dtype;
 
-use crate::block::{Block, GUARD, Stray, guard_byte};
+use crate::block::{Block, Stray, guard_byte};
 use crate::element::{self, Poison};
 use crate::gpu::error_of;
 use crate::site::Site;
@@ -34,16 +34,21 @@ pub(crate) struct Scratch {
 }
 
 impl Workspace {
-    /// So many bytes, `skew` bytes off the alignment of a page.
+    /// So many bytes between guards of `guard` bytes, `skew` bytes off the alignment of a page.
     ///
     /// # Errors
     /// Where there is no memory for it.
-    pub(crate) fn new(site: &Site, length: usize, skew: usize) -> Result<Self, Error> {
+    pub(crate) fn new(
+        site: &Site,
+        length: usize,
+        guard: usize,
+        skew: usize,
+    ) -> Result<Self, Error> {
         let Some(gpu) = site.gpu() else {
-            return Block::new(site, length, skew, WHAT).map(Self::OnHost);
+            return Block::guarded(site, length, guard, skew, WHAT).map(Self::OnHost);
         };
-        let start = GUARD + skew;
-        let total = length.checked_add(start + GUARD).ok_or_else(|| {
+        let start = guard + skew;
+        let total = length.checked_add(start + guard).ok_or_else(|| {
             Error::OutOfMemory(format!("{WHAT} needs {length} bytes, which is no size"))
         })?;
         let memory = gpu.buffer(total, WHAT)?;
@@ -51,14 +56,14 @@ impl Workspace {
             Site::CudaProcess(..) => Some(gpu.share(&memory)?),
             _ => None,
         };
-        let guard = |from: usize, count: usize| (from..from + count).map(guard_byte).collect();
+        let whole = |from: usize, count: usize| (from..from + count).map(guard_byte).collect();
         Ok(Self::OnDevice(Scratch {
             _shared: shared,
             memory,
             start,
             length,
-            before: guard(0, start),
-            after: guard(start + length, GUARD),
+            before: whole(0, start),
+            after: whole(start + length, guard),
         }))
     }
 
@@ -178,7 +183,7 @@ mod tests {
             Ok(gpu) => Arc::new(gpu),
             Err(error) => return println!("skipped: {error}"),
         };
-        let mut workspace = Workspace::new(&Site::Cuda(gpu), 1000, 256).unwrap();
+        let mut workspace = Workspace::new(&Site::Cuda(gpu), 1000, 4096, 256).unwrap();
         assert_eq!((workspace.length(), workspace.stray()), (1000, None));
         workspace.poison(Poison::First).unwrap();
         workspace.push().unwrap();

@@ -2,6 +2,7 @@
 
 pub(crate) mod doctor;
 pub(crate) mod plugin;
+pub(crate) mod replay;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod shell;

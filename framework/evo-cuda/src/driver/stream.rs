@@ -49,6 +49,23 @@ impl Stream {
         check(code, || "waiting for a kernel".to_owned())
     }
 
+    /// Tells profilers that are over this process where the part that they are to look at begins
+    /// and ends. Without one it does nothing.
+    ///
+    /// # Errors
+    /// Where the device fails.
+    pub fn mark_for_profilers(&self, begins: bool) -> Result<(), CudaError> {
+        self.device.enter()?;
+        // SAFETY: there is a context, and nothing is handed over.
+        let code = unsafe {
+            match begins {
+                true => sys::cuProfilerStart(),
+                false => sys::cuProfilerStop(),
+            }
+        };
+        check(code, || "telling profilers".to_owned())
+    }
+
     pub(super) fn raw(&self) -> CUstream {
         self.raw
     }

@@ -8,7 +8,7 @@ use evo_wire::{ComponentRef, Reply, Request};
 use super::plan::Planned;
 use super::{AuditEvent, BuiltConfig, FailedConfig};
 use crate::driver::{Sorted, leaves_disorder, sort};
-use crate::plan::unexpected;
+use crate::plan::{component, unexpected};
 use crate::worker::{Host, Patience};
 use crate::{RunError, Stop, lock};
 
@@ -31,20 +31,6 @@ impl Builds {
         }
         (built, failed)
     }
-}
-
-/// The component of a plugin that a plan names.
-pub(super) fn component(plan: &Plan, plugin: &str, name: &str) -> Result<ComponentRef, RunError> {
-    let planned = plan.plugins.iter().find(|planned| planned.name == plugin);
-    let planned = planned.ok_or_else(|| {
-        RunError::internal(format!(
-            "the plan names `{plugin}/{name}` and no such plugin"
-        ))
-    })?;
-    Ok(ComponentRef {
-        plugin: planned.hash.clone(),
-        name: name.to_owned(),
-    })
 }
 
 /// Builds them in their order until all are done or the user stops it.

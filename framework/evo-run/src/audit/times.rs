@@ -8,11 +8,11 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::builds::{Builds, component, recycle_after};
+use super::builds::{Builds, recycle_after};
 use super::plan::Planned;
 use super::{AuditEvent, AuditSettings, TimedPair};
 use crate::driver::{Sorted, sort};
-use crate::plan::{Measuring, unexpected};
+use crate::plan::{Measuring, component, unexpected};
 use crate::worker::{Host, Patience};
 use crate::{RunError, Stop, lock};
 

@@ -1,53 +1,16 @@
 //! Interleaved comparisons: the baselines before the search, the finalists after it.
 
-use evo_journal::{ComparedItem, Comparison, PlannedCandidate, Stage, Work};
+use evo_journal::{Comparison, Stage, Work};
 use evo_types::{BuildRequest, Outcome, Params, ProblemSpec, Value};
 use evo_wire::{CompareItem, CompareJob, MeasureSettings, Reply, Request};
 
+use super::entrant::Entrant;
 use super::merge::Merged;
 use super::session::{Session, now};
 use super::trial::{Sorted, sort};
 use crate::plan::unexpected;
 use crate::worker::{CallFailure, Patience};
 use crate::{Event, Observer, RunError, lock};
-
-/// A candidate to compare: what it is called and what it consists of.
-pub(super) struct Entrant {
-    pub(super) label: String,
-    pub(super) trial: Option<u64>,
-    pub(super) plugin: String,
-    pub(super) kernel: String,
-    pub(super) params: Params,
-}
-
-impl Entrant {
-    fn baseline(planned: &PlannedCandidate) -> Self {
-        Self {
-            label: planned.label.clone(),
-            trial: None,
-            plugin: planned.plugin.clone(),
-            kernel: planned.kernel.clone(),
-            params: planned.pinned.clone(),
-        }
-    }
-
-    fn compared(self, outcome: Outcome) -> ComparedItem {
-        let Self {
-            label,
-            trial,
-            kernel,
-            params,
-            ..
-        } = self;
-        ComparedItem {
-            label,
-            trial,
-            kernel,
-            params,
-            outcome,
-        }
-    }
-}
 
 impl Session {
     /// Measures the baselines. `None`: the user asked to stop.
@@ -110,64 +73,25 @@ impl Session {
     /// The best trials by the search's own measurement, the best first, and the default
     /// configuration of each candidate, if it was measured.
     fn finalists(&self) -> Result<Vec<Entrant>, RunError> {
-        let mut measured: Vec<(u64, f64)> = self
-            .history
-            .evaluated
-            .values()
-            .filter_map(|evaluated| {
-                let metric = evaluated.outcome.measurement()?.metric(&self.plan.metric)?;
-                Some((evaluated.trial, metric.value))
-            })
-            .collect();
         let ranking = &self.campaign.settings().ranking;
-        measured.sort_by(|(_, a), (_, b)| {
-            if ranking.better(*a, *b) {
-                std::cmp::Ordering::Less
-            } else if ranking.better(*b, *a) {
-                std::cmp::Ordering::Greater
-            } else {
-                std::cmp::Ordering::Equal
-            }
-        });
-        let mut trials: Vec<u64> = measured
-            .iter()
-            .take(self.plan.top_k)
-            .map(|(trial, _)| *trial)
-            .collect();
+        let measured = self.history.ranked(ranking, &self.plan.metric);
+        let best = measured.iter().take(self.plan.top_k);
+        let mut trials: Vec<u64> = best.copied().collect();
         for proposed in &self.history.proposed {
             let is_default = proposed.operator == DEFAULT_OPERATOR;
-            let was_measured = measured.iter().any(|(trial, _)| *trial == proposed.trial);
+            let was_measured = measured.contains(&proposed.trial);
             if is_default && was_measured && !trials.contains(&proposed.trial) {
                 trials.push(proposed.trial);
             }
         }
         trials
             .into_iter()
-            .map(|trial| self.entrant(trial))
+            .map(|trial| {
+                Entrant::trial(&self.plan, &self.history, trial).ok_or_else(|| {
+                    RunError::internal(format!("trial {trial} is not in the history"))
+                })
+            })
             .collect()
-    }
-
-    fn entrant(&self, trial: u64) -> Result<Entrant, RunError> {
-        let missing = || RunError::internal(format!("trial {trial} is not in the history"));
-        let proposed = self
-            .history
-            .proposed
-            .iter()
-            .find(|proposed| proposed.trial == trial)
-            .ok_or_else(missing)?;
-        let candidate = self
-            .plan
-            .candidates
-            .iter()
-            .find(|candidate| candidate.label == proposed.candidate)
-            .ok_or_else(missing)?;
-        Ok(Entrant {
-            label: format!("{} #{trial}", candidate.label),
-            trial: Some(trial),
-            plugin: candidate.plugin.clone(),
-            kernel: candidate.kernel.clone(),
-            params: proposed.params.clone(),
-        })
     }
 
     /// Compares in so many fresh worker processes, one after the other, with checks of their own

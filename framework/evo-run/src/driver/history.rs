@@ -1,8 +1,9 @@
 //! What a journal says has been done: the fold that a resumed run starts from.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use evo_core::engine::{Cost, Proposal, ReplayStep};
+use evo_core::engine::{Cost, Proposal, Ranking, ReplayStep};
 use evo_journal::{Comparison, Evaluated, Plan, Proposed, Record, Stage};
 use evo_types::ContentHash;
 
@@ -10,11 +11,11 @@ use crate::RunError;
 
 /// Everything that has been recorded, folded.
 #[derive(Debug, Default)]
-pub(super) struct History {
+pub(crate) struct History {
     pub(super) baselines: Option<Comparison>,
-    pub(super) confirmation: Option<Comparison>,
-    pub(super) proposed: Vec<Proposed>,
-    pub(super) evaluated: BTreeMap<u64, Evaluated>,
+    pub(crate) confirmation: Option<Comparison>,
+    pub(crate) proposed: Vec<Proposed>,
+    pub(crate) evaluated: BTreeMap<u64, Evaluated>,
     /// For each execution the first trial that had it.
     pub(super) executions: BTreeMap<ContentHash, u64>,
     /// Attempts begun by trials that were run more than once.
@@ -35,7 +36,7 @@ pub(super) struct History {
 
 impl History {
     /// Adds one record.
-    pub(super) fn add(&mut self, record: &Record) {
+    pub(crate) fn add(&mut self, record: &Record) {
         self.interrupted = matches!(record, Record::Interrupted { .. });
         match record {
             Record::Compared(comparison) => {
@@ -88,6 +89,28 @@ impl History {
         }
     }
 
+    /// The trials that were measured, the best first by the search's own measurement.
+    pub(crate) fn ranked(&self, ranking: &Ranking, metric: &str) -> Vec<u64> {
+        let mut measured: Vec<(u64, f64)> = self
+            .evaluated
+            .values()
+            .filter_map(|evaluated| {
+                let metric = evaluated.outcome.measurement()?.metric(metric)?;
+                Some((evaluated.trial, metric.value))
+            })
+            .collect();
+        measured.sort_by(|(_, a), (_, b)| {
+            if ranking.better(*a, *b) {
+                Ordering::Less
+            } else if ranking.better(*b, *a) {
+                Ordering::Greater
+            } else {
+                Ordering::Equal
+            }
+        });
+        measured.into_iter().map(|(trial, _)| trial).collect()
+    }
+
     /// The proposals that have no outcome, oldest first.
     pub(super) fn pending(&self) -> Vec<Proposed> {
         self.proposed
@@ -99,7 +122,7 @@ impl History {
 }
 
 /// The plan of a journal, with the budget of the last extension, and the spec's text.
-pub(super) fn plan_of(records: &[Record]) -> Option<(Plan, String)> {
+pub(crate) fn plan_of(records: &[Record]) -> Option<(Plan, String)> {
     let mut found = None;
     for record in records {
         match record {

@@ -1,6 +1,7 @@
 //! The straight line of a run: baselines, search, profiles, confirmation.
 
 mod compare;
+mod entrant;
 mod history;
 mod lanes;
 mod merge;
@@ -12,6 +13,9 @@ mod session;
 mod statics;
 mod trial;
 
+pub(crate) use entrant::Entrant;
+pub(crate) use history::{History, plan_of};
+pub(crate) use opening::{check_plugins, engine_settings};
 pub use pipeline::Queues;
 pub use session::{RunEnd, Session};
 pub(crate) use trial::{Sorted, leaves_disorder, sort};

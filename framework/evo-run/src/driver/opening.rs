@@ -5,25 +5,20 @@ use std::sync::Arc;
 
 use evo_core::engine::{Budget, Campaign, EngineSettings};
 use evo_core::space::Space;
-use evo_journal::{Plan, Work};
+use evo_journal::{Plan, PlannedPlugin, Work};
 use evo_types::{Value, format_params};
 use evo_wire::{BUILT_IN_ORIGIN, built_in};
 
 use super::history::History;
 use crate::worker::{Host, HostSettings};
-use crate::{RunError, Stop, plan};
+use crate::{RunError, Stop, Store, plan};
 
 /// The campaign of a plan, before anything was asked or told.
 ///
 /// # Errors
 /// Where the plan's engine settings cannot be read.
 pub(super) fn campaign(plan: &Plan, spaces: Vec<Arc<Space>>) -> Result<Campaign, RunError> {
-    let settings: EngineSettings =
-        serde_json::from_value(plan.engine.clone()).map_err(|error| {
-            RunError::environment(format!(
-                "the plan's engine settings cannot be read: {error}"
-            ))
-        })?;
+    let settings = engine_settings(plan)?;
     let candidates = plan
         .candidates
         .iter()
@@ -35,6 +30,18 @@ pub(super) fn campaign(plan: &Plan, spaces: Vec<Arc<Space>>) -> Result<Campaign,
         campaign.add_notes(candidate, notes(plan));
     }
     Ok(campaign)
+}
+
+/// The engine's settings of a plan.
+///
+/// # Errors
+/// Where they cannot be read.
+pub(crate) fn engine_settings(plan: &Plan) -> Result<EngineSettings, RunError> {
+    serde_json::from_value(plan.engine.clone()).map_err(|error| {
+        RunError::environment(format!(
+            "the plan's engine settings cannot be read: {error}"
+        ))
+    })
 }
 
 /// What proposals are told of the problem and the device.
@@ -151,9 +158,12 @@ pub(super) fn check_files(plan: &Plan) -> Result<(), RunError> {
 }
 
 /// Makes sure that the plugins are what they were when the run was made.
-pub(super) fn check_plugins(plan: &Plan, host: &HostSettings) -> Result<(), RunError> {
-    for plugin in &plan.plugins {
-        if plugin.hash == built_in() || host.store.has(&plugin.hash) {
+pub(crate) fn check_plugins<'a>(
+    plugins: impl IntoIterator<Item = &'a PlannedPlugin>,
+    store: &Store,
+) -> Result<(), RunError> {
+    for plugin in plugins {
+        if plugin.hash == built_in() || store.has(&plugin.hash) {
             continue;
         }
         if plugin.path == BUILT_IN_ORIGIN {
@@ -162,7 +172,7 @@ pub(super) fn check_plugins(plan: &Plan, host: &HostSettings) -> Result<(), RunE
             )
             .hint("go on with the version that the journal's header names, or start a new run"));
         }
-        let found = host.store.add(Path::new(&plugin.path))?;
+        let found = store.add(Path::new(&plugin.path))?;
         if found != plugin.hash {
             return Err(RunError::input(format!(
                 "{}: the plugin has changed since the run was made (content {} then, {} now)",

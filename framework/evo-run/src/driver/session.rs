@@ -173,7 +173,7 @@ impl Session {
             limits: plan.limits.clone(),
         });
         check_device(&plan, &mut host, stop)?;
-        check_plugins(&plan, host.settings())?;
+        check_plugins(&plan.plugins, &host.settings().store)?;
         check_files(&plan)?;
         let mut writer = Writer::resume(&journal)?;
         let before = history.boot.clone();
@@ -296,20 +296,7 @@ impl Session {
 
     /// The component of a plugin that the plan names.
     pub(super) fn component(&self, plugin: &str, name: &str) -> Result<ComponentRef, RunError> {
-        let planned = self
-            .plan
-            .plugins
-            .iter()
-            .find(|planned| planned.name == plugin);
-        let planned = planned.ok_or_else(|| {
-            RunError::internal(format!(
-                "the plan names `{plugin}/{name}` and no such plugin"
-            ))
-        })?;
-        Ok(ComponentRef {
-            plugin: planned.hash.clone(),
-            name: name.to_owned(),
-        })
+        plan::component(&self.plan, plugin, name)
     }
 
     /// The problem's component, for runs that have one.

@@ -381,7 +381,7 @@ fn read_space(folder: &Path, file: &Path) -> Result<(String, String), RunError> 
 }
 
 /// What the framework needs of a problem before it trusts it.
-fn check_problem(problem: &ProblemSpec) -> Result<(), RunError> {
+pub(crate) fn check_problem(problem: &ProblemSpec) -> Result<(), RunError> {
     let wrong = |what: String| {
         Err(RunError::input(format!(
             "the problem `{}` is not usable: {what}",

@@ -54,7 +54,8 @@ pub fn describe_built_in(host: &mut Host, stop: &Stop) -> Result<Described, RunE
     describe(host, built_in(), BUILT_IN_ORIGIN, stop)
 }
 
-fn describe(
+/// Asks what is in a plugin of the store, or in what is part of `evo` itself.
+pub(crate) fn describe(
     host: &mut Host,
     hash: ContentHash,
     origin: &str,

@@ -19,10 +19,11 @@ use crate::spec::{ObjectiveSpec, Overrides, RunSpec, TuneSpec, read_target};
 use crate::worker::Host;
 use crate::{RunError, SearchPath, Stop, parse_ron};
 
-pub(crate) use describe::unexpected;
+pub(crate) use candidates::check_problem;
 pub use describe::{Described, default_worker, describe_built_in, describe_plugin, tools};
+pub(crate) use describe::{describe, unexpected};
 pub(crate) use fields::complete as complete_fields;
-pub(crate) use settings::Measuring;
+pub(crate) use settings::{Measuring, limits};
 
 /// The device that needs no other hardware.
 const CPU: &str = "cpu";
@@ -139,7 +140,7 @@ fn resolve(
         spec.budget.stop_at_target = false;
     }
     settings::check(&spec)?;
-    resolver.host.set_limits(settings::limits(&spec));
+    resolver.host.set_limits(limits(&spec));
     if !spec.cpus.is_empty() {
         // The worker that described the plugins ran before the CPUs were known.
         resolver.host.confine(&spec.cpus);
@@ -204,6 +205,20 @@ pub(crate) fn spaces(plan: &Plan) -> Result<Vec<Arc<Space>>, RunError> {
         .iter()
         .map(|candidate| candidates::space(candidate, problem, &plan.device))
         .collect()
+}
+
+/// The component of a plugin that a plan names.
+pub(crate) fn component(plan: &Plan, plugin: &str, name: &str) -> Result<ComponentRef, RunError> {
+    let planned = plan.plugins.iter().find(|planned| planned.name == plugin);
+    let planned = planned.ok_or_else(|| {
+        RunError::internal(format!(
+            "the plan names `{plugin}/{name}` and no such plugin"
+        ))
+    })?;
+    Ok(ComponentRef {
+        plugin: planned.hash.clone(),
+        name: name.to_owned(),
+    })
 }
 
 struct Resolver<'a> {
@@ -374,7 +389,7 @@ impl Resolver<'_> {
             siblings,
             device,
             measure: to_json(&Measuring::asked(&spec.measure))?,
-            limits: settings::limits(spec),
+            limits: limits(spec),
             top_k: spec.top_k.unwrap_or(3),
             profilers,
         })
@@ -496,7 +511,7 @@ fn tunable(info: &PluginInfo) -> Option<&KernelInfo> {
 }
 
 /// Reads a device: `cpu`, `cuda` (the first one) or `cuda:1`.
-fn read_device(text: &str) -> Result<String, RunError> {
+pub(crate) fn read_device(text: &str) -> Result<String, RunError> {
     if text == CPU {
         return Ok(CPU.to_owned());
     }

@@ -121,7 +121,7 @@ pub(super) fn ahead(spec: &RunSpec, kind: &str, devices: usize) -> usize {
 }
 
 /// The limits of a trial.
-pub(super) fn limits(spec: &RunSpec) -> Limits {
+pub(crate) fn limits(spec: &RunSpec) -> Limits {
     let given = &spec.limits;
     Limits {
         build_s: given.build_s.unwrap_or(120.0),

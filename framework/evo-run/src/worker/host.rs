@@ -9,7 +9,7 @@ use evo_types::{DeviceFacts, Phase};
 use evo_wire::{PROTOCOL, Reply, Request};
 
 use super::call::{CallFailure, Deadlines, Patience, Waited, Watch, call};
-use super::process::Process;
+use super::process::{Prints, Process};
 use super::sweep::{adopt_orphans, children};
 use crate::{RunError, Stop, Store};
 
@@ -47,6 +47,11 @@ pub struct Host {
     leaked: usize,
     /// Whether its workers let everything else on the machine go first.
     behind: bool,
+    /// Whether other tools may look at its workers: what these print is passed on, and they end by
+    /// themselves unless the user asks to stop.
+    observed: Option<Stop>,
+    /// How observed workers ended that did not end well.
+    bad_ends: Vec<String>,
 }
 
 /// A worker is replaced after so many requests, whatever they did: what a plugin leaks in small
@@ -56,6 +61,11 @@ const MOST_REQUESTS: u32 = 300;
 const MOST_GROWTH: u64 = 2 << 30;
 /// Requests after which a worker has what it needs: plugins, threads, buffers.
 const SETTLED_AFTER: u32 = 6;
+
+/// How long an observed worker may take to end by itself: tools write what they saw at its end.
+const OBSERVED_END: Duration = Duration::from_secs(60);
+/// How long any other may that has closed its channel, which it does a moment before its end.
+const USUAL_END: Duration = Duration::from_millis(500);
 
 /// The variable that tells a worker, and the compilers in it, where compiled sources are kept.
 const ARTIFACTS: &str = "EVO_ARTIFACTS";
@@ -75,6 +85,8 @@ impl Host {
             resident_at_first: None,
             leaked: 0,
             behind: false,
+            observed: None,
+            bad_ends: Vec::new(),
         }
     }
 
@@ -85,6 +97,22 @@ impl Host {
         let mut host = Self::new(HostSettings { device, ..settings });
         host.behind = true;
         host
+    }
+
+    /// A host whose workers other tools may look at, such as a sanitizer or a profiler. What such a
+    /// worker prints goes to this program's standard error. It is asked to end and waited for, is
+    /// not replaced because it has grown or has children, and opening it may take as long as a
+    /// build: all this may be the tool's doing.
+    pub(crate) fn observed(settings: HostSettings, stop: &Stop) -> Self {
+        let mut host = Self::new(settings);
+        host.observed = Some(stop.clone());
+        host
+    }
+
+    /// How observed workers ended, since the last call, that did not end well although nothing was
+    /// under way: tools tell of what they found by an exit code.
+    pub(crate) fn take_bad_ends(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.bad_ends)
     }
 
     /// The settings.
@@ -156,6 +184,9 @@ impl Host {
     }
 
     fn is_worn(&self) -> bool {
+        if self.observed.is_some() {
+            return false;
+        }
         let now = self.worker.as_ref().and_then(Process::resident_bytes);
         let grown = match (self.resident_at_first, now) {
             (Some(first), Some(now)) => now.saturating_sub(first),
@@ -166,7 +197,10 @@ impl Host {
 
     /// Takes a worker back that has answered, unless it left processes running.
     fn keep(&mut self, process: Process) {
-        let leaked = process.leaked(&self.known);
+        let leaked = match self.observed {
+            Some(_) => 0,
+            None => process.leaked(&self.known),
+        };
         if leaked > 0 {
             self.leaked += leaked;
             let _ = process.end(Duration::ZERO, &self.known);
@@ -181,8 +215,17 @@ impl Host {
 
     /// Ends the worker, so that the next call gets a fresh process.
     pub fn recycle(&mut self) {
-        if let Some(process) = self.worker.take() {
-            let _ = process.end(Duration::ZERO, &self.known);
+        let Some(process) = self.worker.take() else {
+            return;
+        };
+        match &self.observed {
+            None => {
+                let _ = process.end(Duration::ZERO, &self.known);
+            }
+            Some(stop) => {
+                let ended = process.dismiss(OBSERVED_END, stop, &self.known);
+                self.bad_ends.extend(ended.bad_end(OBSERVED_END));
+            }
         }
     }
 
@@ -194,7 +237,11 @@ impl Host {
         if let Some(folder) = self.settings.store.artifacts() {
             environment.push((ARTIFACTS.into(), folder.into()));
         }
-        let process = Process::spawn(&self.settings.program, &environment)
+        let prints = match self.observed {
+            Some(_) => Prints::PassedOn,
+            None => Prints::Kept,
+        };
+        let process = Process::spawn(&self.settings.program, &environment, prints)
             .map_err(|error| CallFailure::Environment(error.to_string()))?;
         if self.behind {
             process.yield_to_others();
@@ -253,7 +300,7 @@ impl Host {
         self.next_id += 1;
         let watch = Watch {
             first: first_phase(&request),
-            deadlines: Deadlines::new(&limits_of(&request, &self.settings.limits), measuring_s),
+            deadlines: Deadlines::new(&self.limits_of(&request), measuring_s),
             stop,
             patience,
             progress,
@@ -276,12 +323,14 @@ impl Host {
                 }
             }
             Waited::Broken { phase, item, what } => {
-                // The channel closes a moment before the process is gone.
-                let ended = process.end(Duration::from_millis(500), &self.known);
+                let ended = match &self.observed {
+                    Some(stop) => process.dismiss(OBSERVED_END, stop, &self.known),
+                    None => process.end(USUAL_END, &self.known),
+                };
                 if !ended.reaped {
                     return Err(stuck());
                 }
-                let message = ended.how.unwrap_or(what);
+                let message = ended.how().unwrap_or(what);
                 Err(CallFailure::Died {
                     phase,
                     item,
@@ -290,6 +339,21 @@ impl Host {
                 })
             }
         }
+    }
+}
+
+impl Host {
+    /// The limits of a request: opening a plugin is no build.
+    fn limits_of(&self, request: &Request) -> Limits {
+        let mut limits = self.settings.limits.clone();
+        let opening = matches!(
+            request,
+            Request::Hello { .. } | Request::Tools | Request::LoadPlugin { .. }
+        );
+        if opening && self.observed.is_none() {
+            limits.build_s = limits.build_s.min(OPENING_S);
+        }
+        limits
     }
 }
 
@@ -310,18 +374,6 @@ fn stuck() -> CallFailure {
 /// Most seconds in which a plugin is opened: enough for an interpreter with large packages.
 const OPENING_S: f64 = 60.0;
 
-/// The limits of a request: opening a plugin is no build.
-fn limits_of(request: &Request, limits: &Limits) -> Limits {
-    let mut limits = limits.clone();
-    if matches!(
-        request,
-        Request::Hello { .. } | Request::Tools | Request::LoadPlugin { .. }
-    ) {
-        limits.build_s = limits.build_s.min(OPENING_S);
-    }
-    limits
-}
-
 /// The step that a request begins with, for the time before the worker reports one.
 fn first_phase(request: &Request) -> Phase {
     match request {
@@ -330,7 +382,9 @@ fn first_phase(request: &Request) -> Phase {
         | Request::LoadPlugin { .. }
         | Request::OpenObjective { .. } => Phase::Load,
         Request::ResolveProblem { .. } | Request::Build { .. } => Phase::Build,
-        Request::Measure(_) | Request::Compare(_) | Request::Conform(_) => Phase::Load,
+        Request::Measure(_) | Request::Compare(_) | Request::Conform(_) | Request::Replay(_) => {
+            Phase::Load
+        }
         Request::Evaluate { .. } => Phase::Evaluate,
         Request::Profile(_) => Phase::Profile,
     }

@@ -1,6 +1,8 @@
 //! One worker process: spawn, channel, end.
 
 use std::ffi::OsString;
+use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
@@ -14,7 +16,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::output::Tail;
 use super::sweep::{children, strangers, sweep, with_workers};
-use crate::RunError;
+use crate::{RunError, Stop};
 
 /// How long a killed process may take to disappear.
 const REAP: Duration = Duration::from_secs(5);
@@ -24,6 +26,28 @@ const BEHIND: i32 = 10;
 
 /// The variable with which a plugin that is another process is told its socket.
 const PLUGIN_SOCKET: &[u8] = b"EVO_SOCKET=";
+
+/// What becomes of what a worker prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Prints {
+    /// It is drained, and the last part of it kept for messages.
+    Kept,
+    /// It goes to this program's standard error as it comes: the worker's standard output too, so
+    /// that this program's own holds nothing but results.
+    PassedOn,
+}
+
+impl Prints {
+    fn target(self) -> std::io::Result<Stdio> {
+        match self {
+            Self::Kept => Ok(Stdio::piped()),
+            Self::PassedOn => {
+                let error = std::io::stderr().as_fd().try_clone_to_owned()?;
+                Ok(Stdio::from(error))
+            }
+        }
+    }
+}
 
 /// A running worker.
 #[derive(Debug)]
@@ -36,25 +60,28 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts `program worker` with one end of a socket pair as its standard input, in a process
-    /// group of its own, and drains what it prints.
+    /// group of its own, and drains what it prints or passes it on. The worker inherits the
+    /// environment of this program, by which tools get into it.
     ///
     /// The worker asks the system to be killed when the thread that started it ends, so this is
     /// called from a thread that lives as long as the worker is wanted.
     pub(crate) fn spawn(
         program: &Path,
         environment: &[(OsString, OsString)],
+        prints: Prints,
     ) -> Result<Self, RunError> {
         let failed = |what: &str, error: &dyn std::fmt::Display| {
             RunError::environment(format!("cannot start a worker: {what}: {error}"))
         };
         let (ours, theirs) = UnixStream::pair().map_err(|error| failed("socket pair", &error))?;
+        let output = || prints.target().map_err(|error| failed("output", &error));
         let mut command = Command::new(program);
         command
             .arg("worker")
             .envs(environment.iter().cloned())
             .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stdout(output()?)
+            .stderr(output()?)
             .process_group(0);
         let spawned = with_workers(|workers| {
             let child = command.spawn()?;
@@ -123,32 +150,47 @@ impl Process {
     }
 
     /// Waits a moment for the process to end by itself, for its exit status.
-    fn ended_by_itself(&mut self, patience: Duration) -> Option<ExitStatus> {
+    fn ended_by_itself(&mut self, patience: Duration, stop: &Stop) -> Option<ExitStatus> {
         let deadline = Instant::now() + patience;
         loop {
             match self.child.try_wait() {
                 Ok(Some(status)) => return Some(status),
-                Ok(None) if Instant::now() < deadline => thread::sleep(Duration::from_millis(1)),
+                Ok(None) if Instant::now() < deadline && !stop.requested() => {
+                    thread::sleep(Duration::from_millis(1));
+                }
                 Ok(None) | Err(_) => return None,
             }
         }
+    }
+
+    /// Closes the channel, after which a worker ends by itself, and waits for that as long as the
+    /// user does not ask to stop; then as [`end`](Self::end).
+    pub(crate) fn dismiss(mut self, patience: Duration, stop: &Stop, known: &[u32]) -> Ended {
+        // The thread that reads the replies has the channel as well, so dropping it closes nothing.
+        let _ = self.channel.shutdown(Shutdown::Both);
+        let by_itself = self.ended_by_itself(patience, stop);
+        self.kill(by_itself, known)
     }
 
     /// Kills the process group, reaps the process, and sweeps what escaped the group. Says how
     /// the process had ended, if it had, and whether it could be reaped at all. Children of this
     /// process that are known are left alone.
     pub(crate) fn end(mut self, patience: Duration, known: &[u32]) -> Ended {
-        let by_itself = self.ended_by_itself(patience);
+        let by_itself = self.ended_by_itself(patience, &Stop::default());
+        self.kill(by_itself, known)
+    }
+
+    fn kill(mut self, by_itself: Option<ExitStatus>, known: &[u32]) -> Ended {
         let output = self.output.text();
         if let Some(group) = i32::try_from(self.pid()).ok().and_then(Pid::from_raw) {
             let _ = kill_process_group(group, Signal::KILL);
         }
-        let reaped = by_itself.is_some() || self.ended_by_itself(REAP).is_some();
+        let reaped = by_itself.is_some() || self.ended_by_itself(REAP, &Stop::default()).is_some();
         let pid = self.pid();
         with_workers(|workers| workers.remove(&pid));
         sweep(known);
         Ended {
-            how: by_itself.map(describe),
+            by_itself,
             output,
             reaped,
         }
@@ -174,21 +216,46 @@ fn is_plugin(pid: u32) -> bool {
 /// How a worker ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    /// In words, where it ended before it was killed.
-    pub(crate) how: Option<String>,
+    /// With which status, where it ended before it was killed.
+    by_itself: Option<ExitStatus>,
     /// The last lines that it printed.
     pub(crate) output: String,
     /// Whether it is gone.
     pub(crate) reaped: bool,
 }
 
-fn describe(status: ExitStatus) -> String {
-    match (status.signal(), status.code()) {
-        (Some(signal), _) => format!("killed by signal {signal}{}", signal_name(signal)),
-        (None, Some(code)) => {
-            format!("the process ended with exit code {code} in the middle of its work")
+impl Ended {
+    /// How it ended in the middle of its work, in words, where it ended before it was killed.
+    pub(crate) fn how(&self) -> Option<String> {
+        self.by_itself.map(|status| match status.code() {
+            Some(code) => {
+                format!("the process ended with exit code {code} in the middle of its work")
+            }
+            None => by_signal(status),
+        })
+    }
+
+    /// What was wrong with the end of a worker that was asked to end, and given so long; `None` where
+    /// it was well.
+    pub(crate) fn bad_end(&self, patience: Duration) -> Option<String> {
+        match self.by_itself {
+            Some(status) if status.success() => None,
+            Some(status) => Some(match status.code() {
+                Some(code) => format!("the worker ended with exit code {code} after its work"),
+                None => format!("the worker was {} after its work", by_signal(status)),
+            }),
+            None => Some(format!(
+                "the worker did not end by itself within {} s, and was killed",
+                patience.as_secs()
+            )),
         }
-        (None, None) => "the process ended".to_owned(),
+    }
+}
+
+fn by_signal(status: ExitStatus) -> String {
+    match status.signal() {
+        Some(signal) => format!("killed by signal {signal}{}", signal_name(signal)),
+        None => "the process ended".to_owned(),
     }
 }
 

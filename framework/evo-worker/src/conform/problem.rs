@@ -8,7 +8,7 @@ use super::report_of;
 use crate::component::Problem;
 use crate::element::{self, Poison};
 use crate::fault::Fault;
-use crate::memory::{BufferSet, OutOfMemory};
+use crate::memory::{BufferSet, OutOfMemory, Placement};
 use crate::site::Site;
 
 /// Above this many floating-point operations only some rows of the reference are computed.
@@ -79,7 +79,7 @@ struct Trial<'a> {
 
 impl Trial<'_> {
     fn run(&self, digests: &mut Vec<ContentHash>, notes: &mut Vec<String>) -> Result<(), Broken> {
-        let set = BufferSet::new(&Site::Host, self.spec, 0, false);
+        let set = BufferSet::new(&Site::Host, self.spec, 0, Placement::Page);
         // On the host nothing else can be missing.
         let mut set = set.map_err(|error| OutOfMemory(error.to_string()))?;
         for distribution in &self.spec.distributions {

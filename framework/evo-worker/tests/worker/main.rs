@@ -13,4 +13,5 @@ mod objective;
 mod process;
 mod profile;
 mod protocol;
+mod replay;
 mod support;
