@@ -45,8 +45,8 @@ impl Slot {
         problem
             .fill(&request.problem, place.seed, distribution, set)
             .map_err(|error| Fault::of_problem(&problem.name, "filling the inputs", error))?;
-        set.poison(Poison::First)?;
         let of = |error| Fault::from(outcome_of_launch(error, place));
+        set.poison(Poison::First).map_err(of)?;
         set.push().map_err(of)?;
         if prepares {
             instance.prepare(set).map_err(of)?;
