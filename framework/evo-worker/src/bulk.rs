@@ -32,7 +32,7 @@ pub(crate) fn equal(a: &[u8], b: &[u8]) -> bool {
 
 /// Whether something holds for every piece.
 pub(crate) fn all(bytes: &[u8], holds: impl Fn(&[u8]) -> bool + Sync) -> bool {
-    bytes.par_chunks(PIECE).all(|piece| holds(piece))
+    bytes.par_chunks(PIECE).all(&holds)
 }
 
 #[cfg(test)]
