@@ -1,6 +1,7 @@
 //! The straight line of a run: baselines, search, profiles, confirmation.
 
 mod compare;
+mod finalists;
 mod history;
 mod lanes;
 mod merge;
