@@ -163,7 +163,7 @@ impl AbsentBaseline {
         let lines = self.reason.lines().map(str::trim);
         let mut lines = lines.filter(|line| !line.is_empty());
         let first = lines.next().unwrap_or_default();
-        let text = match lines.last().filter(|_| first.ends_with(':')) {
+        let text = match lines.next_back().filter(|_| first.ends_with(':')) {
             Some(last) => format!("{first} {last}"),
             None => first.to_owned(),
         };

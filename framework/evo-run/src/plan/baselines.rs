@@ -3,13 +3,17 @@
 use std::path::Path;
 
 use evo_journal::{AbsentBaseline, BaselineRole, PlannedCandidate, PlannedPlugin, letter_at};
-use evo_types::{DeviceFacts, KernelInfo, Params, ProblemSpec};
+use evo_types::{BuildRequest, DeviceFacts, KernelInfo, Params, ProblemSpec};
+use evo_wire::{ComponentRef, Reply, Request};
 
 use super::candidates::{check_kernel, check_params, choose, kernels};
-use super::{Loaded, Resolver, different_names};
-use crate::RunError;
+use super::{Loaded, Resolver, different_names, unexpected};
+use crate::driver::{Sorted, sort};
+use crate::error::suggestion;
 use crate::plugins::short_name;
 use crate::spec::{BaselineSpec, RunSpec};
+use crate::worker::Patience;
+use crate::{RunError, lock};
 
 /// The baselines of a run.
 #[derive(Default)]
@@ -29,6 +33,8 @@ struct Named<'a> {
     letter: String,
     /// Which of the baselines with its label it is, from 1, where there are several.
     choice: Option<usize>,
+    /// Whether a later one takes the label where this one cannot be had.
+    has_stand_in: bool,
 }
 
 impl Resolver<'_> {
@@ -54,12 +60,8 @@ impl Resolver<'_> {
                 continue;
             }
             self.check_unambiguous(baseline)?;
-            let had = self.baseline_kernel(baseline, folder);
-            let had = had.and_then(|(plugin, kernel)| {
-                check_kernel(&kernel, problem, device).map(|()| (plugin, kernel))
-            });
-            match had {
-                Ok((plugin, kernel)) => found.planned.push(named.planned(plugin, &kernel)?),
+            match self.baseline(&named, folder, problem, device) {
+                Ok(planned) => found.planned.push(planned?),
                 Err(error) if baseline.optional && !self.stop.requested() => {
                     found.absent.push(named.absent(error.message));
                 }
@@ -69,27 +71,92 @@ impl Resolver<'_> {
         Ok(found)
     }
 
-    /// The plugin's name and the kernel of a baseline.
+    /// A baseline as the plan has it. The outer error keeps it from being had, the inner one is the
+    /// spec's.
+    fn baseline(
+        &mut self,
+        named: &Named<'_>,
+        folder: &Path,
+        problem: &ProblemSpec,
+        device: &DeviceFacts,
+    ) -> Result<Result<PlannedCandidate, RunError>, RunError> {
+        let (plugin, kernel) = self.baseline_kernel(named.spec, folder)?;
+        check_kernel(&kernel, problem, device)?;
+        let planned = match named.planned(&plugin, &kernel) {
+            Ok(planned) => planned,
+            Err(error) => return Ok(Err(error)),
+        };
+        if named.has_stand_in {
+            self.check_builds(&plugin, &planned, problem, device)?;
+        }
+        Ok(Ok(planned))
+    }
+
+    /// The plugin and the kernel of a baseline.
     fn baseline_kernel(
         &mut self,
         baseline: &BaselineSpec,
         folder: &Path,
-    ) -> Result<(String, KernelInfo), RunError> {
-        let wanted = Some(baseline.kernel.as_str());
-        let (loaded, kernel) = match &baseline.plugin {
-            None => choose("kernel", wanted, None, &self.loaded, kernels)?,
-            Some(plugin) => {
-                let loaded = self.baseline_plugin(plugin, folder)?;
-                choose(
-                    "kernel",
-                    wanted,
-                    None,
-                    std::slice::from_ref(loaded),
-                    kernels,
-                )?
-            }
+    ) -> Result<(PlannedPlugin, KernelInfo), RunError> {
+        let wanted = baseline.kernel.as_str();
+        let Some(plugin) = &baseline.plugin else {
+            let (loaded, kernel) = choose("kernel", Some(wanted), None, &self.loaded, kernels)?;
+            return Ok((loaded.planned.clone(), kernel.clone()));
         };
-        Ok((loaded.info.name.clone(), kernel.clone()))
+        let loaded = self.baseline_plugin(plugin, folder)?;
+        let brought = &loaded.info.kernels;
+        match brought.iter().find(|kernel| kernel.name == wanted) {
+            Some(kernel) => Ok((loaded.planned.clone(), kernel.clone())),
+            None => {
+                let names: Vec<&str> = brought.iter().map(|it| it.name.as_str()).collect();
+                Err(RunError::input(format!(
+                    "the plugin `{}` has no kernel `{wanted}`; {}",
+                    loaded.info.name,
+                    suggestion(wanted, &names)
+                )))
+            }
+        }
+    }
+
+    /// Builds a baseline that another one could stand in for: only the kernel itself knows whether
+    /// it takes the problem.
+    fn check_builds(
+        &mut self,
+        plugin: &PlannedPlugin,
+        baseline: &PlannedCandidate,
+        problem: &ProblemSpec,
+        device: &DeviceFacts,
+    ) -> Result<(), RunError> {
+        // A build would disturb what another run measures on this device.
+        let held = lock::device(&device.uuid, self.stop, |_| {})?;
+        if held.is_none() {
+            return Err(RunError::environment("interrupted"));
+        }
+        let request = Request::Build {
+            kernel: ComponentRef {
+                plugin: plugin.hash.clone(),
+                name: baseline.kernel.clone(),
+            },
+            request: BuildRequest {
+                problem: problem.clone(),
+                config: baseline.pinned.clone(),
+                device: device.clone(),
+            },
+        };
+        let called = self
+            .host
+            .call(request, 0.0, self.stop, Patience::Short, &mut |_, _| {});
+        let outcome = match called {
+            Ok(Reply::Built { .. }) => return Ok(()),
+            Ok(Reply::Outcome { outcome, .. }) => *outcome,
+            Ok(other) => return Err(unexpected("Build", &other)),
+            Err(failure) => match sort(failure) {
+                Sorted::Outcome(outcome) => outcome,
+                Sorted::Interrupted => return Err(RunError::environment("interrupted")),
+                Sorted::Error(error) => return Err(error),
+            },
+        };
+        Err(RunError::input(outcome.summary()))
     }
 
     /// The plugin that a baseline names: one that the spec loads anyway, or else one that is loaded
@@ -143,7 +210,11 @@ impl Resolver<'_> {
 }
 
 impl Named<'_> {
-    fn planned(&self, plugin: String, kernel: &KernelInfo) -> Result<PlannedCandidate, RunError> {
+    fn planned(
+        &self,
+        plugin: &PlannedPlugin,
+        kernel: &KernelInfo,
+    ) -> Result<PlannedCandidate, RunError> {
         let baseline = self.spec;
         let given = baseline.params.keys().map(String::as_str);
         check_params(kernel, "params", given)?;
@@ -155,7 +226,7 @@ impl Named<'_> {
         pinned.extend(baseline.params.clone());
         Ok(PlannedCandidate {
             label: self.label.clone(),
-            plugin,
+            plugin: plugin.name.clone(),
             kernel: kernel.name.clone(),
             pinned,
             space: None,
@@ -205,11 +276,13 @@ fn named(spec: &RunSpec) -> Result<Vec<Named<'_>>, RunError> {
         .map(|(place, ((spec, label), letter))| {
             let same = |labels: &[String]| labels.iter().filter(|it| *it == label).count();
             let before = labels.get(..place).map_or(0, same);
+            let all = same(&labels);
             Named {
                 spec,
                 label: label.clone(),
                 letter,
-                choice: (same(&labels) > 1).then_some(before + 1),
+                choice: (all > 1).then_some(before + 1),
+                has_stand_in: before + 1 < all,
             }
         })
         .collect())
