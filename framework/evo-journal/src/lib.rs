@@ -7,12 +7,14 @@
 
 #![forbid(unsafe_code)]
 
+mod baseline;
 mod error;
 mod line;
 mod reader;
 mod record;
 mod writer;
 
+pub use baseline::{AbsentBaseline, BaselineRole, Reference, letter_at};
 pub use error::JournalError;
 pub use reader::{Journal, read};
 pub use record::{

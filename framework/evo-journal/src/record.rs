@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use evo_types::{ContentHash, DeviceFacts, Metric, Outcome, Params, ProblemSpec};
 use serde::{Deserialize, Serialize};
 
+use crate::{AbsentBaseline, BaselineRole};
+
 /// One record. `at` fields are seconds since the Unix epoch, for people; nothing is computed from
 /// them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -119,6 +121,9 @@ pub struct Plan {
     pub candidates: Vec<PlannedCandidate>,
     /// The candidates that are compared against, `A`, `B`, ... in order.
     pub baselines: Vec<PlannedCandidate>,
+    /// The optional baselines that could not be had, in the order of the spec.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub absent_baselines: Vec<AbsentBaseline>,
     /// The device.
     pub device: DeviceFacts,
     /// The device's place on the machine: `cpu`, or `cuda:0` by number.
@@ -214,14 +219,18 @@ pub struct PlannedCandidate {
     pub space: Option<String>,
     /// Where the space came from: a file, or the plugin.
     pub space_origin: String,
+    /// What it is as a baseline; absent in candidates that are tuned, and in journals of older
+    /// programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<BaselineRole>,
 }
 
-/// A target that the spec names: a speedup over a baseline.
+/// A target that the spec names: a speedup over a baseline or a group of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Target {
     /// The wanted ratio of the baseline's median to the candidate's.
     pub speedup: f64,
-    /// The baseline's label, such as `A`.
+    /// The label of a baseline or the name of a group, such as `A`.
     pub over: String,
 }
 

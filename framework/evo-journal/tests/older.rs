@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
-use evo_journal::{BuildFacts, Record};
+use evo_journal::{AbsentBaseline, BuildFacts, PlannedCandidate, Record};
 use evo_types::{ContentHash, Direction, Metric, Value};
 
 /// As it was written before builds were described.
@@ -23,6 +23,40 @@ fn an_outcome_without_a_build_is_read() {
     // Nothing is made up when it is written again.
     let text = serde_json::to_string(&record).unwrap();
     assert!(!text.contains("build"), "{text}");
+}
+
+/// As it was written before baselines could be optional or in groups.
+const BASELINE: &str = r#"{
+    "label": "slow", "plugin": "sdpa-cpu", "kernel": "math", "pinned": {}, "space": null,
+    "space_origin": ""
+}"#;
+
+#[test]
+fn a_baseline_without_a_role_is_read() {
+    let planned: PlannedCandidate = serde_json::from_str(BASELINE).unwrap();
+    assert_eq!(planned.baseline, None);
+    assert!(planned.group().is_none() && !planned.is_optional());
+    let text = serde_json::to_string(&planned).unwrap();
+    assert!(!text.contains("baseline"), "{text}");
+}
+
+#[test]
+fn a_reason_is_short_where_it_is_shown() {
+    let absent = |reason: &str| AbsentBaseline {
+        label: "A".to_owned(),
+        letter: "A".to_owned(),
+        group: None,
+        kernel: "math".to_owned(),
+        plugin: None,
+        reason: reason.to_owned(),
+    };
+    let short = |reason: &str| absent(reason).short_reason();
+    assert_eq!(short("there is no GPU.\n  at line 3"), "there is no GPU");
+    assert_eq!(
+        short("it printed:\nTraceback\nError: x\n"),
+        "it printed: Error: x"
+    );
+    assert_eq!(short(""), "");
 }
 
 #[test]

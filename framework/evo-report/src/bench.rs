@@ -108,7 +108,7 @@ fn figures(model: &RunModel, table: &Table, row: &Row) -> Value {
         "outcome": row.outcome.kind(),
         "at": table.at,
         "seed": table.seed,
-        "speedup": speedups(&row.over),
+        "speedup": speedups(model, row),
         "metrics": metrics,
         "error": measurement.error,
         "execution": measurement.execution,

@@ -1,12 +1,12 @@
 //! Candidates that were compared in interleaved rounds: figures, speedups, the winner.
 
-use std::collections::BTreeSet;
-
-use evo_journal::{ComparedItem, Comparison, Plan};
+use evo_journal::{ComparedItem, Comparison, Plan, Reference};
 use evo_stats::Summary;
 use evo_types::{Outcome, Params};
 
-use crate::model::{DEFAULT_OPERATOR, RankedMetric, baseline_name, find_baseline};
+use crate::model::{
+    DEFAULT_OPERATOR, RankedMetric, Trial, baseline_name, find_baseline, is_default,
+};
 use crate::ratio::{Ratio, Rival};
 
 /// A comparison with its statistics.
@@ -23,6 +23,23 @@ pub struct Table {
     pub winner: Option<usize>,
     /// The winner against every other candidate that the search found and that passed.
     pub rivals: Vec<Rival>,
+    /// The baseline that stands for each reference of the run, by its position in the plan: the one
+    /// baseline, or the member of the group with the best median. Absent where none was measured.
+    pub standing: Vec<Option<usize>>,
+    /// The best of each tuned candidate of which anything passed, best first.
+    pub best: Vec<Best>,
+}
+
+/// The best configuration of one tuned candidate in a comparison.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Best {
+    /// The candidate's label.
+    pub candidate: String,
+    /// Its row.
+    pub row: usize,
+    /// It against the default configuration of its own candidate, where that passed and is another
+    /// one.
+    pub default: Option<Rival>,
 }
 
 /// One candidate of a comparison.
@@ -32,6 +49,8 @@ pub struct Row {
     pub label: String,
     /// Which baseline of the plan it is, if it is one.
     pub baseline: Option<usize>,
+    /// The tuned candidate whose configuration it is, by its label.
+    pub candidate: Option<String>,
     /// Whether it is the default configuration of its space.
     pub is_default: bool,
     /// The trial, for one that the search found.
@@ -44,7 +63,7 @@ pub struct Row {
     pub outcome: Outcome,
     /// The figures of the ranked metric, where it was measured.
     pub figures: Option<Figures>,
-    /// How many times better than each baseline of the plan it is.
+    /// How many times better than each reference of the run it is.
     pub over: Vec<Option<Ratio>>,
 }
 
@@ -64,21 +83,27 @@ pub struct Figures {
 }
 
 impl Table {
-    /// Works out the statistics of a comparison. `defaults` are the trials that are default
-    /// configurations.
+    /// Works out the statistics of a comparison.
     pub(crate) fn of(
         comparison: &Comparison,
         plan: &Plan,
+        references: &[Reference],
         metric: &RankedMetric,
-        defaults: &BTreeSet<u64>,
+        trials: &[Trial],
     ) -> Self {
         let mut rows: Vec<Row> = comparison
             .items
             .iter()
-            .map(|item| Row::of(item, &comparison.processes, plan, metric, defaults))
+            .map(|item| Row::of(item, &comparison.processes, plan, metric, trials))
             .collect();
-        let baselines: Vec<Option<Figures>> = (0..plan.baselines.len())
+        let standing: Vec<Option<usize>> = references
+            .iter()
+            .map(|reference| best_baseline(&rows, &reference.members, metric))
+            .collect();
+        let baselines: Vec<Option<Figures>> = standing
+            .iter()
             .map(|position| {
+                let position = (*position)?;
                 let row = rows.iter().find(|row| row.baseline == Some(position))?;
                 row.figures.clone()
             })
@@ -89,16 +114,20 @@ impl Table {
                 .map(|baseline| Ratio::of(row.figures.as_ref()?, baseline.as_ref()?, metric))
                 .collect();
         }
-        let winner = winner(&rows, metric);
+        let found = |row: &Row| row.baseline.is_none();
+        let winner = best_row(&rows, metric, found);
         let rivals = winner
             .map(|place| Rival::all(&rows, place, metric))
             .unwrap_or_default();
+        let best = Best::all(&rows, plan, metric);
         Self {
             at: comparison.at,
             seed: comparison.seed,
             rows,
             winner,
             rivals,
+            standing,
+            best,
         }
     }
 
@@ -110,6 +139,16 @@ impl Table {
     /// The row of a baseline, by its position in the plan.
     pub fn baseline(&self, position: usize) -> Option<&Row> {
         self.rows.iter().find(|row| row.baseline == Some(position))
+    }
+
+    /// The baseline that stands for a reference, by their positions.
+    pub fn standing_for(&self, reference: usize) -> Option<usize> {
+        self.standing.get(reference).copied().flatten()
+    }
+
+    /// Of several baselines the one with the best median, by their positions in the plan.
+    pub(crate) fn best_of(&self, baselines: &[usize], metric: &RankedMetric) -> Option<&Row> {
+        self.baseline(best_baseline(&self.rows, baselines, metric)?)
     }
 
     /// The candidates that the search found, best first; those that failed come last.
@@ -139,11 +178,29 @@ impl Table {
             .filter(|row| row.baseline.is_none() && row.figures.is_none())
     }
 
-    /// The comparison of the winner with the default configuration, where both passed.
+    /// The comparison of the winner with the default configuration of its own candidate, where both
+    /// passed.
     pub fn winner_against_default(&self) -> Option<&Rival> {
+        let winner = self.winner()?;
+        let own = |row: &Row| row.is_default && row.is_of_the_candidate_of(winner);
         self.rivals
             .iter()
-            .find(|rival| self.rows.get(rival.row).is_some_and(|row| row.is_default))
+            .find(|rival| self.rows.get(rival.row).is_some_and(own))
+    }
+
+    /// The default configuration of the winner's candidate, or else the best default.
+    pub fn default(&self, metric: &RankedMetric) -> Option<&Row> {
+        let defaults = self.finalists(metric).into_iter();
+        let mut defaults = defaults.filter(|row| row.is_default).peekable();
+        let first = defaults.peek().copied();
+        let winner = self.winner();
+        let own = defaults.find(|row| winner.is_some_and(|it| row.is_of_the_candidate_of(it)));
+        own.or(first)
+    }
+
+    /// The winner against the best of another candidate.
+    pub(crate) fn rival(&self, row: usize) -> Option<&Rival> {
+        self.rivals.iter().find(|rival| rival.row == row)
     }
 }
 
@@ -153,8 +210,12 @@ impl Row {
         processes: &[usize],
         plan: &Plan,
         metric: &RankedMetric,
-        defaults: &BTreeSet<u64>,
+        trials: &[Trial],
     ) -> Self {
+        let trial = item.trial.and_then(|number| {
+            let mut trials = trials.iter();
+            trials.find(|trial| trial.number() == number)
+        });
         let found_by_search = item.trial.is_some();
         let baseline = (!found_by_search)
             .then(|| find_baseline(plan, &item.label))
@@ -162,7 +223,8 @@ impl Row {
         Self {
             label: item.label.clone(),
             baseline,
-            is_default: item.trial.is_some_and(|trial| defaults.contains(&trial))
+            candidate: trial.map(|trial| trial.proposed.candidate.clone()),
+            is_default: trial.is_some_and(|trial| is_default(&trial.proposed))
                 || (baseline.is_none() && item.label == DEFAULT_OPERATOR),
             trial: item.trial,
             kernel: item.kernel.clone(),
@@ -176,11 +238,8 @@ impl Row {
     /// The name by which reports call it: `A (math)`, or the label with its
     /// trial: `tiled #12`.
     pub fn name(&self, plan: &Plan) -> String {
-        let planned = self
-            .baseline
-            .and_then(|place| Some((place, plan.baselines.get(place)?)));
-        match (planned, self.trial) {
-            (Some((place, planned)), _) => baseline_name(place, planned),
+        match (self.baseline, self.trial) {
+            (Some(position), _) => baseline_name(plan, position),
             (None, Some(trial)) if !self.label.ends_with(&format!("#{trial}")) => {
                 format!("{} #{trial}", self.label)
             }
@@ -188,9 +247,14 @@ impl Row {
         }
     }
 
-    /// How many times better than a baseline of the plan it is.
-    pub fn over(&self, baseline: usize) -> Option<&Ratio> {
-        self.over.get(baseline)?.as_ref()
+    /// How many times better than a reference of the run it is.
+    pub fn over(&self, reference: usize) -> Option<&Ratio> {
+        self.over.get(reference)?.as_ref()
+    }
+
+    /// Whether both are configurations of one tuned candidate, as far as is known.
+    fn is_of_the_candidate_of(&self, other: &Self) -> bool {
+        self.candidate.is_none() || self.candidate == other.candidate
     }
 }
 
@@ -215,13 +279,46 @@ impl Figures {
     }
 }
 
-fn winner(rows: &[Row], metric: &RankedMetric) -> Option<usize> {
+impl Best {
+    /// The best of each candidate of the plan, best first.
+    fn all(rows: &[Row], plan: &Plan, metric: &RankedMetric) -> Vec<Self> {
+        let found = rows.iter().filter(|row| row.baseline.is_none());
+        let others = found.filter(|row| row.figures.is_some()).count();
+        let family = others.saturating_sub(1);
+        let mut all: Vec<(Self, f64)> = plan
+            .candidates
+            .iter()
+            .filter_map(|planned| {
+                let own = |row: &Row| row.candidate.as_ref() == Some(&planned.label);
+                let place = best_row(rows, metric, own)?;
+                let row = rows.get(place)?;
+                let default = rows.iter().position(|row| own(row) && row.is_default);
+                let default = default.filter(|default| *default != place);
+                let best = Self {
+                    candidate: planned.label.clone(),
+                    row: place,
+                    default: default
+                        .and_then(|default| Rival::between(rows, place, default, metric, family)),
+                };
+                Some((best, row.figures.as_ref()?.p50))
+            })
+            .collect();
+        all.sort_by(|(_, left), (_, right)| {
+            let order = left.total_cmp(right);
+            if metric.higher {
+                order.reverse()
+            } else {
+                order
+            }
+        });
+        all.into_iter().map(|(best, _)| best).collect()
+    }
+}
+
+/// Of the rows that are wanted and were measured the one with the best median; the first of equals.
+fn best_row(rows: &[Row], metric: &RankedMetric, wanted: impl Fn(&Row) -> bool) -> Option<usize> {
     let mut best: Option<(usize, f64)> = None;
-    for (place, row) in rows
-        .iter()
-        .enumerate()
-        .filter(|(_, row)| row.baseline.is_none())
-    {
+    for (place, row) in rows.iter().enumerate().filter(|(_, row)| wanted(row)) {
         let Some(figures) = &row.figures else {
             continue;
         };
@@ -230,4 +327,10 @@ fn winner(rows: &[Row], metric: &RankedMetric) -> Option<usize> {
         }
     }
     best.map(|(place, _)| place)
+}
+
+/// Of several baselines the one with the best median, by their positions in the plan.
+fn best_baseline(rows: &[Row], baselines: &[usize], metric: &RankedMetric) -> Option<usize> {
+    let wanted = |row: &Row| row.baseline.is_some_and(|it| baselines.contains(&it));
+    rows.get(best_row(rows, metric, wanted)?)?.baseline
 }

@@ -1,6 +1,6 @@
 //! From records to the model.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use evo_journal::{
     Comparison, Environment, Evaluated, Header, Plan, Profiled, Proposed, Record, Snapshot, Stage,
@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use crate::ReportError;
 use crate::confirmed::Table;
 use crate::model::{
-    BudgetLimits, BudgetUse, Event, Improvement, RankedMetric, RunModel, State, Trial, is_default,
+    BudgetLimits, BudgetUse, Event, Improvement, RankedMetric, RunModel, State, Trial,
 };
 
 impl RunModel {
@@ -198,13 +198,10 @@ impl<'a> Fold<'a> {
         for outcome in self.trials.iter().filter_map(Trial::outcome) {
             *counts.entry(outcome.kind()).or_default() += 1;
         }
-        let defaults: BTreeSet<u64> = self
-            .trials
-            .iter()
-            .filter(|trial| is_default(&trial.proposed))
-            .map(Trial::number)
-            .collect();
-        let table = |comparison: &Comparison| Table::of(comparison, self.plan, &metric, &defaults);
+        let references = self.plan.references();
+        let table = |comparison: &Comparison| {
+            Table::of(comparison, self.plan, &references, &metric, &self.trials)
+        };
         RunModel {
             started_at,
             spec: spec.to_owned(),
@@ -212,6 +209,7 @@ impl<'a> Fold<'a> {
             confirmation: self.confirmation.map(table),
             header: self.header.clone(),
             plan: self.plan.clone(),
+            references: references.clone(),
             environment: self.environment.clone(),
             metric,
             trials: self.trials,

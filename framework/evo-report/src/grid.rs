@@ -5,7 +5,7 @@ use evo_types::{Measurement, Metric};
 use crate::confirmed::{Figures, Row, Table};
 use crate::format::{NONE, Scale, number, ratio, ratio_with_interval};
 use crate::limits::gflops;
-use crate::model::{RunModel, Trial, baseline_letter};
+use crate::model::{RunModel, Trial};
 
 /// The metric of a host call from its arguments to its result, conversions included.
 const END_TO_END: &str = "end_to_end_time";
@@ -15,6 +15,8 @@ pub(crate) struct Grid<'a> {
     model: &'a RunModel,
     end_to_end: bool,
     throughput: bool,
+    /// The references that have a column, by their positions.
+    columns: Vec<usize>,
 }
 
 impl<'a> Grid<'a> {
@@ -32,6 +34,7 @@ impl<'a> Grid<'a> {
             model,
             end_to_end: end_to_end && model.metric.name != END_TO_END,
             throughput: gflops(model, 1.0).is_some(),
+            columns: columns(model),
         }
     }
 
@@ -48,25 +51,31 @@ impl<'a> Grid<'a> {
         if self.throughput {
             head.push("GFLOP/s".to_owned());
         }
-        head.extend(
-            self.baselines()
-                .map(|place| format!("over {}", baseline_letter(place))),
-        );
+        head.extend(self.references());
         head
+    }
+
+    /// The names of the columns with ratios: `over A`.
+    pub(crate) fn references(&self) -> Vec<String> {
+        let columns = self.columns.iter();
+        let shown = columns.filter_map(|place| self.model.references.get(*place));
+        shown
+            .map(|reference| format!("over {}", reference.name))
+            .collect()
     }
 
     /// The cells of a candidate of a comparison.
     pub(crate) fn row(&self, table: &Table, row: &Row) -> Vec<String> {
         let mut cells = vec![
             row.name(&self.model.plan),
-            role(table, row).to_owned(),
+            self.role(table, row),
             self.figure(row),
         ];
         cells.extend(self.extra(
             row.figures.as_ref().map(|figures| figures.p50),
             row.outcome.measurement(),
         ));
-        cells.extend(self.baselines().map(|place| over(row, place)));
+        cells.extend(self.over(table, row));
         cells
     }
 
@@ -80,8 +89,8 @@ impl<'a> Grid<'a> {
             scale.with_interval(metric.value, interval),
         ];
         cells.extend(self.extra(Some(metric.value), trial.measurement()));
-        cells.extend(self.baselines().map(|place| {
-            let speedup = self.model.search_speedup(metric.value, place);
+        cells.extend(self.columns.iter().map(|place| {
+            let speedup = self.model.search_speedup(metric.value, *place);
             speedup.map_or_else(
                 || NONE.to_owned(),
                 |speedup| format!("about {}", ratio(speedup)),
@@ -90,11 +99,62 @@ impl<'a> Grid<'a> {
         cells
     }
 
-    fn baselines(&self) -> std::ops::Range<usize> {
-        0..self.model.plan.baselines.len()
+    /// How many times better than each reference a candidate is.
+    pub(crate) fn over(&self, table: &Table, row: &Row) -> Vec<String> {
+        let shown = |place: &usize| match row.over(*place) {
+            Some(speedup)
+                if row.baseline.is_some() && row.baseline == table.standing_for(*place) =>
+            {
+                ratio(speedup.estimate)
+            }
+            Some(speedup) => ratio_with_interval(speedup.estimate, speedup.interval),
+            None => NONE.to_owned(),
+        };
+        self.columns.iter().map(shown).collect()
     }
 
-    fn figure(&self, row: &Row) -> String {
+    /// What a candidate is in a comparison: `winner`, `baseline, best of B`.
+    fn role(&self, table: &Table, row: &Row) -> String {
+        let is = |place: usize| {
+            table
+                .rows
+                .get(place)
+                .is_some_and(|it| std::ptr::eq(it, row))
+        };
+        let mut words: Vec<String> = Vec::new();
+        if table.winner.is_some_and(is) {
+            words.push("winner".to_owned());
+        }
+        if row.is_default {
+            words.push("default".to_owned());
+        }
+        if let Some(position) = row.baseline {
+            words.push("baseline".to_owned());
+            let group = self
+                .model
+                .plan
+                .baselines
+                .get(position)
+                .and_then(|it| it.group());
+            let standing = table.standing.contains(&Some(position));
+            words.extend(
+                group
+                    .filter(|_| standing)
+                    .map(|group| format!("best of {group}")),
+            );
+        } else if self.model.has_several_candidates() {
+            let best = table.best.iter().find(|best| is(best.row));
+            let best = best.filter(|best| table.winner != Some(best.row));
+            words.extend(best.map(|best| format!("best of {}", best.candidate)));
+        }
+        if words.is_empty() {
+            words.push("finalist".to_owned());
+        }
+        words.join(", ")
+    }
+
+    /// The median of a candidate, or what became of it.
+    pub(crate) fn figure(&self, row: &Row) -> String {
         match &row.figures {
             Some(figures) => shown(figures, &self.model.metric.unit),
             None => row.outcome.kind().words().to_owned(),
@@ -125,25 +185,12 @@ fn end_to_end(found: &Measurement) -> Option<&Metric> {
         .filter(|metric| metric.value.is_finite())
 }
 
-fn role(table: &Table, row: &Row) -> &'static str {
-    let winner = table
-        .winner()
-        .is_some_and(|winner| std::ptr::eq(winner, row));
-    match (winner, row.is_default, row.baseline) {
-        (true, true, _) => "winner, default",
-        (true, false, _) => "winner",
-        (false, true, _) => "default",
-        (false, false, Some(_)) => "baseline",
-        (false, false, None) => "finalist",
-    }
-}
-
-fn over(row: &Row, baseline: usize) -> String {
-    match row.over(baseline) {
-        Some(speedup) if row.baseline == Some(baseline) => ratio(speedup.estimate),
-        Some(speedup) => ratio_with_interval(speedup.estimate, speedup.interval),
-        None => NONE.to_owned(),
-    }
+/// The references of which the last comparison has a figure; all, as long as there is none.
+fn columns(model: &RunModel) -> Vec<usize> {
+    let table = model.last_comparison();
+    (0..model.references.len())
+        .filter(|place| table.is_none_or(|table| table.standing_for(*place).is_some()))
+        .collect()
 }
 
 /// The median with its interval.

@@ -2,11 +2,12 @@
 
 use evo_types::OutcomeKind;
 
+use crate::baselines::{full_name, without};
 use crate::confirmed::{Row, Table};
 use crate::failures::counts_in_words;
 use crate::format::{Scale, count, ratio, ratio_with_interval, seconds_per};
 use crate::grid::shown;
-use crate::model::{RunModel, baseline_name};
+use crate::model::RunModel;
 use crate::text::plain;
 
 /// One sentence that says what came out, in plain text.
@@ -38,15 +39,12 @@ fn confirmed(model: &RunModel, table: &Table, winner: &Row) -> String {
         .figures
         .as_ref()
         .map_or_else(String::new, |figures| shown(figures, unit));
-    let over: Vec<String> = model
-        .plan
-        .baselines
-        .iter()
-        .enumerate()
-        .filter_map(|(place, planned)| {
+    let over: Vec<String> = (0..model.references.len())
+        .filter_map(|place| {
             let speedup = winner.over(place)?;
+            let baseline = table.standing_for(place)?;
             let shown = ratio_with_interval(speedup.estimate, speedup.interval);
-            Some(format!("{shown} over {}", baseline_name(place, planned)))
+            Some(format!("{shown} over {}", full_name(model, baseline)))
         })
         .collect();
     let over = if over.is_empty() {
@@ -54,16 +52,22 @@ fn confirmed(model: &RunModel, table: &Table, winner: &Row) -> String {
     } else {
         format!(", {}", over.join(" and "))
     };
+    // With several candidates there are several defaults.
+    let its = if model.has_several_candidates() {
+        "its own"
+    } else {
+        "the"
+    };
     let default = if winner.is_default {
-        "; it is the default configuration: the search found nothing better".to_owned()
+        format!("; it is {its} default configuration: the search found nothing better")
     } else {
         match table.winner_against_default() {
             Some(rival) if rival.distinguishable == Some(false) => {
-                "; it is not distinguishable from the default configuration".to_owned()
+                format!("; it is not distinguishable from {its} default configuration")
             }
             Some(rival) => {
                 let shown = ratio_with_interval(rival.estimate, rival.interval);
-                format!("; {shown} over the default configuration")
+                format!("; {shown} over {its} default configuration")
             }
             None => String::new(),
         }
@@ -73,7 +77,8 @@ fn confirmed(model: &RunModel, table: &Table, winner: &Row) -> String {
     } else {
         "reaches"
     };
-    format!("Confirmed: {name} {verb} {time}{over}{default}.")
+    let without = without(model, table);
+    format!("Confirmed: {name} {verb} {time}{over}{default}{without}.")
 }
 
 fn from_search(model: &RunModel) -> String {
@@ -81,18 +86,12 @@ fn from_search(model: &RunModel) -> String {
         return String::new();
     };
     let scale = Scale::of(figure.value, &model.metric.unit);
-    let over: Vec<String> = model
-        .plan
-        .baselines
-        .iter()
-        .enumerate()
-        .filter_map(|(place, planned)| {
+    let over: Vec<String> = (0..model.references.len())
+        .filter_map(|place| {
             let speedup = model.search_speedup(figure.value, place)?;
-            Some(format!(
-                "about {} over {}",
-                ratio(speedup),
-                baseline_name(place, planned)
-            ))
+            let baseline = model.baselines.as_ref()?.standing_for(place)?;
+            let name = full_name(model, baseline);
+            Some(format!("about {} over {name}", ratio(speedup)))
         })
         .collect();
     let over = if over.is_empty() {

@@ -10,7 +10,9 @@
 
 #![forbid(unsafe_code)]
 
+mod baselines;
 mod bench;
+mod by_kernel;
 mod chart;
 mod confirmed;
 mod error;
@@ -33,13 +35,13 @@ mod tune_log;
 mod verdict;
 mod write;
 
-pub use confirmed::{Figures, Row, Table};
+pub use confirmed::{Best, Figures, Row, Table};
 pub use error::ReportError;
 pub use headline::headline;
 pub use json::summary_json;
 pub use model::{
     BudgetLimits, BudgetUse, Event, Improvement, RankedMetric, RunModel, State, Trial,
-    baseline_letter, baseline_name,
+    baseline_name,
 };
 pub use ratio::{Ratio, Rival};
 pub use summary::summary_markdown;

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use evo_journal::{Limits, PlannedCandidate, PlannedPlugin, Target, Work};
+use evo_journal::{
+    AbsentBaseline, BaselineRole, Limits, PlannedCandidate, PlannedPlugin, Target, Work,
+};
 use evo_types::{DeviceFacts, Params};
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -36,6 +38,8 @@ struct Manifest<'a> {
     target: Option<&'a Target>,
     candidates: Vec<Candidate<'a>>,
     baselines: Vec<Candidate<'a>>,
+    #[serde(skip_serializing_if = "<[AbsentBaseline]>::is_empty")]
+    absent_baselines: &'a [AbsentBaseline],
     plugins: &'a [PlannedPlugin],
     profilers: &'a [String],
     engine: &'a Json,
@@ -70,6 +74,8 @@ struct Candidate<'a> {
     kernel: &'a str,
     pinned: &'a Params,
     space_origin: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baseline: Option<&'a BaselineRole>,
 }
 
 /// The file's content.
@@ -107,6 +113,7 @@ pub(crate) fn manifest(model: &RunModel) -> Result<String, ReportError> {
         target: plan.target.as_ref(),
         candidates: plan.candidates.iter().map(candidate).collect(),
         baselines: plan.baselines.iter().map(candidate).collect(),
+        absent_baselines: &plan.absent_baselines,
         plugins: &plan.plugins,
         profilers: &plan.profilers,
         engine: &plan.engine,
@@ -130,6 +137,7 @@ fn candidate(planned: &PlannedCandidate) -> Candidate<'_> {
             .space
             .is_some()
             .then_some(planned.space_origin.as_str()),
+        baseline: planned.baseline.as_ref(),
     }
 }
 

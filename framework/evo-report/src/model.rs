@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use evo_journal::{
-    Environment, Evaluated, Header, Plan, PlannedCandidate, Profiled, Proposed, Snapshot, Work,
+    Environment, Evaluated, Header, Plan, Profiled, Proposed, Reference, Snapshot, Work,
 };
 use evo_types::{Measurement, Metric, Outcome, OutcomeKind, Params};
 
@@ -20,6 +20,8 @@ pub struct RunModel {
     pub spec: String,
     /// Everything resolved.
     pub plan: Plan,
+    /// What candidates are compared with: each baseline, or the best of each group of them.
+    pub references: Vec<Reference>,
     /// The machine.
     pub environment: Environment,
     /// The metric that ranks.
@@ -261,17 +263,28 @@ impl RunModel {
             .find(|trial| is_default(&trial.proposed) && trial.proposed.candidate == candidate)
     }
 
-    /// The median of a baseline before the search, by its position in the plan.
-    pub fn baseline_before_search(&self, baseline: usize) -> Option<f64> {
-        let row = self.baselines.as_ref()?.baseline(baseline)?;
+    /// The median of a reference before the search, by its position.
+    pub fn reference_before_search(&self, reference: usize) -> Option<f64> {
+        let table = self.baselines.as_ref()?;
+        let row = table.baseline(table.standing_for(reference)?)?;
         row.figures.as_ref().map(|figures| figures.p50)
     }
 
-    /// How many times faster than a baseline a figure of the search is. The two were measured
+    /// How many times faster than a reference a figure of the search is. The two were measured
     /// minutes apart, so this guides the eye and is never a headline.
-    pub fn search_speedup(&self, value: f64, baseline: usize) -> Option<f64> {
+    pub fn search_speedup(&self, value: f64, reference: usize) -> Option<f64> {
         self.metric
-            .times_better(value, self.baseline_before_search(baseline)?)
+            .times_better(value, self.reference_before_search(reference)?)
+    }
+
+    /// The last comparison that there is: the confirmation, or else that of the baselines.
+    pub fn last_comparison(&self) -> Option<&Table> {
+        self.confirmation.as_ref().or(self.baselines.as_ref())
+    }
+
+    /// Whether several candidates are tuned, of which a report says which is best.
+    pub fn has_several_candidates(&self) -> bool {
+        self.plan.candidates.len() > 1
     }
 
     /// Whether the run evaluates an objective instead of kernels.
@@ -296,31 +309,26 @@ pub(crate) fn is_default(proposed: &Proposed) -> bool {
 /// The operator that proposes the default configuration of a space.
 pub(crate) const DEFAULT_OPERATOR: &str = "default";
 
-/// The letter by which a baseline goes: `A` for the first.
-pub fn baseline_letter(position: usize) -> String {
-    match u8::try_from(position).ok().filter(|place| *place < 26) {
-        Some(place) => char::from(b'A' + place).to_string(),
-        None => format!("#{}", position + 1),
-    }
-}
-
-/// A baseline's letter with its name, such as `A (math)`.
-pub fn baseline_name(position: usize, planned: &PlannedCandidate) -> String {
-    let letter = baseline_letter(position);
-    let name = if planned.label == letter {
-        &planned.kernel
-    } else {
-        &planned.label
+/// A baseline's letter or group with its name: `A (math)`, `B (cudnn)`, or, where several baselines
+/// of the spec have its label, `A (math of torch-sdpa)`.
+pub fn baseline_name(plan: &Plan, position: usize) -> String {
+    let letter = plan.baseline_letter(position);
+    let Some(planned) = plan.baselines.get(position) else {
+        return letter;
+    };
+    let (label, kernel) = (&planned.label, &planned.kernel);
+    let role = planned.baseline.as_ref();
+    let name = match role.and_then(|role| role.choice) {
+        Some(_) if *label == letter => format!("{kernel} of {}", planned.plugin),
+        Some(_) => format!("{label}, {kernel} of {}", planned.plugin),
+        None if *label == letter => kernel.clone(),
+        None => label.clone(),
     };
     format!("{letter} ({name})")
 }
 
-/// The baseline that a name such as `A` or `flash` means.
+/// The baseline that an item of a comparison is, by its label, or by its letter as in journals of
+/// older programs.
 pub(crate) fn find_baseline(plan: &Plan, name: &str) -> Option<usize> {
-    let by_label = plan
-        .baselines
-        .iter()
-        .position(|planned| planned.label == name);
-    by_label
-        .or_else(|| (0..plan.baselines.len()).find(|position| baseline_letter(*position) == name))
+    plan.baselines_of(name).first().copied()
 }

@@ -91,7 +91,7 @@ fn without_interval(candidate: &Figures, baseline: &Figures, metric: &RankedMetr
     metric.times_better(ours, theirs)
 }
 
-/// The winner against another candidate that the search found.
+/// The winner, or the best of a candidate, against another configuration that the search found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rival {
     /// The other candidate's row.
@@ -123,6 +123,25 @@ impl Rival {
             .into_iter()
             .filter_map(|(row, other)| Self::of(row, best, other, metric, family))
             .collect()
+    }
+
+    /// Compares two candidates as one pair of a family of so many.
+    pub(crate) fn between(
+        rows: &[Row],
+        better: usize,
+        other: usize,
+        metric: &RankedMetric,
+        family: usize,
+    ) -> Option<Self> {
+        let figures = |place: usize| rows.get(place)?.figures.as_ref();
+        Self::of(other, figures(better)?, figures(other)?, metric, family)
+    }
+
+    /// What this says seen from the other candidate: how many times better it is than the winner,
+    /// with the interval.
+    pub(crate) fn seen_from_the_other(&self) -> (f64, Option<(f64, f64)>) {
+        let interval = self.interval.map(|(low, high)| (1.0 / high, 1.0 / low));
+        (1.0 / self.estimate, interval)
     }
 
     fn of(

@@ -2,6 +2,7 @@
 
 use evo_types::OutcomeKind;
 
+use crate::baselines::remarks;
 use crate::confirmed::Row;
 use crate::failures::counts_in_words;
 use crate::format::{count, span};
@@ -19,6 +20,11 @@ pub fn final_table(model: &RunModel) -> String {
         lines.extend(table);
         lines.push(String::new());
     }
+    let remarks = remarks(model);
+    if !remarks.is_empty() {
+        lines.extend(remarks.iter().map(|remark| plain(remark)));
+        lines.push(String::new());
+    }
     lines.push(counts_line(model));
     if let Some(target) = model.target() {
         lines.push(plain(&target.line()));
@@ -33,17 +39,21 @@ pub fn final_table(model: &RunModel) -> String {
     lines.join("\n")
 }
 
-/// The baselines, the default configuration and the winner; without a confirmation the baselines
-/// and the best of the search.
+/// The baselines, the default configurations, the best of each tuned candidate and the winner;
+/// without a confirmation the baselines and the best of the search.
 fn cells(model: &RunModel) -> Vec<Vec<String>> {
     let grid = Grid::of(model);
     let mut rows = vec![grid.head()];
-    if let Some(table) = model.confirmation.as_ref().or(model.baselines.as_ref()) {
+    if let Some(table) = model.last_comparison() {
         let wanted = |row: &&Row| {
-            let winner = table
-                .winner()
-                .is_some_and(|winner| std::ptr::eq(winner, *row));
-            row.baseline.is_some() || row.is_default || winner
+            let is = |place: usize| {
+                table
+                    .rows
+                    .get(place)
+                    .is_some_and(|it| std::ptr::eq(it, *row))
+            };
+            let best = table.best.iter().any(|best| is(best.row));
+            row.baseline.is_some() || row.is_default || best || table.winner.is_some_and(is)
         };
         // The winner last, where the eye rests.
         let mut chosen: Vec<&Row> = table.rows.iter().filter(wanted).collect();

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::confirmed::Row;
 use crate::json::figures;
-use crate::model::{RunModel, Trial, baseline_letter, is_default};
+use crate::model::{RunModel, Trial, is_default};
 
 /// The best candidates, best first: by the confirmation, or else by the search.
 pub(crate) fn topk(model: &RunModel) -> Value {
@@ -48,7 +48,7 @@ fn entry(model: &RunModel, row: &Row) -> Value {
         "kernel": row.kernel,
         "params": row.params,
         "default": row.is_default,
-        "confirmation": figures(row),
+        "confirmation": figures(model, row),
         "search": trial.map(|trial| search(model, trial)),
     })
 }
@@ -92,10 +92,11 @@ fn search(model: &RunModel, trial: &Trial) -> Value {
         })
         .collect();
     let value = trial.measurement().and_then(|found| model.metric.of(found));
-    let speedups: Map<String, Value> = (0..model.plan.baselines.len())
-        .map(|place| {
+    let references = model.references.iter().enumerate();
+    let speedups: Map<String, Value> = references
+        .map(|(place, reference)| {
             let speedup = value.and_then(|metric| model.search_speedup(metric.value, place));
-            (baseline_letter(place), speedup.into())
+            (reference.name.clone(), speedup.into())
         })
         .collect();
     json!({

@@ -7,7 +7,7 @@ use evo_types::{ErrorFigures, Measurement, Metric, Outcome};
 
 use crate::ReportError;
 use crate::failures::reason;
-use crate::model::{RunModel, Trial, baseline_letter};
+use crate::model::{RunModel, Trial};
 use crate::text::{cell, clip};
 
 const FILE: &str = "tune_log.csv";
@@ -81,7 +81,8 @@ impl Columns {
         head.extend(figures.iter().map(|figure| format!("{ranked}_{figure}")));
         head.extend(["n", "converged", "raced_out"].map(str::to_owned));
         head.extend(self.metrics.iter().map(|(name, unit)| column(name, unit)));
-        head.extend(baselines(model).map(|place| format!("speedup_{}", baseline_letter(place))));
+        let references = model.references.iter();
+        head.extend(references.map(|reference| format!("speedup_{}", reference.name)));
         let errors = [
             "error_relative",
             "error_worst_row",
@@ -125,7 +126,7 @@ impl Columns {
             });
             figure(found.map(|metric| metric.value))
         }));
-        row.extend(baselines(model).map(|place| {
+        row.extend((0..model.references.len()).map(|place| {
             figure(ranked.and_then(|metric| model.search_speedup(metric.value, place)))
         }));
         row.extend(error_cells(trial.outcome()));
@@ -151,10 +152,6 @@ impl Columns {
         }));
         row
     }
-}
-
-fn baselines(model: &RunModel) -> impl Iterator<Item = usize> {
-    0..model.plan.baselines.len()
 }
 
 fn why(outcome: &Outcome) -> String {

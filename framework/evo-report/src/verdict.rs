@@ -1,9 +1,12 @@
 //! The verdict on the spec's target, from the confirmation alone.
 
+use evo_journal::Target;
 use evo_types::OutcomeKind;
 
+use crate::baselines::why_none;
+use crate::confirmed::Table;
 use crate::format::{ratio, ratio_with_interval};
-use crate::model::{RunModel, State, baseline_name, find_baseline};
+use crate::model::{RunModel, State, baseline_name};
 use crate::ratio::Ratio;
 
 /// The verdict on a target. See [`TARGET_DEFINITIONS`].
@@ -77,15 +80,21 @@ impl RunModel {
     /// The verdict on the target that the spec names, if it names one.
     pub fn target(&self) -> Option<TargetVerdict> {
         let target = self.plan.target.as_ref()?;
-        let position = find_baseline(&self.plan, &target.over);
-        let planned = position.and_then(|place| Some((place, self.plan.baselines.get(place)?)));
-        let over = planned.map_or_else(
+        let members = self.plan.baselines_of(&target.over);
+        let best = |table: &Table| table.best_of(&members, &self.metric)?.baseline;
+        // Of a group the member that is best in the confirmation, or was before the search.
+        let tables = [self.confirmation.as_ref(), self.baselines.as_ref()];
+        let standing = tables.into_iter().flatten().find_map(best);
+        let only = members.first().copied().filter(|_| members.len() == 1);
+        let over = standing.or(only).map_or_else(
             || target.over.clone(),
-            |(place, planned)| baseline_name(place, planned),
+            |position| baseline_name(&self.plan, position),
         );
-        let reached =
-            position.and_then(|place| self.confirmation.as_ref()?.winner()?.over(place).cloned());
-        let (status, explanation) = self.judge(target.speedup, &over, reached.as_ref());
+        let reached = self.confirmation.as_ref().and_then(|table| {
+            let baseline = table.best_of(&members, &self.metric)?.figures.as_ref()?;
+            Ratio::of(table.winner()?.figures.as_ref()?, baseline, &self.metric)
+        });
+        let (status, explanation) = self.judge(target, &over, reached.as_ref());
         Some(TargetVerdict {
             status,
             wanted: target.speedup,
@@ -95,21 +104,25 @@ impl RunModel {
         })
     }
 
-    fn judge(&self, wanted: f64, over: &str, reached: Option<&Ratio>) -> (TargetStatus, String) {
+    fn judge(
+        &self,
+        target: &Target,
+        over: &str,
+        reached: Option<&Ratio>,
+    ) -> (TargetStatus, String) {
+        let wanted = target.speedup;
         let Some(table) = &self.confirmation else {
             return (TargetStatus::NotConfirmed, self.why_not_confirmed());
         };
         let Some(reached) = reached else {
-            let missing = if table.winner.is_none() {
-                "no finalist"
-            } else {
-                over
-            };
             let why = match table.winner {
-                None => format!("{missing} passed the confirmation."),
-                Some(_) => format!("{missing} has no figure in the confirmation."),
+                None => "No finalist passed the confirmation.".to_owned(),
+                Some(_) => format!(
+                    "It cannot be judged, because {over} has no figure in the confirmation: {}.",
+                    why_none(self, &target.over, table)
+                ),
             };
-            return (TargetStatus::NotMet, capitalised(&why));
+            return (TargetStatus::NotMet, why);
         };
         let shown = ratio_with_interval(reached.estimate, reached.interval);
         if reached.estimate >= wanted {

@@ -81,7 +81,7 @@ pub struct Progress {
     pub best: Option<f64>,
     /// The metric's unit.
     pub unit: String,
-    /// Best over each baseline: its label and how many times faster.
+    /// Best over each baseline or group of them: what it is called, and how many times faster.
     pub speedups: Vec<(String, f64)>,
 }
 

@@ -36,6 +36,20 @@ pub(crate) fn is_path(name: &str) -> bool {
     name.contains('/') || name.ends_with(".so") || evo_bundle::kind(path).is_some()
 }
 
+/// What messages call a plugin by what a spec names: a path by its file's name.
+pub(crate) fn short_name(named: &str) -> String {
+    let path = Path::new(named);
+    let described = evo_bundle::name(path);
+    let stem = || {
+        path.file_stem()
+            .map(|stem| stem.to_string_lossy().into_owned())
+    };
+    match is_path(named) {
+        true => described.or_else(stem).unwrap_or_else(|| named.to_owned()),
+        false => named.to_owned(),
+    }
+}
+
 /// The plugin's name and file for an entry of a folder: a library, a description, or a folder
 /// that holds a description or library of its own name.
 fn plugin_in(path: PathBuf) -> Option<(String, PathBuf)> {

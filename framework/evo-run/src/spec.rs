@@ -127,20 +127,30 @@ impl TuneSpec {
 }
 
 /// A candidate to compare against.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BaselineSpec {
-    /// What reports call it; `A`, `B`, ... in order, if left out.
+    /// What reports call it; `A`, `B`, ... in order, or the kernel's name in a group, if left out.
+    /// Several may have one label, if all but the last are optional: the first that can be had
+    /// takes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     /// The kernel's name.
     pub kernel: String,
-    /// The plugin that brings it, where several plugins are named.
+    /// The plugin that brings it: the name of one that the spec loads anyway, where it loads
+    /// several, or a name on the search path or a path, which is then loaded for this baseline
+    /// alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plugin: Option<String>,
     /// Its parameters; the kernel's defaults, if left out.
     #[serde(default, skip_serializing_if = "Params::is_empty")]
     pub params: Params,
+    /// Whether the run goes on without it where its plugin or kernel cannot be had.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
+    /// A group of baselines, of which the best in a comparison stands for all: `B`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
 }
 
 /// An objective and its settings.
@@ -343,11 +353,11 @@ pub(crate) fn read_setting(text: &str) -> Result<(String, Value), RunError> {
     Ok((name.trim().to_owned(), read_value(value.trim())))
 }
 
-/// Reads a target: `15x over A`.
+/// Reads a target, `15x over A`, over one of the labels and groups of the baselines.
 pub(crate) fn read_target(text: &str, baselines: &[String]) -> Result<Target, RunError> {
     let wrong = |what: &str| {
         RunError::input(format!("the target `{text}` {what}"))
-            .hint("write it as `15x over A`: a factor, and the label of a baseline")
+            .hint("write it as `15x over A`: a factor, and the label of a baseline or a group")
     };
     let mut words = text.split_whitespace();
     let (Some(factor), Some("over"), Some(over), None) =

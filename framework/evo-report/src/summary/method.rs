@@ -141,6 +141,22 @@ fn confirmation(model: &RunModel, table: &Table) -> Vec<String> {
             ""
         }
     )];
+    let several = model.has_several_candidates();
+    let groups = model.references.iter().any(|it| it.members.len() > 1);
+    if several {
+        words.push(format!(
+            "The finalists are the best {} trials of the search, the best of every kernel, and the \
+             default configuration of every kernel.",
+            model.plan.top_k
+        ));
+    }
+    if groups {
+        words.push(
+            "Of a group of baselines the one with the best median of the same rounds stands for \
+             the group, which flatters the group rather than the candidates."
+                .to_owned(),
+        );
+    }
     if !table.rivals.is_empty() {
         words.push(format!(
             "The winner is the finalist with the best median of the confirmation. Whether it \

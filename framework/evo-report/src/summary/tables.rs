@@ -21,9 +21,19 @@ pub(super) struct Result {
     head: Vec<String>,
     rows: Vec<Line>,
     evicted: Vec<Evicted>,
+    /// What has to be known of the baselines.
+    baselines: Vec<String>,
     rivals: Vec<String>,
+    by_kernel: Option<ByKernel>,
     /// The best by the figures of the search, where nothing is confirmed.
     search: Vec<Vec<String>>,
+}
+
+/// The best of each tuned candidate, where there are several.
+#[derive(Serialize)]
+struct ByKernel {
+    head: Vec<String>,
+    rows: Vec<Vec<String>>,
 }
 
 #[derive(Serialize)]
@@ -41,7 +51,7 @@ struct Evicted {
 
 pub(super) fn result(model: &RunModel) -> Result {
     let grid = Grid::of(model);
-    let table = model.confirmation.as_ref().or(model.baselines.as_ref());
+    let table = model.last_comparison();
     Result {
         stage: if model.confirmation.is_some() {
             "confirmation"
@@ -54,7 +64,9 @@ pub(super) fn result(model: &RunModel) -> Result {
             .map(|table| lines(model, &grid, table))
             .unwrap_or_default(),
         evicted: table.map(|table| evicted(model, table)).unwrap_or_default(),
+        baselines: crate::baselines::remarks(model),
         rivals: table.map(|table| rivals(model, table)).unwrap_or_default(),
+        by_kernel: crate::by_kernel::table(model).map(|(head, rows)| ByKernel { head, rows }),
         search: match model.confirmation {
             Some(_) => Vec::new(),
             None => {
@@ -210,7 +222,7 @@ pub(super) struct Correct {
 /// The error of the problem's own quantised inputs, where it quantises them: the greatest that a
 /// candidate was told.
 pub(super) fn quantisation(model: &RunModel) -> Option<String> {
-    let table = model.confirmation.as_ref().or(model.baselines.as_ref());
+    let table = model.last_comparison();
     let rows = table.map(|table| table.rows.as_slice()).unwrap_or_default();
     let compared = rows.iter().filter_map(|row| row.outcome.measurement());
     let trials = model.trials.iter().filter_map(|trial| trial.measurement());
@@ -223,7 +235,7 @@ pub(super) fn quantisation(model: &RunModel) -> Option<String> {
 
 /// The candidates of the confirmation, or of the baselines and the best of the search.
 pub(super) fn correctness(model: &RunModel) -> Vec<Correct> {
-    let table = model.confirmation.as_ref().or(model.baselines.as_ref());
+    let table = model.last_comparison();
     let rows = table.map(|table| table.rows.as_slice()).unwrap_or_default();
     let mut lines: Vec<Correct> = rows
         .iter()

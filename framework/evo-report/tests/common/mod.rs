@@ -14,7 +14,7 @@ use evo_types::{ContentHash, Direction, Metric, Outcome, Value};
 use serde_json::json;
 
 pub(crate) use outcomes::{crashed, duplicate, evaluated, rejected, samples, timed, wrong};
-pub(crate) use plan::{configuration, environment, params, plan};
+pub(crate) use plan::{candidate, configuration, environment, params, plan};
 pub(crate) use runs::{all_failed, built, finished, interrupted, objective};
 
 /// When every synthetic run begins: 2026-11-22 21:40 UTC.
@@ -160,6 +160,23 @@ impl Journal {
             });
         if let Some(proposed) = proposed {
             proposed.params.insert(name.to_owned(), value);
+        }
+        self
+    }
+
+    /// Makes the last proposal one of another candidate.
+    pub(crate) fn of(&mut self, candidate: &str, operator: &str) -> &mut Self {
+        let proposed = self
+            .records
+            .iter_mut()
+            .rev()
+            .find_map(|record| match record {
+                Record::Proposed(proposed) => Some(proposed),
+                _ => None,
+            });
+        if let Some(proposed) = proposed {
+            proposed.candidate = candidate.to_owned();
+            proposed.operator = operator.to_owned();
         }
         self
     }

@@ -28,7 +28,7 @@ pub(crate) fn params(pairs: &[(&str, Value)]) -> Params {
         .collect()
 }
 
-fn candidate(label: &str, kernel: &str, space: Option<&str>) -> PlannedCandidate {
+pub(crate) fn candidate(label: &str, kernel: &str, space: Option<&str>) -> PlannedCandidate {
     PlannedCandidate {
         label: label.to_owned(),
         plugin: "sdpa-cpu".to_owned(),
@@ -36,6 +36,7 @@ fn candidate(label: &str, kernel: &str, space: Option<&str>) -> PlannedCandidate
         pinned: params(&[("THREADS", Value::from(2))]),
         space: space.map(str::to_owned),
         space_origin: "the plugin".to_owned(),
+        baseline: None,
     }
 }
 
@@ -54,6 +55,7 @@ pub(crate) fn plan() -> Plan {
         },
         candidates: vec![candidate("tiled", "tiled", Some("Space(params: [])"))],
         baselines: vec![candidate("A", "math", None), candidate("B", "flash", None)],
+        absent_baselines: Vec::new(),
         device: DeviceFacts {
             kind: "cpu".to_owned(),
             name: "Example CPU 9000".to_owned(),

@@ -1,6 +1,6 @@
 //! Interleaved comparisons: the baselines before the search, the finalists after it.
 
-use evo_journal::{Comparison, Stage, Work};
+use evo_journal::{Comparison, Plan, PlannedCandidate, Stage, Work};
 use evo_types::{BuildRequest, Outcome, Params, ProblemSpec, Value};
 use evo_wire::{CompareItem, CompareJob, MeasureSettings, Reply, Request};
 
@@ -21,18 +21,10 @@ impl Session {
         let entrants = self.plan.baselines.iter().map(Entrant::baseline).collect();
         let settings = self.measuring.baselines.clone();
         let comparison = self.compare(Stage::Baselines, entrants, &settings, 1, observer)?;
-        if let Some(comparison) = &comparison {
-            for item in &comparison.items {
-                if item.outcome.measurement().is_none() {
-                    let message = format!(
-                        "the baseline {} ({}) gave no time, so there is no speedup over it: {}",
-                        item.label,
-                        item.kernel,
-                        item.outcome.summary()
-                    );
-                    self.warn(observer, &message)?;
-                }
-            }
+        let compared = comparison.as_ref();
+        let messages = compared.map(|comparison| without_time(&self.plan, comparison));
+        for message in messages.into_iter().flatten() {
+            self.warn(observer, &message)?;
         }
         Ok(comparison)
     }
@@ -68,30 +60,6 @@ impl Session {
             processes,
             observer,
         )
-    }
-
-    /// The best trials by the search's own measurement, the best first, and the default
-    /// configuration of each candidate, if it was measured.
-    fn finalists(&self) -> Result<Vec<Entrant>, RunError> {
-        let ranking = &self.campaign.settings().ranking;
-        let measured = self.history.ranked(ranking, &self.plan.metric);
-        let best = measured.iter().take(self.plan.top_k);
-        let mut trials: Vec<u64> = best.copied().collect();
-        for proposed in &self.history.proposed {
-            let is_default = proposed.operator == DEFAULT_OPERATOR;
-            let was_measured = measured.contains(&proposed.trial);
-            if is_default && was_measured && !trials.contains(&proposed.trial) {
-                trials.push(proposed.trial);
-            }
-        }
-        trials
-            .into_iter()
-            .map(|trial| {
-                Entrant::trial(&self.plan, &self.history, trial).ok_or_else(|| {
-                    RunError::internal(format!("trial {trial} is not in the history"))
-                })
-            })
-            .collect()
     }
 
     /// Compares in so many fresh worker processes, one after the other, with checks of their own
@@ -294,14 +262,51 @@ impl Session {
             elapsed_s: self.elapsed_s(),
         }))
     }
+}
 
-    /// The candidates that profilers look at: the baselines and the finalists.
-    pub(super) fn profiled_candidates(&self) -> Result<Vec<Entrant>, RunError> {
-        let mut entrants: Vec<Entrant> =
-            self.plan.baselines.iter().map(Entrant::baseline).collect();
-        entrants.extend(self.finalists()?);
-        Ok(entrants)
+/// What to say of the baselines that gave no time. A group is served by any of its members.
+fn without_time(plan: &Plan, comparison: &Comparison) -> Vec<String> {
+    let timed = |label: &str| {
+        let mut items = comparison.items.iter();
+        items.any(|item| item.label == label && item.outcome.measurement().is_some())
+    };
+    let mut messages = Vec::new();
+    for item in &comparison.items {
+        let planned = plan.baselines.iter().find(|it| it.label == item.label);
+        if item.outcome.measurement().is_some() {
+            continue;
+        }
+        let optional = planned.is_some_and(PlannedCandidate::is_optional);
+        let what = if optional {
+            "optional baseline"
+        } else {
+            "baseline"
+        };
+        let loss = match planned.and_then(PlannedCandidate::group) {
+            Some(group) => format!("so it cannot stand for the group {group}"),
+            None => "so there is no speedup over it".to_owned(),
+        };
+        messages.push(format!(
+            "the {what} {} ({}) gave no time, {loss}: {}",
+            item.label,
+            item.kernel,
+            item.outcome.summary()
+        ));
     }
+    for reference in plan.references() {
+        let mut members = reference
+            .members
+            .iter()
+            .filter_map(|it| plan.baselines.get(*it));
+        let is_group = members.clone().any(|member| member.group().is_some());
+        if is_group && !members.any(|member| timed(&member.label)) {
+            messages.push(format!(
+                "no baseline of the group {} gave a time, so there is no speedup over it",
+                reference.name
+            ));
+        }
+    }
+    messages
 }
 
 /// What the candidates of one process are compared on, and how.
@@ -359,9 +364,6 @@ fn median(mut outcomes: Vec<Outcome>, metric: &str) -> Option<Outcome> {
     let middle = outcomes.len() / 2;
     outcomes.into_iter().nth(middle)
 }
-
-/// The operator that proposes the default configuration.
-const DEFAULT_OPERATOR: &str = "default";
 
 /// What a worker printed before it died, on lines of its own.
 fn output_of(outcome: &Outcome) -> String {

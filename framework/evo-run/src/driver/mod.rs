@@ -2,6 +2,7 @@
 
 mod compare;
 mod entrant;
+mod finalists;
 mod history;
 mod lanes;
 mod merge;

@@ -641,17 +641,17 @@ impl Session {
         let left_s = by_trials.into_iter().chain(by_wall).reduce(f64::min);
         let speedups = self
             .plan
-            .baselines
-            .iter()
-            .filter_map(|baseline| {
-                let (baseline_value, best) = (self.baseline_median(&baseline.label)?, best?);
+            .references()
+            .into_iter()
+            .filter_map(|reference| {
+                let (baseline, best) = (self.median_over(&reference.members)?, best?);
                 let higher = self.campaign.settings().ranking.better(2.0, 1.0);
                 let ratio = if higher {
-                    best / baseline_value
+                    best / baseline
                 } else {
-                    baseline_value / best
+                    baseline / best
                 };
-                Some((baseline.label.clone(), ratio))
+                Some((self.plan.called(&reference), ratio))
             })
             .collect();
         let metric = evaluated

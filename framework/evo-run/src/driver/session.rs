@@ -9,7 +9,7 @@ use evo_journal::{
     Environment, Header, InsightLine, OperatorLine, Plan, Record, SCHEMA, Snapshot, Stage, Work,
     Writer, read,
 };
-use evo_types::{ContentHash, Outcome};
+use evo_types::ContentHash;
 use evo_wire::ComponentRef;
 
 use super::history::{History, plan_of, replay_steps, set_budget};
@@ -89,6 +89,12 @@ impl Session {
             plan: Box::new(plan.clone()),
             environment: Box::new(environment),
         })?;
+        for absent in &plan.absent_baselines {
+            writer.append(&Record::Warning {
+                at: now(),
+                message: plan.absence(absent),
+            })?;
+        }
         let campaign = campaign(&plan, spaces)?;
         Ok(Self {
             folder,
@@ -228,6 +234,10 @@ impl Session {
             folder: self.folder.path(),
             recorded,
         });
+        // They are in the journal since the start; who watches is told each time.
+        for absent in &self.plan.absent_baselines {
+            observer.on(&Event::Warning(&self.plan.absence(absent)));
+        }
         if self.history.baselines.is_none() && !self.plan.baselines.is_empty() {
             let Some(comparison) = self.compare_baselines(observer)? else {
                 return self.interrupted();
@@ -337,7 +347,7 @@ impl Session {
         let Some(target) = self.plan.target.as_ref().filter(|_| self.stop_at_target) else {
             return;
         };
-        if let Some(baseline) = self.baseline_median(&target.over) {
+        if let Some(baseline) = self.median_over(&self.plan.baselines_of(&target.over)) {
             let settings = self.campaign.settings();
             let value = if settings.ranking.better(2.0, 1.0) {
                 baseline * target.speedup
@@ -350,16 +360,27 @@ impl Session {
         }
     }
 
-    /// A baseline's median of the ranked metric, from the comparison before the search.
-    pub(super) fn baseline_median(&self, label: &str) -> Option<f64> {
+    /// The best median of the ranked metric among baselines, by their positions in the plan, from
+    /// the comparison before the search.
+    pub(super) fn median_over(&self, baselines: &[usize]) -> Option<f64> {
         let items = &self.history.baselines.as_ref()?.items;
-        let item = items.iter().find(|item| item.label == label)?;
-        let Outcome::Measured(measurement) = &item.outcome else {
-            return None;
-        };
-        measurement
-            .metric(&self.plan.metric)
-            .map(|metric| metric.value)
+        let ranking = &self.campaign.settings().ranking;
+        let labels = baselines
+            .iter()
+            .filter_map(|it| self.plan.baselines.get(*it));
+        labels
+            .filter_map(|planned| {
+                let item = items.iter().find(|item| item.label == planned.label)?;
+                let measurement = item.outcome.measurement()?;
+                Some(measurement.metric(&self.plan.metric)?.value)
+            })
+            .reduce(|best, other| {
+                if ranking.better(other, best) {
+                    other
+                } else {
+                    best
+                }
+            })
     }
 
     fn interrupted(&mut self) -> Result<RunEnd, RunError> {

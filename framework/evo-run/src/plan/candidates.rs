@@ -1,4 +1,4 @@
-//! Problems, candidates, baselines and objectives: found in the plugins and checked.
+//! Problems, candidates and objectives: found in the plugins and checked.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::spec::{ObjectiveSpec, RunSpec};
 use crate::worker::Patience;
 
 /// Chooses by name, or the only one.
-fn choose<'a, T>(
+pub(super) fn choose<'a, T>(
     what: &str,
     wanted: Option<&str>,
     plugin: Option<&str>,
@@ -68,7 +68,7 @@ fn choose<'a, T>(
     }
 }
 
-fn kernels(loaded: &Loaded) -> Vec<(&str, &KernelInfo)> {
+pub(super) fn kernels(loaded: &Loaded) -> Vec<(&str, &KernelInfo)> {
     loaded
         .info
         .kernels
@@ -146,6 +146,7 @@ impl Resolver<'_> {
             pinned: Params::new(),
             space: Some(space),
             space_origin,
+            baseline: None,
         };
         Ok((
             Work::Objective {
@@ -275,6 +276,7 @@ impl Resolver<'_> {
                 pinned: tune.pinned.clone(),
                 space: Some(space),
                 space_origin,
+                baseline: None,
             };
             let parsed = self::space(&candidate, Some(problem), device)?;
             check_params(
@@ -297,61 +299,6 @@ impl Resolver<'_> {
             planned.push(candidate);
         }
         Ok(planned)
-    }
-
-    pub(super) fn baselines(
-        &self,
-        spec: &RunSpec,
-        problem: &ProblemSpec,
-        device: &DeviceFacts,
-    ) -> Result<Vec<PlannedCandidate>, RunError> {
-        let mut planned: Vec<PlannedCandidate> = Vec::new();
-        for (place, baseline) in spec.baselines.iter().enumerate() {
-            let (loaded, info) = choose(
-                "kernel",
-                Some(&baseline.kernel),
-                baseline.plugin.as_deref(),
-                &self.loaded,
-                kernels,
-            )?;
-            check_kernel(info, problem, device)?;
-            check_params(info, "params", baseline.params.keys().map(String::as_str))?;
-            let mut pinned: Params = info
-                .params
-                .iter()
-                .map(|param| (param.name.clone(), param.default.clone()))
-                .collect();
-            pinned.extend(baseline.params.clone());
-            let label = baseline.label.clone().unwrap_or_else(|| letter(place));
-            let taken = planned.iter().any(|other| other.label == label)
-                || spec
-                    .tune
-                    .iter()
-                    .any(|tune| *tune.label.as_ref().unwrap_or(&tune.kernel) == label);
-            if taken {
-                return Err(
-                    RunError::input(format!("two candidates are called `{label}`"))
-                        .hint("give them different labels with `label: \"...\"`"),
-                );
-            }
-            planned.push(PlannedCandidate {
-                label,
-                plugin: loaded.info.name.clone(),
-                kernel: info.name.clone(),
-                pinned,
-                space: None,
-                space_origin: String::new(),
-            });
-        }
-        Ok(planned)
-    }
-}
-
-/// `A`, `B`, ... `Z`, then `A26` and so on.
-fn letter(place: usize) -> String {
-    match u8::try_from(place) {
-        Ok(place) if place < 26 => char::from(b'A' + place).to_string(),
-        _ => format!("A{place}"),
     }
 }
 
@@ -423,7 +370,7 @@ pub(crate) fn check_problem(problem: &ProblemSpec) -> Result<(), RunError> {
     Ok(())
 }
 
-fn check_kernel(
+pub(super) fn check_kernel(
     info: &KernelInfo,
     problem: &ProblemSpec,
     device: &DeviceFacts,
@@ -448,7 +395,7 @@ fn check_kernel(
     Ok(())
 }
 
-fn check_params<'a>(
+pub(super) fn check_params<'a>(
     info: &KernelInfo,
     place: &str,
     names: impl Iterator<Item = &'a str>,

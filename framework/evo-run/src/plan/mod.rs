@@ -1,5 +1,6 @@
 //! From a spec to a plan: everything resolved and checked before any work begins.
 
+mod baselines;
 mod candidates;
 mod describe;
 mod fields;
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use evo_core::space::{Env, Space};
-use evo_journal::{Plan, PlannedCandidate, PlannedPlugin, Sibling, Work};
+use evo_journal::{Plan, PlannedPlugin, Sibling, Work};
 use evo_types::{ContentHash, DeviceFacts, KernelInfo, Params, PluginInfo, ProblemSpec, Value};
 use evo_wire::{BUILT_IN_ORIGIN, ComponentRef};
 
@@ -19,6 +20,7 @@ use crate::spec::{ObjectiveSpec, Overrides, RunSpec, TuneSpec, read_target};
 use crate::worker::Host;
 use crate::{RunError, SearchPath, Stop, parse_ron};
 
+use baselines::Baselines;
 pub(crate) use candidates::check_problem;
 pub use describe::{Described, default_worker, describe_built_in, describe_plugin, tools};
 pub(crate) use describe::{describe, unexpected};
@@ -128,6 +130,7 @@ fn resolve(
         search,
         stop,
         loaded: Vec::new(),
+        for_baselines: BTreeMap::new(),
         elsewhere: None,
     };
     let (mut spec, folder) = resolver.read(source)?;
@@ -226,6 +229,9 @@ struct Resolver<'a> {
     search: &'a SearchPath,
     stop: &'a Stop,
     loaded: Vec<Loaded>,
+    /// What became of the plugins that only baselines name, by what the spec calls them. Nothing
+    /// else is looked for in them: what a spec means must not depend on whether one is there.
+    for_baselines: BTreeMap<String, Result<Loaded, RunError>>,
     /// A device that is not here, in the place of the host's.
     elsewhere: Option<DeviceFacts>,
 }
@@ -278,31 +284,25 @@ impl Resolver<'_> {
 
     /// Loads a plugin once; returns its place.
     fn load(&mut self, name: &str, folder: &Path) -> Result<usize, RunError> {
-        let path = self.search.find(name, folder)?;
-        let Described { hash, info, .. } = describe_plugin(self.host, &path, self.stop)?;
+        let found = self.open(name, folder)?;
         if let Some(place) = self
             .loaded
             .iter()
-            .position(|loaded| loaded.planned.hash == hash)
+            .position(|loaded| loaded.planned.hash == found.planned.hash)
         {
             return Ok(place);
         }
-        if let Some(other) = self
-            .loaded
-            .iter()
-            .find(|loaded| loaded.info.name == info.name)
-        {
-            return Err(RunError::input(format!(
-                "two plugins are called `{}`: {} and {}",
-                info.name,
-                other.planned.path,
-                path.display()
-            )));
-        }
-        let path = std::fs::canonicalize(&path).unwrap_or(path);
-        self.loaded
-            .push(Loaded::new(hash, info, path.display().to_string()));
+        different_names(&self.loaded, &found)?;
+        self.loaded.push(found);
         Ok(self.loaded.len() - 1)
+    }
+
+    /// Finds a plugin and asks what is in it.
+    fn open(&mut self, name: &str, folder: &Path) -> Result<Loaded, RunError> {
+        let path = self.search.find(name, folder)?;
+        let Described { hash, info, .. } = describe_plugin(self.host, &path, self.stop)?;
+        let path = std::fs::canonicalize(&path).unwrap_or(path);
+        Ok(Loaded::new(hash, info, path.display().to_string()))
     }
 
     /// Loads what is part of `evo` itself, after the plugins of the spec.
@@ -336,11 +336,12 @@ impl Resolver<'_> {
         let objective = spec.objective.clone().or_else(|| self.only_objective(spec));
         let (work, candidates, baselines, metric, higher) = if let Some(objective) = objective {
             let (work, candidate, metric, higher) = self.objective(spec, &objective, folder)?;
-            (work, vec![candidate], Vec::new(), metric, higher)
+            let none = Baselines::default();
+            (work, vec![candidate], none, metric, higher)
         } else {
             let (plugin, problem) = self.problem(spec, folder)?;
             let candidates = self.candidates(spec, folder, &problem, &device)?;
-            let baselines = self.baselines(spec, &problem, &device)?;
+            let baselines = self.baselines(spec, folder, &problem, &device)?;
             let work = Work::Problem {
                 plugin,
                 spec: problem,
@@ -351,14 +352,10 @@ impl Resolver<'_> {
             (work, candidates, baselines, metric, higher)
         };
         let higher = spec.higher_is_better.unwrap_or(higher);
-        let labels: Vec<String> = baselines
-            .iter()
-            .map(|b: &PlannedCandidate| b.label.clone())
-            .collect();
         let target = spec
             .target
             .as_deref()
-            .map(|text| read_target(text, &labels))
+            .map(|text| read_target(text, &baselines.names))
             .transpose()?;
         let profilers = self.profilers(spec, &device)?;
         let engine = settings::engine(spec, &metric, higher);
@@ -370,15 +367,12 @@ impl Resolver<'_> {
         };
         let preset = engine.preset.name().to_owned();
         Ok(Plan {
-            plugins: self
-                .loaded
-                .iter()
-                .map(|loaded| loaded.planned.clone())
-                .collect(),
+            plugins: self.used_plugins(&baselines.planned),
             files: files(&work),
             work,
             candidates,
-            baselines,
+            baselines: baselines.planned,
+            absent_baselines: baselines.absent,
             device_name: self.host.settings().device.clone(),
             metric,
             target,
@@ -500,6 +494,23 @@ impl Resolver<'_> {
             found.push(format!("{}/{name}", loaded.info.name));
         }
         Ok(found)
+    }
+}
+
+/// A plan names plugins by their names, so two of one name cannot be told apart.
+fn different_names<'a>(
+    known: impl IntoIterator<Item = &'a Loaded>,
+    found: &Loaded,
+) -> Result<(), RunError> {
+    let same = |other: &&Loaded| {
+        other.info.name == found.info.name && other.planned.hash != found.planned.hash
+    };
+    match known.into_iter().find(same) {
+        Some(other) => Err(RunError::input(format!(
+            "two plugins are called `{}`: {} and {}",
+            found.info.name, other.planned.path, found.planned.path
+        ))),
+        None => Ok(()),
     }
 }
 
