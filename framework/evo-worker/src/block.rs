@@ -2,12 +2,13 @@
 
 use std::alloc::{Layout, alloc, dealloc};
 use std::ptr::NonNull;
+use std::sync::Arc;
 
-use evo_cuda::DeviceBuffer;
+use evo_cuda::{DeviceBuffer, PinnedBuffer};
 use evo_plugin::Error;
 use evo_process::{SharedDeviceMemory, SharedMemory};
 
-use crate::gpu::error_of;
+use crate::gpu::{Gpu, Mirrored, error_of};
 use crate::memory::{OutOfMemory, check_available, megabytes};
 use crate::site::Site;
 
@@ -53,6 +54,8 @@ pub(crate) struct Block {
 #[derive(Debug)]
 enum Owner {
     Heap(Layout),
+    /// With the twin, to the device that they may be used on again.
+    Pinned(Arc<Gpu>, Option<PinnedBuffer>),
     /// By dropping it.
     Shared(#[expect(dead_code, reason = "held until the block is dropped")] SharedMemory),
 }
@@ -89,16 +92,32 @@ impl Block {
             .and_then(|total| Layout::from_size_align(total, align).ok())
             .ok_or_else(too_large)?;
         check_available(layout.size(), what)?;
+        if let Some(gpu) = site.gpu() {
+            let pair = gpu.mirrored(layout.size(), what)?;
+            let shared = match site {
+                Site::CudaProcess(..) => Some(gpu.share(&pair.twin)?),
+                _ => None,
+            };
+            let mut block = Self {
+                base: pair.mirror.pointer(),
+                total: layout.size(),
+                start,
+                length,
+                owner: Owner::Pinned(Arc::clone(gpu), Some(pair.mirror)),
+                shared,
+                twin: Some(pair.twin),
+            };
+            block.reset_guards();
+            return Ok(block);
+        }
         let (base, total, owner) = match site {
-            Site::Host | Site::Cuda(_) | Site::CudaProcess(..) => {
-                (heap(layout, what)?, layout.size(), Owner::Heap(layout))
-            }
             Site::Process(_) => {
                 let memory = SharedMemory::new(layout.size())
                     .map_err(|error| OutOfMemory(format!("{what}: {error}")))?;
                 let base = NonNull::new(memory.pointer()).ok_or_else(too_large)?;
                 (base, memory.bytes(), Owner::Shared(memory))
             }
+            _ => (heap(layout, what)?, layout.size(), Owner::Heap(layout)),
         };
         let mut block = Self {
             base,
@@ -109,13 +128,6 @@ impl Block {
             shared: None,
             twin: None,
         };
-        if let Some(gpu) = site.gpu() {
-            let twin = gpu.buffer(total, what)?;
-            if matches!(site, Site::CudaProcess(..)) {
-                block.shared = Some(gpu.share(&twin)?);
-            }
-            block.twin = Some(twin);
-        }
         // SAFETY: `base` points to `total` bytes that this block owns.
         unsafe { base.as_ptr().write_bytes(0, total) };
         block.reset_guards();
@@ -235,9 +247,19 @@ fn heap(layout: Layout, what: &str) -> Result<NonNull<u8>, OutOfMemory> {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        if let Owner::Heap(layout) = self.owner {
-            // SAFETY: allocated in `heap` with this layout.
-            unsafe { dealloc(self.base.as_ptr(), layout) };
+        match &mut self.owner {
+            Owner::Heap(layout) => {
+                // SAFETY: allocated in `heap` with this layout.
+                unsafe { dealloc(self.base.as_ptr(), *layout) };
+            }
+            Owner::Pinned(gpu, mirror) => {
+                // No other process may still have it open when it is used again.
+                self.shared = None;
+                if let (Some(mirror), Some(twin)) = (mirror.take(), self.twin.take()) {
+                    gpu.give_back(Mirrored { mirror, twin });
+                }
+            }
+            Owner::Shared(_) => {}
         }
     }
 }

@@ -6,11 +6,13 @@
 //! kernel that is over before the next one has been queued, after two to five microseconds, is
 //! then timed at the rate of the launches.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use evo_cuda::{
-    CudaError, Device, DeviceBuffer, ErrorKind, Event, Flush, Graph, Peaks, Stream, Watch,
+    CudaError, Device, DeviceBuffer, ErrorKind, Event, Flush, Graph, Peaks, PinnedBuffer, Stream,
+    Watch,
 };
 use evo_plugin::Error;
 use evo_process::SharedDeviceMemory;
@@ -24,6 +26,50 @@ const GAP_S: f64 = 5e-6;
 /// The part of a batch that the gap may be.
 const GAP_SHARE: f64 = 0.01;
 
+/// A buffer on the device and its mirror on the host, of the same size.
+#[derive(Debug)]
+pub(crate) struct Mirrored {
+    pub(crate) mirror: PinnedBuffer,
+    pub(crate) twin: DeviceBuffer,
+}
+
+/// Pairs that nobody uses, by size.
+#[derive(Debug, Default)]
+struct Spare {
+    pairs: BTreeMap<usize, Vec<Mirrored>>,
+    bytes: usize,
+}
+
+/// Most bytes of such pairs: the host takes a worker that has grown by more for one that leaks.
+const MOST_SPARE: usize = 1 << 30;
+
+impl Spare {
+    fn take(&mut self, bytes: usize) -> Option<Mirrored> {
+        let pair = self.pairs.get_mut(&bytes)?.pop()?;
+        self.bytes -= bytes;
+        Some(pair)
+    }
+
+    fn put(&mut self, pair: Mirrored) {
+        let bytes = pair.twin.bytes();
+        if bytes > MOST_SPARE {
+            return;
+        }
+        if self.bytes + bytes > MOST_SPARE {
+            // Of another problem, most likely.
+            self.clear();
+        }
+        self.bytes += bytes;
+        self.pairs.entry(bytes).or_default().push(pair);
+    }
+
+    /// Frees all; whether there was something.
+    fn clear(&mut self) -> bool {
+        self.bytes = 0;
+        !std::mem::take(&mut self.pairs).is_empty()
+    }
+}
+
 /// A device with what batches on it need.
 #[derive(Debug)]
 pub(crate) struct Gpu {
@@ -35,6 +81,7 @@ pub(crate) struct Gpu {
     flush: OnceLock<Flush>,
     /// What NVML tells; nothing where it is absent.
     watch: Option<Watch>,
+    spare: Mutex<Spare>,
     /// The reference of the built-in attention, as far as it was needed.
     reference: DeviceReference,
     /// When the processes on the device were last counted, and how many were not ours.
@@ -78,6 +125,7 @@ impl Gpu {
             end: Event::new(&device)?,
             flush: OnceLock::new(),
             watch: Watch::of(&device.facts().uuid).ok(),
+            spare: Mutex::default(),
             reference: DeviceReference::default(),
             strangers: Mutex::new(None),
             device,
@@ -131,7 +179,47 @@ impl Gpu {
     /// # Errors
     /// Where there is none.
     pub(crate) fn buffer(&self, bytes: usize, what: &str) -> Result<DeviceBuffer, Error> {
-        DeviceBuffer::new(&self.device, bytes).map_err(|error| match error_of(error) {
+        self.allocate(what, || DeviceBuffer::new(&self.device, bytes))
+    }
+
+    /// Memory for a buffer, and for its mirror on the host: what an earlier pair of this size left, or
+    /// new. Locking pages takes far longer than a copy, and trials ask for the same sizes.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub(crate) fn mirrored(&self, bytes: usize, what: &str) -> Result<Mirrored, Error> {
+        if let Some(pair) = self.spare().take(bytes) {
+            return Ok(pair);
+        }
+        self.allocate(what, || {
+            let twin = DeviceBuffer::new(&self.device, bytes)?;
+            let mirror = PinnedBuffer::new(&self.device, bytes)?;
+            Ok(Mirrored { mirror, twin })
+        })
+    }
+
+    /// Keeps a pair for the next one who asks, unless there are many.
+    pub(crate) fn give_back(&self, pair: Mirrored) {
+        self.spare().put(pair);
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Spare> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Allocates; where there is no memory left, once more without what is kept for later.
+    fn allocate<T>(
+        &self,
+        what: &str,
+        allocate: impl Fn() -> Result<T, CudaError>,
+    ) -> Result<T, Error> {
+        let allocated = allocate().or_else(|error| {
+            if error.kind() != ErrorKind::OutOfMemory || !self.spare().clear() {
+                return Err(error);
+            }
+            allocate()
+        });
+        allocated.map_err(|error| match error_of(error) {
             Error::OutOfMemory(message) => Error::OutOfMemory(format!("{what} needs {message}")),
             error => error,
         })

@@ -230,7 +230,9 @@ class Device:
         """Overwrites what launches have returned, so that what is not written again is seen."""
         for result in results:
             if _is_torch(result):
-                result.fill_(float("nan") if result.is_floating_point() else -1)
+                # What was made in inference mode is changed there only.
+                with sys.modules["torch"].inference_mode():
+                    result.fill_(float("nan") if result.is_floating_point() else -1)
             else:
                 address, count = _dense(result)
                 stream = ctypes.c_void_p(self.stream)
@@ -250,7 +252,8 @@ class Device:
                 if tuple(result.shape) != output.shape:
                     shape = tuple(result.shape)
                     raise ValueError(f"`launch` returned the shape {shape}, not {output.shape}")
-                output.torch().copy_(result)
+                with sys.modules["torch"].inference_mode():
+                    output.torch().copy_(result)
                 continue
             address, count = _dense(result)
             if count != output.nbytes:

@@ -150,7 +150,11 @@ fn buffers_are_shared_batches_recorded_and_faults_named() {
             assert_eq!(launches.is_some(), recorded, "{way}");
         }
     }
-    for (way, words) in [("half", "wrong"), ("nothing", "wrong"), ("stray", "stray")] {
+    for (way, words) in [
+        ("half", "wrong"),
+        ("nothing", "wrong"),
+        ("stray", "outside"),
+    ] {
         for outcome in outcomes_of(&bench, way) {
             let Outcome::WrongResult(_) = outcome else {
                 panic!("{way}: {}", outcome.summary());

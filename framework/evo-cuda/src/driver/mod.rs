@@ -13,6 +13,7 @@ mod graph;
 mod launch;
 mod module;
 mod peaks;
+mod pinned;
 mod stream;
 
 pub use buffer::{DeviceBuffer, Flush};
@@ -22,4 +23,5 @@ pub use graph::Graph;
 pub use launch::{Argument, Launch, LaunchConfig};
 pub use module::{Function, Module};
 pub use peaks::Peaks;
+pub use pinned::PinnedBuffer;
 pub use stream::{Event, Stream};
