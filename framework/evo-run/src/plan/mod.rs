@@ -1,5 +1,6 @@
 //! From a spec to a plan: everything resolved and checked before any work begins.
 
+mod baseline_names;
 mod baselines;
 mod candidates;
 mod describe;
