@@ -24,7 +24,7 @@ import statistics
 import sys
 import tempfile
 import time
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 
 import numpy as np
 
@@ -34,6 +34,7 @@ SHARED_CHECK = """
 static_assert(kMbarriers + (kSpecialised ? Mbarriers::kCount * 8 : 0) <= SHARED_BYTES,
               "the host asks for too little shared memory");
 """
+OUTPUT = 3  # among the launch arguments
 KERNELS = {"stage2", "ws_p1", "ws_p2", "fused"}
 # Against a reference in double precision; outputs of normal inputs are at most about 4.
 TOLERANCE = {"f16": 4e-3, "bf16": 3.2e-2}
@@ -48,49 +49,42 @@ NOTES = [
 
 
 def read_run(folder):
-    """The problem, the measured trials in order, and the seconds of the search."""
+    """The plan, the measured trials in order, the seconds of the search and the number of its proposals."""
     path = folder / "journal.jsonl"
     try:
         records = [json.loads(line)["record"] for line in path.read_text().splitlines()]
     except (OSError, ValueError, KeyError) as error:
-        sys.exit(f"{path} is no journal of a finished run: {error}")
+        sys.exit(f"{path} is no journal of a run: {error}")
     plan = next((record["plan"] for record in records if record["type"] == "started"), None)
     if plan is None or records[-1]["type"] != "finished":
         sys.exit(f"{folder}: the run has not finished")
     spec = plan["work"].get("spec", {})
     if spec.get("problem") != "sdpa":
         sys.exit(f"{folder} is a run of `{spec.get('problem')}`, and this compares runs of `sdpa`")
-    if spec["fields"]["dtype"] not in TOLERANCE:
-        sys.exit(f"dtype is {spec['fields']['dtype']}: only {' and '.join(TOLERANCE)} are compared, since NumPy "
-                 "has no 8-bit floats to make inputs of")
-    ours = {
-        candidate["label"]
-        for candidate in plan["candidates"]
-        if candidate["plugin"] == "sdpa-ws" and candidate["kernel"] in KERNELS
-    }
+    if (dtype := spec["fields"]["dtype"]) not in TOLERANCE:
+        sys.exit(f"dtype is {dtype}: only {' and '.join(TOLERANCE)} are compared, since NumPy has no 8-bit floats")
+    ours = {c["label"] for c in plan["candidates"] if c["plugin"] == "sdpa-ws" and c["kernel"] in KERNELS}
 
     # A proposal has no time of its own: the search begins with the last record before the first one.
     begin, end, proposed, trials = None, None, {}, {}
     for record in records:
+        number = record.get("trial")
         if record["type"] == "proposed":
-            proposed[record["trial"]] = record
+            proposed[number] = record
         elif not proposed:
             begin = record.get("at", begin)
         elif record["type"] == "evaluated":
-            end = record["at"]
-            outcome, trial = record["outcome"], proposed[record["trial"]]
-            if outcome["kind"] == "measured" and trial["candidate"] in ours:
-                metrics = {metric["name"]: metric for metric in outcome["metrics"]}
+            end, outcome = record["at"], record["outcome"]
+            if outcome["kind"] == "measured" and proposed[number]["candidate"] in ours:
                 launch = (record.get("build") or {}).get("launch") or {}
                 if "grid_x" not in launch:
-                    sys.exit(f"the journal has no launch of trial {record['trial']}: run it again with this evo")
-                trials[record["trial"]] = {
-                    "params": trial["params"], "launch": launch, "metrics": metrics,
-                    "checks": outcome["error"]["checks"],
-                }
+                    sys.exit(f"the journal has no launch of trial {number}: repeat the run with this evo")
+                metrics = {metric["name"]: metric for metric in outcome["metrics"]}
+                trials[number] = {"params": proposed[number]["params"], "launch": launch, "metrics": metrics,
+                                  "time": metrics["kernel_time"], "checks": outcome["error"]["checks"]}
     if not trials:
         sys.exit(f"{folder} has no measured trial of {', '.join(sorted(KERNELS))}")
-    return plan, spec, dict(sorted(trials.items())), end - begin, len(proposed)
+    return plan, dict(sorted(trials.items())), end - begin, len(proposed)
 
 
 def source():
@@ -109,16 +103,12 @@ def source():
 
 def macros(trial, fields):
     """All macros of a configuration: as src/task.rs and src/config.rs give them to the compiler."""
-    values = {"PROD_WARPS": 0}  # inactive without `USE_WS`
-    values |= {name: value for name, value in trial["params"].items() if name.isupper()}
-    values = {name: int(value) if isinstance(value, bool) else value for name, value in values.items()}
-    return values | {
-        "HEAD_DIM": fields["D"],
-        "DTYPE": fields["dtype"],
-        "MASK": fields["mask"],
-        "EPILOGUE": fields.get("epilogue", "none"),
-        "SHARED_BYTES": trial["launch"]["shared_bytes"],
-    }
+    values = {name: int(value) if isinstance(value, bool) else value
+              for name, value in trial["params"].items() if name.isupper()}
+    # `PROD_WARPS` is inactive without `USE_WS`.
+    return {"PROD_WARPS": 0} | values | {"HEAD_DIM": fields["D"], "DTYPE": fields["dtype"],
+                                         "MASK": fields["mask"], "EPILOGUE": fields.get("epilogue", "none"),
+                                         "SHARED_BYTES": trial["launch"]["shared_bytes"]}
 
 
 def to_bf16(values):
@@ -135,20 +125,16 @@ def wide(stored):
 
 
 def inputs(fields, seed=1):
-    """The launch arguments of `sdpa_fused`, and where the output is among them."""
+    """The launch arguments of `sdpa_fused`; the fourth is the output."""
     batch, heads, rows, columns = (fields[name] for name in "BHSD")
     random = np.random.default_rng(seed)
     store = to_bf16 if fields["dtype"] == "bf16" else np.float16
     q, k, v = (store(random.standard_normal((batch * heads, rows, columns))) for _ in range(3))
     none = np.zeros(1, np.float32)  # for pointers that are not read
-    with_bias = fields.get("epilogue") == "scale_bias"
-    bias = random.standard_normal((heads, columns)).astype(np.float32) if with_bias else none
-    scale = np.float32(1 / np.sqrt(columns))
-    alpha = np.float32(fields.get("alpha", 0.5))  # the default of the problem
-    return [
-        q, k, v, np.zeros_like(q), np.int32(batch * heads), np.int32(rows), scale,
-        none, none, none, np.int32(0), alpha, bias, np.int32(heads),
-    ], 3
+    bias = random.standard_normal((heads, columns)).astype(np.float32)
+    scale, alpha = np.float32(columns**-0.5), np.float32(fields.get("alpha", 0.5))  # 0.5: the problem's default
+    return [q, k, v, np.zeros_like(q), np.int32(batch * heads), np.int32(rows), scale,
+            none, none, none, np.int32(0), alpha, bias, np.int32(heads)]
 
 
 def reference(arguments, fields):
@@ -184,7 +170,7 @@ def allow_shared_memory():
 
 
 def tune(trials, fields, options):
-    """Kernel Tuner's results, its environment, and the seconds that it took."""
+    """Kernel Tuner's results, its environment, and the seconds that it took: before the first trial, and all."""
     # A cache of its own, which is empty: what an earlier run has compiled must not be found.
     os.environ["CUPY_CACHE_DIR"] = options.cache
     try:
@@ -193,44 +179,45 @@ def tune(trials, fields, options):
     except ImportError as error:
         sys.exit(f"{error}\nneeds: pip install kernel-tuner scipy cupy-cuda13x")
     allow_shared_memory()
-    text = source()
+    text, arguments, starts = source(), inputs(fields), []
     defined = {number: macros(trial, fields) for number, trial in trials.items()}
     launches = {number: trial["launch"] for number, trial in trials.items()}
-    arguments, output = inputs(fields)
     checks = {}
     if options.verify:
-        expected = reference(arguments, fields)
-        checks["answer"] = [None] * len(arguments)
-        checks["answer"][output] = expected
-        checks["atol"] = TOLERANCE[fields["dtype"]]
+        answer = [None] * len(arguments)
+        answer[OUTPUT] = reference(arguments, fields)
+        checks = {"answer": answer, "atol": TOLERANCE[fields["dtype"]]}
         if fields["dtype"] == "bf16":
             # Its own check would take the bits for numbers. This is the same comparison of what they mean.
             checks["verify"] = lambda answer, result, atol: np.allclose(
-                answer[output], wide(result[output]), atol=atol)
+                answer[OUTPUT], wide(result[OUTPUT]), atol=atol)
+
+    def code(_):
+        starts.append(time.perf_counter())
+        return text
+
+    def own_block(trial, block_size_x):  # no lambda: Kernel Tuner would take its text apart
+        return launches[trial]["block_x"] == block_size_x
 
     cupy.zeros(1)  # makes the context
     cupy.cuda.Device().synchronize()
     begin = time.perf_counter()
     try:
         results, environment = tune_kernel(
-            "sdpa_fused",
-            lambda params: text,
-            lambda params: (launches[params["trial"]]["grid_x"], launches[params["trial"]]["grid_y"]),
+            "sdpa_fused", code,
+            lambda params: tuple(launches[params["trial"]][name] for name in ["grid_x", "grid_y"]),
             arguments,
             # The block must be a parameter; the restriction leaves each trial with its own.
             {"trial": list(trials), "block_size_x": sorted({launch["block_x"] for launch in launches.values()})},
-            restrictions=[lambda trial, block_size_x: launches[trial]["block_x"] == block_size_x],
-            grid_div_x=[], grid_div_y=[], grid_div_z=[],
+            restrictions=[own_block], grid_div_x=[], grid_div_y=[], grid_div_z=[],
             smem_args={"size": lambda params: launches[params["trial"]]["shared_bytes"]},
-            defines={
-                name: lambda params, name=name: defined[params["trial"]][name]
-                for name in next(iter(defined.values()))
-            },
+            defines={name: lambda params, name=name: defined[params["trial"]][name]
+                     for name in defined[next(iter(trials))]},
             compiler_options=OPTIONS, lang="CUPY", iterations=options.iterations, quiet=True, **checks,
         )
     except Exception as error:  # of the compiler, the launch or the check: it gives up the whole tuning then
         sys.exit(f"Kernel Tuner gave up: {error}")
-    return results, environment, time.perf_counter() - begin
+    return results, environment, starts[0] - begin, time.perf_counter() - begin
 
 
 def spread(samples):
@@ -239,70 +226,44 @@ def spread(samples):
 
 
 def evo_figures(plan, trials, seconds, proposed):
-    def median(of):
-        return statistics.median(of(trial) for trial in trials.values())
-
-    def total(name):
-        return sum(trial["metrics"][name]["value"] for trial in trials.values())
-
-    def time_of(trial):
-        return trial["metrics"]["kernel_time"]
-
-    best = min(trials, key=lambda number: time_of(trials[number])["value"])
+    median = lambda of: statistics.median(of(trial) for trial in trials.values())
+    total = lambda name: sum(trial["metrics"][name]["value"] for trial in trials.values())
+    best = min(trials, key=lambda number: trials[number]["time"]["value"])
     return {
-        "seconds": seconds,
-        "proposed": proposed,
-        "measured": len(trials),
+        "seconds": seconds, "measured": len(trials), "failed": proposed - len(trials),
         "seconds_per_trial": seconds / len(trials),
-        "verify_seconds": total("verify_seconds"),
-        "measure_seconds": total("measure_seconds"),
-        "samples_per_trial": median(lambda trial: len(time_of(trial)["samples"])),
-        "launches_per_sample": median(lambda trial: trial["metrics"]["launches_per_sample"]["value"]),
+        "verify_seconds": total("verify_seconds"), "measure_seconds": total("measure_seconds"),
+        "samples_per_trial": median(lambda t: len(t["time"]["samples"])),
+        "launches_per_sample": median(lambda t: t["metrics"]["launches_per_sample"]["value"]),
         "interval_percent": median(
-            lambda trial: 100 * (time_of(trial)["ci_high"] - time_of(trial)["ci_low"]) / time_of(trial)["value"]),
-        "spread_percent": median(lambda trial: spread(time_of(trial)["samples"])),
-        "checks_per_trial": median(lambda trial: trial["checks"]),
-        "best_trial": best,
-        "best_us": time_of(trials[best])["value"],
-        "device": plan["device"]["uuid"],
+            lambda t: 100 * (t["time"]["ci_high"] - t["time"]["ci_low"]) / t["time"]["value"]),
+        "spread_percent": median(lambda t: spread(t["time"]["samples"])),
+        "checks_per_trial": median(lambda t: t["checks"]),
+        "best_trial": best, "best_us": trials[best]["time"]["value"], "device": plan["device"]["uuid"],
     }
 
 
-def kernel_tuner_figures(results, environment, seconds, options):
-    good = [result for result in results if "__error__" not in result]
-    if not good:
-        sys.exit("Kernel Tuner measured no configuration")
+def kernel_tuner_figures(results, good, environment, startup, seconds, options):
+    total = lambda name: sum(result[name] for result in results) / 1000
     best = min(good, key=lambda result: result["time"])
     return {
-        "seconds": seconds,
-        "measured": len(good),
-        "failed": len(results) - len(good),
-        "seconds_per_trial": seconds / len(results),
-        "compile_seconds": sum(result["compile_time"] for result in results) / 1000,
-        "verify_seconds": sum(result["verification_time"] for result in results) / 1000,
-        "measure_seconds": sum(result["benchmark_time"] for result in results) / 1000,
-        "samples_per_trial": options.iterations,
-        "launches_per_sample": 1,
-        "interval_percent": None,
+        "seconds": seconds, "measured": len(good), "failed": len(results) - len(good),
+        "seconds_per_trial": seconds / len(results), "startup_seconds": startup,
+        "compile_seconds": total("compile_time"), "verify_seconds": total("verification_time"),
+        "measure_seconds": total("benchmark_time"),
+        "samples_per_trial": options.iterations, "launches_per_sample": 1, "interval_percent": None,
         "spread_percent": statistics.median(spread(result["times"]) for result in good),
         "checks_per_trial": int(options.verify),
-        "best_trial": best["trial"],
-        "best_us": 1000 * best["time"],
-        "device": "GPU-" + environment["uuid"],
+        "best_trial": best["trial"], "best_us": 1000 * best["time"], "device": "GPU-" + environment["uuid"],
     }
 
 
 def versions(folder):
-    found = {"python": platform.python_version()}
-    for package in ["kernel-tuner", "cupy-cuda13x", "cupy-cuda12x", "numpy"]:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            pass
-    commit = re.search(r"^ +commit: *(\S+)", (folder / "manifest.yaml").read_text(), re.MULTILINE)
-    found["evo_commit"] = commit[1] if commit else "unknown"
-    found["source_sha256"] = hashlib.sha256(source().encode()).hexdigest()[:16]
-    return found
+    """What was used, as far as it can be told."""
+    found = {"python": platform.python_version(), "source_sha256": hashlib.sha256(source().encode()).hexdigest()[:16]}
+    installed = {package.metadata["Name"].lower().replace("_", "-"): package.version for package in distributions()}
+    found |= {name: installed[name] for name in sorted(installed) if re.match("kernel-tuner|cupy|numpy$", name)}
+    return found | dict(re.findall(r"^  (evo|commit): *(\S+)", (folder / "manifest.yaml").read_text(), re.MULTILINE))
 
 
 def main():
@@ -313,39 +274,34 @@ def main():
     parser.add_argument("--limit", type=int, help="only the first so many configurations")
     parser.add_argument("--json", type=pathlib.Path, help="writes the figures to this file too")
     options = parser.parse_args()
-    if options.iterations < 1 or (options.limit is not None and options.limit < 1):
+    if min(options.iterations, 1 if options.limit is None else options.limit) < 1:
         parser.error("--iterations and --limit are at least 1")
-
-    plan, spec, trials, seconds, proposed = read_run(options.run)
-    fields = spec["fields"]
+    plan, trials, seconds, proposed = read_run(options.run)
+    fields = plan["work"]["spec"]["fields"]
     evo = evo_figures(plan, trials, seconds, proposed)
     taken = dict(list(trials.items())[: options.limit])
     with tempfile.TemporaryDirectory() as options.cache:
-        results, environment, seconds = tune(taken, fields, options)
-    theirs = kernel_tuner_figures(results, environment, seconds, options)
+        results, environment, startup, seconds = tune(taken, fields, options)
+    good = [result for result in results if "__error__" not in result]
+    if not good:
+        sys.exit("Kernel Tuner measured no configuration")
+    theirs = kernel_tuner_figures(results, good, environment, startup, seconds, options)
 
     from scipy.stats import spearmanr
 
-    pairs = [
-        (taken[result["trial"]]["metrics"]["kernel_time"]["value"], 1000 * result["time"], result["trial"])
-        for result in results if "__error__" not in result
-    ]
-    ours_us, theirs_us, numbers = zip(*pairs)
+    pairs = [(taken[result["trial"]]["time"]["value"], 1000 * result["time"]) for result in good]
     report = {
         "versions": versions(options.run),
-        "settings": {
-            "problem": fields, "strategy": "brute_force", "lang": "CUPY", "compiler_options": OPTIONS,
-            "iterations": options.iterations, "verify": options.verify, "configurations": len(taken),
-            "atol": TOLERANCE[fields["dtype"]] if options.verify else None,
-        },
-        "notes": NOTES,
-        "same_gpu": evo["device"] == theirs["device"],
-        "evo": evo,
-        "kernel_tuner": theirs,
+        "settings": {"problem": fields, "strategy": "brute_force", "lang": "CUPY", "compiler_options": OPTIONS,
+                     "iterations": options.iterations, "configurations": len(taken),
+                     "verify": options.verify and f"atol {TOLERANCE[fields['dtype']]}"},
+        "notes": NOTES + ["WARNING: this is not the GPU of the run"] * (evo["device"] != theirs["device"]),
+        "evo": evo, "kernel_tuner": theirs,
         "ratio_of_seconds_per_trial": theirs["seconds_per_trial"] / evo["seconds_per_trial"],
-        "rank_correlation": float(spearmanr(ours_us, theirs_us).statistic) if len(pairs) > 2 else None,
-        "median_ratio_of_times": statistics.median(b / a for a, b in zip(ours_us, theirs_us)),
-        "trials": [{"trial": n, "evo_us": a, "kernel_tuner_us": b} for a, b, n in pairs],
+        "rank_correlation": float(spearmanr(*zip(*pairs)).statistic) if len(pairs) > 2 else None,
+        "median_ratio_of_times": statistics.median(b / a for a, b in pairs),
+        "trials": [{"trial": result["trial"], "evo_us": ours, "kernel_tuner_us": time}
+                   for result, (ours, time) in zip(good, pairs)],
     }
     if options.json:
         options.json.write_text(json.dumps(report, indent=1) + "\n")
@@ -358,14 +314,10 @@ def show(report):
 
     for heading in ["versions", "settings"]:
         print(f"{heading}: " + ", ".join(f"{name} {value}" for name, value in report[heading].items()))
-    for note in report["notes"]:
-        print(f"note: {note}")
-    if not report["same_gpu"]:
-        print("WARNING: this is not the GPU of the run")
-    evo, theirs = report["evo"], report["kernel_tuner"]
+    print(*(f"note: {note}" for note in report["notes"]), sep="\n")
     print("\n| | evo | Kernel Tuner |\n|---|---|---|")
-    for name in dict.fromkeys([*theirs, *evo]):
-        print(f"| {name} | {cell(evo.get(name))} | {cell(theirs.get(name))} |")
+    for name, value in report["kernel_tuner"].items():
+        print(f"| {name} | {cell(report['evo'].get(name))} | {cell(value)} |")
     print(f"\nseconds per trial, Kernel Tuner's over evo's: {report['ratio_of_seconds_per_trial']:.3f}")
     print(f"rank correlation (Spearman) of the times: {cell(report['rank_correlation'])}")
     print(f"median of Kernel Tuner's time over evo's: {report['median_ratio_of_times']:.3f}")
