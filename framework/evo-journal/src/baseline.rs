@@ -19,6 +19,9 @@ pub struct BaselineRole {
     /// one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub choice: Option<usize>,
+    /// Whether it is checked on the ranked shape alone, and on none of the problem's extra shapes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ranked_shape_only: bool,
 }
 
 /// An optional baseline of the spec that could not be had when the run was planned.
@@ -145,6 +148,12 @@ impl PlannedCandidate {
     /// Whether it is a baseline that the run goes on without.
     pub fn is_optional(&self) -> bool {
         self.baseline.as_ref().is_some_and(|role| role.optional)
+    }
+
+    /// Whether it is a baseline that is checked on the ranked shape alone.
+    pub fn is_for_ranked_shape_only(&self) -> bool {
+        let role = self.baseline.as_ref();
+        role.is_some_and(|role| role.ranked_shape_only)
     }
 }
 

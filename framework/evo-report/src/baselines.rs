@@ -69,6 +69,17 @@ pub(crate) fn remarks(model: &RunModel) -> Vec<String> {
             capitalised(&format!("{sentence}."))
         })
         .collect();
+    let ranked_shape_only = model.plan.baselines.iter().enumerate();
+    let ranked_shape_only: Vec<String> = ranked_shape_only
+        .filter(|(_, baseline)| baseline.is_for_ranked_shape_only())
+        .map(|(place, _)| baseline_name(&model.plan, place))
+        .collect();
+    if !ranked_shape_only.is_empty() {
+        remarks.push(format!(
+            "Checked on the ranked shape alone, as the spec says: {}.",
+            ranked_shape_only.join(", ")
+        ));
+    }
     if let Some(table) = model.last_comparison() {
         remarks.extend(failed(model, table));
         remarks.extend(groups(model, table));

@@ -29,6 +29,7 @@ fn role(letter: &str) -> BaselineRole {
         group: None,
         optional: false,
         choice: None,
+        ranked_shape_only: false,
     }
 }
 

@@ -151,6 +151,10 @@ pub struct BaselineSpec {
     /// A group of baselines, of which the best in a comparison stands for all: `B`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
+    /// Whether it is checked on the ranked shape alone: for libraries that do not take every shape
+    /// that a kernel has to.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ranked_shape_only: bool,
 }
 
 /// An objective and its settings.

@@ -322,8 +322,8 @@ mod tests {
 
     #[test]
     fn a_twin_on_a_gpu_holds_what_was_pushed() {
-        let gpu = match crate::gpu::Gpu::open(0) {
-            Ok(gpu) => std::sync::Arc::new(gpu),
+        let gpu = match Gpu::open(0) {
+            Ok(gpu) => Arc::new(gpu),
             Err(error) => return println!("skipped: {error}"),
         };
         let mut block = Block::new(&Site::Cuda(gpu), 1000, 64, "x").unwrap();

@@ -196,7 +196,7 @@ impl Session {
                     label: entrant.label.clone(),
                     kernel: self.component(&entrant.plugin, &entrant.kernel)?,
                     request: BuildRequest {
-                        problem: round.spec.clone(),
+                        problem: entrant.problem(round.spec),
                         config: entrant.params.clone(),
                         device: self.plan.device.clone(),
                     },

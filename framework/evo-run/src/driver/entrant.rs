@@ -1,7 +1,7 @@
 //! Candidates of a run apart from the search: baselines and trials, by what reports call them.
 
 use evo_journal::{ComparedItem, Plan, PlannedCandidate};
-use evo_types::{Outcome, Params};
+use evo_types::{Outcome, Params, ProblemSpec};
 
 use super::history::History;
 
@@ -13,6 +13,8 @@ pub(crate) struct Entrant {
     pub(crate) plugin: String,
     pub(crate) kernel: String,
     pub(crate) params: Params,
+    /// Whether it is checked on none of the problem's extra shapes.
+    pub(crate) ranked_shape_only: bool,
 }
 
 impl Entrant {
@@ -23,7 +25,17 @@ impl Entrant {
             plugin: planned.plugin.clone(),
             kernel: planned.kernel.clone(),
             params: planned.pinned.clone(),
+            ranked_shape_only: planned.is_for_ranked_shape_only(),
         }
+    }
+
+    /// The problem that it is to solve.
+    pub(crate) fn problem(&self, spec: &ProblemSpec) -> ProblemSpec {
+        let mut spec = spec.clone();
+        if self.ranked_shape_only {
+            spec.extra_shapes.clear();
+        }
+        spec
     }
 
     /// A trial; `None` where the history has none of this number.
@@ -38,6 +50,7 @@ impl Entrant {
             plugin: candidate.plugin.clone(),
             kernel: candidate.kernel.clone(),
             params: proposed.params.clone(),
+            ranked_shape_only: false,
         })
     }
 

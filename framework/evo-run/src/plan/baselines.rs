@@ -226,6 +226,7 @@ impl Named<'_> {
                 group: baseline.group.clone(),
                 optional: baseline.optional,
                 choice: self.choice,
+                ranked_shape_only: baseline.ranked_shape_only,
             }),
         })
     }
