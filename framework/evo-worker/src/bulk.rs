@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 /// Bytes that one task takes: a multiple of the size of every element.
-pub(crate) const PIECE: usize = 1 << 20;
+pub(crate) const PIECE: usize = 1 << 18;
 
 /// A copy.
 pub(crate) fn copy_of(bytes: &[u8]) -> Vec<u8> {

@@ -95,6 +95,12 @@ pub(crate) struct Checker<'a> {
     info: &'a KernelInfo,
     /// Outputs of earlier checks, newest last: what a kernel that caches may hand back.
     seen: Vec<Vec<Vec<u8>>>,
+    /// Outputs of recorded launches that passed, with their figures: all are of one content.
+    passed: Option<(Vec<Vec<u8>>, ErrorFigures)>,
+}
+
+fn same(a: &[Vec<u8>], b: &[Vec<u8>]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| bulk::equal(a, b))
 }
 
 impl<'a> Checker<'a> {
@@ -133,6 +139,7 @@ impl<'a> Checker<'a> {
             spec,
             info,
             seen: Vec::new(),
+            passed: None,
         })
     }
 
@@ -246,11 +253,30 @@ impl<'a> Checker<'a> {
     ) -> Result<ErrorFigures, Fault> {
         let pulled = slot.set.pull();
         let judged = look(slot, check, pulled, &content.inputs)
-            .and_then(|outputs| self.conclude(slot, check, content, outputs, None));
+            .and_then(|outputs| self.conclude_once(slot, check, content, outputs));
         judged.map_err(|failed| match failed {
             Failed::Fault(fault) => fault,
             Failed::Wrong(finding) => self.wrong(check, finding).into(),
         })
+    }
+
+    /// As [`conclude`](Self::conclude), for outputs of one content in many sets: those that are byte
+    /// for byte the ones that passed last pass as well.
+    fn conclude_once(
+        &mut self,
+        slot: &mut Slot,
+        check: Check<'_>,
+        content: &Content,
+        outputs: Vec<Vec<u8>>,
+    ) -> Result<ErrorFigures, Failed> {
+        if let Some((passed, figures)) = &self.passed
+            && same(passed, &outputs)
+        {
+            return Ok(figures.clone());
+        }
+        let figures = self.conclude(slot, check, content, outputs.clone(), None)?;
+        self.passed = Some((outputs, figures.clone()));
+        Ok(figures)
     }
 
     /// Compares outputs with the reference; of wrong ones it says what they are.
@@ -292,10 +318,7 @@ impl<'a> Checker<'a> {
     }
 
     fn seen_before(&self, outputs: &[Vec<u8>]) -> bool {
-        let same = |seen: &Vec<Vec<u8>>| {
-            seen.len() == outputs.len() && seen.iter().zip(outputs).all(|(a, b)| bulk::equal(a, b))
-        };
-        self.seen.iter().any(same)
+        self.seen.iter().any(|seen| same(seen, outputs))
     }
 
     fn remember(&mut self, outputs: Vec<Vec<u8>>) {

@@ -2,7 +2,8 @@
 
 use evo_plugin::E4m3;
 use evo_types::Dtype;
-use half::{bf16, f16};
+use half::f16;
+use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 
 use crate::bulk;
@@ -72,8 +73,25 @@ pub(crate) fn decode(bytes: &[u8], dtype: Dtype, out: &mut Vec<f64>) {
     match dtype {
         Dtype::F64 => out.extend(elements.map(|e| f64::from_ne_bytes(chunk(e)))),
         Dtype::F32 => out.extend(elements.map(|e| f64::from(f32::from_ne_bytes(chunk(e))))),
-        Dtype::F16 => out.extend(elements.map(|e| f16::from_ne_bytes(chunk(e)).to_f64())),
-        Dtype::Bf16 => out.extend(elements.map(|e| bf16::from_ne_bytes(chunk(e)).to_f64())),
+        Dtype::F16 => {
+            // By slices, for which there are instructions.
+            let mut singles = [0.0; HALVES];
+            for part in bytes.chunks(2 * HALVES) {
+                let mut halves = [f16::ZERO; HALVES];
+                let elements = part.chunks_exact(2).map(|e| f16::from_ne_bytes(chunk(e)));
+                let count = halves
+                    .iter_mut()
+                    .zip(elements)
+                    .map(|(to, e)| *to = e)
+                    .count();
+                halves[..count].convert_to_f32_slice(&mut singles[..count]);
+                out.extend(singles[..count].iter().map(|value| f64::from(*value)));
+            }
+        }
+        Dtype::Bf16 => out.extend(elements.map(|e| {
+            let bits = u32::from(u16::from_ne_bytes(chunk(e))) << 16;
+            f64::from(f32::from_bits(bits))
+        })),
         Dtype::F8E4m3 => out.extend(
             bytes
                 .iter()
@@ -83,6 +101,30 @@ pub(crate) fn decode(bytes: &[u8], dtype: Dtype, out: &mut Vec<f64>) {
         Dtype::I32 => out.extend(elements.map(|e| f64::from(i32::from_ne_bytes(chunk(e))))),
         Dtype::I8 => out.extend(bytes.iter().map(|e| f64::from(*e as i8))),
         Dtype::U8 => out.extend(bytes.iter().map(|e| f64::from(*e))),
+    }
+}
+
+/// Halves that are converted at a time.
+const HALVES: usize = 256;
+
+/// Whether every element is a finite number, by its bits: integers always are.
+pub(crate) fn all_finite(bytes: &[u8], dtype: Dtype) -> bool {
+    let mut elements = bytes.chunks_exact(dtype.size());
+    // Without a branch for each element, so that many are looked at in one instruction.
+    match dtype {
+        Dtype::F64 => elements.all(|e| u64::from_ne_bytes(chunk(e)) & 0x7ff0 << 48 != 0x7ff0 << 48),
+        Dtype::F32 => !elements.fold(false, |bad, e| {
+            bad | (u32::from_ne_bytes(chunk(e)) & 0x7f80_0000 == 0x7f80_0000)
+        }),
+        Dtype::F16 => !elements.fold(false, |bad, e| {
+            bad | (u16::from_ne_bytes(chunk(e)) & 0x7c00 == 0x7c00)
+        }),
+        Dtype::Bf16 => !elements.fold(false, |bad, e| {
+            bad | (u16::from_ne_bytes(chunk(e)) & 0x7f80 == 0x7f80)
+        }),
+        // The format has no infinity, and these two NaNs.
+        Dtype::F8E4m3 => !bytes.iter().fold(false, |bad, e| bad | (e & 0x7f == 0x7f)),
+        Dtype::I64 | Dtype::I32 | Dtype::I8 | Dtype::U8 => true,
     }
 }
 
@@ -104,6 +146,54 @@ mod tests {
 
     fn is_float(dtype: Dtype) -> bool {
         !matches!(dtype, Dtype::I64 | Dtype::I32 | Dtype::I8 | Dtype::U8)
+    }
+
+    #[test]
+    fn what_is_finite_by_its_bits_is_finite_as_a_number() {
+        let special = [
+            0.0,
+            -1.5,
+            1e300,
+            f64::MAX,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            f64::NAN,
+        ];
+        let mut cases: Vec<(Dtype, Vec<u8>)> = Vec::new();
+        for value in special {
+            cases.push((Dtype::F64, value.to_ne_bytes().to_vec()));
+            cases.push((Dtype::F32, (value as f32).to_ne_bytes().to_vec()));
+        }
+        for bits in 0..=u16::MAX {
+            cases.push((Dtype::F16, bits.to_ne_bytes().to_vec()));
+            cases.push((Dtype::Bf16, bits.to_ne_bytes().to_vec()));
+        }
+        for bits in 0..=u8::MAX {
+            cases.push((Dtype::F8E4m3, vec![bits]));
+            cases.push((Dtype::U8, vec![bits]));
+        }
+        for (dtype, element) in cases {
+            let mut values = Vec::new();
+            decode(&element, dtype, &mut values);
+            let finite = values.iter().all(|value| value.is_finite());
+            assert_eq!(all_finite(&element, dtype), finite, "{dtype:?} {element:?}");
+            // Among others, wherever it stands.
+            let mut row = vec![0u8; 600 * element.len()];
+            assert!(all_finite(&row, dtype));
+            let at = 599 * element.len();
+            row[at..].copy_from_slice(&element);
+            if dtype.size() != 2 || element[0] % 16 == 0 {
+                assert_eq!(all_finite(&row, dtype), finite, "{dtype:?} {element:?}");
+                let mut decoded = Vec::new();
+                decode(&row, dtype, &mut decoded);
+                assert_eq!(decoded.len(), 600);
+                let last = (decoded[599], values[0]);
+                assert!(
+                    last.0 == last.1 || finite == last.0.is_finite(),
+                    "{dtype:?}"
+                );
+            }
+        }
     }
 
     #[test]
@@ -134,7 +224,7 @@ mod tests {
         decode(&1.5f32.to_ne_bytes(), Dtype::F32, &mut out);
         decode(&(-2.5f64).to_ne_bytes(), Dtype::F64, &mut out);
         decode(&f16::from_f64(0.25).to_ne_bytes(), Dtype::F16, &mut out);
-        decode(&bf16::from_f64(-8.0).to_ne_bytes(), Dtype::Bf16, &mut out);
+        decode(&half::bf16::from_f64(-8.0).to_ne_bytes(), Dtype::Bf16, &mut out);
         decode(&(-3i64).to_ne_bytes(), Dtype::I64, &mut out);
         decode(&[0x7e], Dtype::F8E4m3, &mut out);
         decode(&7i32.to_ne_bytes(), Dtype::I32, &mut out);

