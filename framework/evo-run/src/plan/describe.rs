@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use evo_journal::Plan;
 use evo_types::{ContentHash, PluginInfo, PluginKind};
-use evo_wire::{BUILT_IN_ORIGIN, Reply, Request, Tool, built_in};
+use evo_wire::{BUILT_IN_ORIGIN, ComponentRef, Reply, Request, Tool, built_in};
 
 use super::{CPU, settings};
 use crate::spec::RunSpec;
@@ -120,4 +121,18 @@ pub(crate) fn unexpected(request: &str, reply: &Reply) -> RunError {
     let text = format!("{reply:?}");
     let head: String = text.chars().take(80).collect();
     RunError::internal(format!("the worker answered {request} with {head}"))
+}
+
+/// The component of a plugin that a plan names.
+pub(crate) fn component(plan: &Plan, plugin: &str, name: &str) -> Result<ComponentRef, RunError> {
+    let planned = plan.plugins.iter().find(|planned| planned.name == plugin);
+    let planned = planned.ok_or_else(|| {
+        RunError::internal(format!(
+            "the plan names `{plugin}/{name}` and no such plugin"
+        ))
+    })?;
+    Ok(ComponentRef {
+        plugin: planned.hash.clone(),
+        name: name.to_owned(),
+    })
 }

@@ -24,7 +24,7 @@ use crate::{RunError, SearchPath, Stop, parse_ron};
 use baselines::Baselines;
 pub(crate) use candidates::check_problem;
 pub use describe::{Described, default_worker, describe_built_in, describe_plugin, tools};
-pub(crate) use describe::{describe, unexpected};
+pub(crate) use describe::{component, describe, unexpected};
 pub(crate) use fields::complete as complete_fields;
 pub(crate) use settings::{Measuring, limits};
 
@@ -209,20 +209,6 @@ pub(crate) fn spaces(plan: &Plan) -> Result<Vec<Arc<Space>>, RunError> {
         .iter()
         .map(|candidate| candidates::space(candidate, problem, &plan.device))
         .collect()
-}
-
-/// The component of a plugin that a plan names.
-pub(crate) fn component(plan: &Plan, plugin: &str, name: &str) -> Result<ComponentRef, RunError> {
-    let planned = plan.plugins.iter().find(|planned| planned.name == plugin);
-    let planned = planned.ok_or_else(|| {
-        RunError::internal(format!(
-            "the plan names `{plugin}/{name}` and no such plugin"
-        ))
-    })?;
-    Ok(ComponentRef {
-        plugin: planned.hash.clone(),
-        name: name.to_owned(),
-    })
 }
 
 struct Resolver<'a> {
