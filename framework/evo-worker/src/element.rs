@@ -224,7 +224,11 @@ mod tests {
         decode(&1.5f32.to_ne_bytes(), Dtype::F32, &mut out);
         decode(&(-2.5f64).to_ne_bytes(), Dtype::F64, &mut out);
         decode(&f16::from_f64(0.25).to_ne_bytes(), Dtype::F16, &mut out);
-        decode(&half::bf16::from_f64(-8.0).to_ne_bytes(), Dtype::Bf16, &mut out);
+        decode(
+            &half::bf16::from_f64(-8.0).to_ne_bytes(),
+            Dtype::Bf16,
+            &mut out,
+        );
         decode(&(-3i64).to_ne_bytes(), Dtype::I64, &mut out);
         decode(&[0x7e], Dtype::F8E4m3, &mut out);
         decode(&7i32.to_ne_bytes(), Dtype::I32, &mut out);
