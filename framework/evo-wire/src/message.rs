@@ -257,6 +257,9 @@ pub enum Reply {
         device_seconds: f64,
         /// Whether an objective has charged these seconds: it replays, and nothing else took time.
         charged: bool,
+        /// Whether the worker should be replaced: candidates have left it too little memory of its
+        /// device for the next one to be judged by.
+        spent: bool,
     },
     /// To `Compare`.
     Compared {

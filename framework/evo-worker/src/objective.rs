@@ -119,6 +119,7 @@ pub(crate) fn evaluate(
         outcome: Box::new(outcome),
         device_seconds: cost_s.unwrap_or(seconds),
         charged: cost_s.is_some(),
+        spent: false,
     })
 }
 

@@ -75,6 +75,7 @@ fn answer(
             outcome,
             device_seconds: start.elapsed().as_secs_f64(),
             charged: false,
+            spent: worker.is_spent(),
         }),
         Ok(result) => result,
         Err(payload) => {
@@ -96,6 +97,7 @@ fn final_reply(fault: Fault) -> Reply {
             outcome,
             device_seconds: 0.0,
             charged: false,
+            spent: false,
         },
         Fault::Failed { kind, message } => Reply::Failed { kind, message },
         Fault::Gone(error) => Reply::Failed {
@@ -151,6 +153,8 @@ pub(crate) struct Worker {
     pub(crate) objectives: Objectives,
     /// The GPU that kernels run on; without one they run on the CPU.
     gpu: Option<Arc<Gpu>>,
+    /// Bytes of its memory that were free when this worker began.
+    free_at_first: u64,
     peaks: Option<Option<Peaks>>,
     clock_resolution: Option<f64>,
 }
@@ -198,6 +202,7 @@ impl Worker {
                     outcome: Box::new(Outcome::Measured(measurement)),
                     device_seconds: start.elapsed().as_secs_f64(),
                     charged: false,
+                    spent: self.is_spent(),
                 })
             }
             Request::Compare(job) => {
@@ -244,6 +249,7 @@ impl Worker {
             device::confine(cpus).map_err(Fault::refused)?;
         }
         self.gpu = open_gpu(device)?;
+        self.free_at_first = self.gpu.as_ref().map_or(0, |gpu| gpu.free_bytes());
         self.loader = Some(Loader::new(store));
         let gpu = self.gpu.as_deref();
         Ok(Reply::Hello {
@@ -335,6 +341,13 @@ impl Worker {
     /// process.
     pub(crate) fn is_lost(&self) -> bool {
         self.gpu.as_ref().is_some_and(|gpu| gpu.is_lost())
+    }
+
+    /// Whether candidates have left less than half of the device memory that was free at first: what
+    /// they took goes with this process and those that it has started.
+    fn is_spent(&self) -> bool {
+        let free = |gpu: &Arc<Gpu>| gpu.free_bytes();
+        self.gpu.as_ref().is_some_and(|gpu| free(gpu) < self.free_at_first / 2)
     }
 
     /// The resolution of the clock in seconds; measured once.

@@ -199,9 +199,10 @@ fn work(
     if let Ok(Reply::Outcome {
         outcome,
         charged: false,
+        spent,
         ..
     }) = &answer
-        && leaves_disorder(outcome)
+        && (*spent || leaves_disorder(outcome))
     {
         host.recycle();
     }

@@ -293,6 +293,7 @@ pub(super) fn judged_answer(
             outcome,
             device_seconds,
             charged,
+            spent: _,
         }) => Ok(Some(Judged {
             device_s: device_seconds,
             charged,

@@ -56,6 +56,7 @@ fn an_honest_kernel_is_measured() {
         outcome,
         device_seconds,
         charged: false,
+        spent: false,
     } = reply
     else {
         unreachable!("{reply:?}");

@@ -40,6 +40,7 @@ fn evaluate(host: &mut Host, settings: Params, config: Params) -> (Outcome, f64)
             outcome,
             device_seconds,
             charged,
+            spent: false,
         } => {
             assert_eq!(charged, outcome.measurement().is_some());
             (*outcome, device_seconds)
