@@ -347,7 +347,9 @@ impl Worker {
     /// they took goes with this process and those that it has started.
     fn is_spent(&self) -> bool {
         let free = |gpu: &Arc<Gpu>| gpu.free_bytes();
-        self.gpu.as_ref().is_some_and(|gpu| free(gpu) < self.free_at_first / 2)
+        self.gpu
+            .as_ref()
+            .is_some_and(|gpu| free(gpu) < self.free_at_first / 2)
     }
 
     /// The resolution of the clock in seconds; measured once.
