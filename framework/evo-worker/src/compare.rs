@@ -1,6 +1,7 @@
 //! Several candidates, verified one by one and then measured interleaved, so that drift of the
 //! machine falls on all of them alike.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -30,7 +31,8 @@ struct Runner<'a> {
     source: &'a CompareItem,
     kernel: Kernel,
     built: Rc<Built>,
-    verified: Verified,
+    /// Changed by what follows the timing, once.
+    verified: RefCell<Verified>,
 }
 
 /// A candidate that is being timed.
@@ -70,7 +72,7 @@ pub(crate) fn compare(
             reporter,
             &job.settings,
             &runner.candidate(&problem),
-            &mut runner.verified.clone(),
+            &mut runner.verified.borrow_mut(),
             &mut racer.lane,
             timing,
         );
@@ -166,7 +168,7 @@ fn qualify<'a>(
         source,
         kernel,
         built,
-        verified,
+        verified: RefCell::new(verified),
     })
 }
 
@@ -236,7 +238,11 @@ fn warm(
 ) -> Result<Racer, Fault> {
     reporter.phase(Phase::Measure)?;
     let candidate = runner.candidate(problem);
-    let mut lane = Lane::new(&candidate, &runner.verified.content, lane::share(lanes))?;
+    let mut lane = Lane::new(
+        &candidate,
+        &runner.verified.borrow().content,
+        lane::share(lanes),
+    )?;
     let launches = timing::warm_up(&mut lane, &job.settings, worker.clock_resolution())?;
     Ok(Racer {
         lane,

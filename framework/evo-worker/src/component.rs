@@ -171,18 +171,18 @@ impl Problem {
 
     /// Whether the reference of all rows costs no more than that of some.
     pub(crate) fn is_fast(&self, spec: &ProblemSpec, site: &Site) -> bool {
-        self.referee(spec, site).is_some()
+        device_reference::is_fast_for(spec) && self.referee(spec, site).is_some()
     }
 
-    /// The reference for the inputs of a set: all rows, or at least those in `rows`. On a GPU, what
-    /// its buffers hold there are the inputs: a kernel that changed them was found out before.
+    /// The reference for the inputs of a set: all rows, or at least those in `rows`.
     pub(crate) fn reference(
         &self,
         spec: &ProblemSpec,
         set: &BufferSet,
         rows: Option<&[u64]>,
     ) -> Result<Vec<Vec<f64>>, Error> {
-        if let Some(gpu) = self.referee(spec, set.site()) {
+        let worth = rows.is_none() || device_reference::is_fast_for(spec);
+        if let Some(gpu) = self.referee(spec, set.site()).filter(|_| worth) {
             let host = |rows: &[u64]| {
                 let mut outputs = self.host_reference(spec, set, Some(rows))?;
                 Ok(outputs.pop().unwrap_or_default())

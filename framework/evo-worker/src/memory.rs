@@ -173,6 +173,11 @@ impl BufferSet {
         &self.host_inputs
     }
 
+    /// The inputs as the host has them.
+    pub(crate) fn input_bytes(&self) -> impl Iterator<Item = &[u8]> {
+        self.inputs.iter().map(Block::bytes)
+    }
+
     pub(crate) fn inputs(&self) -> Vec<Vec<u8>> {
         let inputs = self.inputs.iter();
         inputs.map(|block| bulk::copy_of(block.bytes())).collect()

@@ -178,10 +178,12 @@ pub(crate) fn time_end_to_end(
     timing: &Timing,
     settings: &MeasureSettings,
 ) -> Result<Vec<f64>, Fault> {
-    let executions = timing.launches_per_sample;
     let mut samples = Vec::with_capacity(END_TO_END_SAMPLES);
-    // The first sample after the pause is dropped.
-    lane.time_end_to_end(executions)?;
+    // What comes first after the pause is dropped; it says how many executions make a sample, which
+    // are fewer than launches: one of them has the host's own work in it.
+    let one = lane.time_end_to_end(1)?;
+    let wanted = (settings.min_sample_seconds / one.max(f64::MIN_POSITIVE)).ceil();
+    let executions = (wanted as u32).clamp(1, timing.launches_per_sample.max(1));
     let start = Instant::now();
     for _ in 0..END_TO_END_SAMPLES {
         let seconds = lane.time_end_to_end(executions)?;

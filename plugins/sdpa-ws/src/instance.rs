@@ -1,5 +1,8 @@
 //! Loaded kernels: one or several launches in a stream.
 
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
 use evo_cuda::{CudaError, Device, ErrorKind, Function, Launch, LaunchConfig, Module};
 use evo_plugin::{Artifact, BuildRequest, Error, Instance, Io, Params, Stream, Value};
 
@@ -34,6 +37,27 @@ pub(crate) fn number(launch: &Params, name: &str) -> Result<u32, Error> {
         .ok_or_else(|| Error::Failed(format!("the artifact's launch has no `{name}`")))
 }
 
+/// Modules that are kept. A candidate is loaded for each set of buffers, dozens of times in a row.
+const KEPT: usize = 4;
+
+/// The module of some machine code, loaded once for all instances: the kernels have no variables of
+/// their own on the device that instances could share.
+fn module(device: &Device, cubin: &[u8]) -> Result<Module, CudaError> {
+    static LOADED: Mutex<VecDeque<(u32, Vec<u8>, Module)>> = Mutex::new(VecDeque::new());
+    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    let index = device.index();
+    let known = |(of, bytes, _): &&(u32, Vec<u8>, Module)| *of == index && bytes == cubin;
+    if let Some((_, _, module)) = loaded.iter().find(known) {
+        return Ok(module.clone());
+    }
+    let module = Module::load(device, cubin)?;
+    if loaded.len() == KEPT {
+        loaded.pop_front();
+    }
+    loaded.push_back((index, cubin.to_vec(), module.clone()));
+    Ok(module)
+}
+
 impl Loaded {
     /// Brings machine code to the device: kernels in the order of their launches.
     ///
@@ -47,7 +71,7 @@ impl Loaded {
         workspace: usize,
     ) -> Result<Self, Error> {
         let device = Device::by_uuid(&request.device.uuid).map_err(of_cuda)?;
-        let module = Module::load(&device, &artifact.bytes).map_err(of_cuda)?;
+        let module = module(&device, &artifact.bytes).map_err(of_cuda)?;
         let steps = steps
             .iter()
             .map(|(name, config)| {
