@@ -74,7 +74,7 @@ pub struct RunSpec {
     /// How many proposals are under way at once: those that are measured, and those that are built
     /// ahead of their turn. More keep a device busy whose builds take long; each one is proposed
     /// without the outcomes of those before it. 1 on a CPU, where a build would disturb a
-    /// measurement, and on GPUs 3 more than there are devices, if left out.
+    /// measurement, and on GPUs 7 more than there are devices, if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ahead: Option<usize>,
     /// The CPUs that the worker is confined to; all, if left out.

@@ -108,8 +108,8 @@ pub(super) fn engine(spec: &RunSpec, metric: &str, higher: bool) -> EngineSettin
 
 /// Builds beyond the trials that are measured, on a GPU. A proposal that is made ahead does not know
 /// the outcomes of those before it, so no more are made than keep a device busy whose builds take
-/// three times as long as its measurements.
-const GPU_BUILDS_AHEAD: usize = 3;
+/// several times as long as its measurements: framework/ARCHITECTURE.md has what either costs.
+const GPU_BUILDS_AHEAD: usize = 7;
 
 /// How many proposals are under way at once, on so many devices of this kind.
 pub(super) fn ahead(spec: &RunSpec, kind: &str, devices: usize) -> usize {
