@@ -267,6 +267,8 @@ fn prove(
 }
 
 #[cfg(test)]
+mod emulated;
+#[cfg(test)]
 mod tests {
     use evo_types::{Params, Value};
 
@@ -293,13 +295,13 @@ mod tests {
         assert_eq!(compiled, 12);
     }
 
-    fn problem() -> Problem {
+    pub(super) fn problem() -> Problem {
         let mut loader = Loader::new(std::env::temp_dir());
         let plugin = loader.plugin(&evo_wire::built_in()).unwrap();
         Problem::find(&plugin, "sdpa").unwrap()
     }
 
-    fn fields(words: &str) -> Params {
+    pub(super) fn fields(words: &str) -> Params {
         let mut fields = Params::new();
         for (name, value) in words
             .split_whitespace()

@@ -1,5 +1,6 @@
 // The reference of attention in double precision on a GPU: every row of the output, from the inputs
-// as they are stored. Plain arithmetic and one order of summation: it is meant to be believed.
+// as they are stored. Plain arithmetic and one order of summation: it is meant to be believed. A test
+// compiles this text for the host as well, with a thread for each of a block.
 //
 //   HEAD_DIM  D
 //   DTYPE     f32, f16, bf16 or f8_e4m3: Q, K and V
@@ -28,10 +29,13 @@ template <> struct Stored<dtype::f32> {
 };
 template <> struct Stored<dtype::f16> {
     using Type = unsigned short;
+    // Sign, 5 bits of exponent with a bias of 15, 10 bits of mantissa.
     static __device__ double value(unsigned short stored) {
-        float value;
-        asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(stored));
-        return value;
+        const int exponent = stored >> 10 & 31;
+        const int mantissa = stored & 1023;
+        double value = exponent == 0 ? scalbn(mantissa / 1024.0, -14) : scalbn(1.0 + mantissa / 1024.0, exponent - 15);
+        if (exponent == 31) value = __longlong_as_double(mantissa ? 0x7ff8000000000000LL : 0x7ff0000000000000LL);
+        return stored & 32768 ? -value : value;
     }
 };
 template <> struct Stored<dtype::bf16> {
