@@ -10,13 +10,15 @@ import pathlib
 import sys
 
 KERNELS = ["stage2", "ws_p1", "ws_p2"]
+# Baselines by plugin and kernel: what a label means depends on what there was.
 COLUMNS = {
-    "A": "PyTorch math",
-    "flash": "flash",
-    "efficient": "efficient",
-    "cudnn": "cuDNN",
-    "math": "`math`",
+    ("torch-sdpa", "math"): "PyTorch math",
+    ("torch-sdpa", "flash"): "flash",
+    ("torch-sdpa", "efficient"): "efficient",
+    ("torch-sdpa", "cudnn"): "cuDNN",
+    ("sdpa-ws", "math"): "`math`",
 }
+FUSED = ("flash", "efficient", "cuDNN")
 
 
 def confirmed(run):
@@ -28,6 +30,14 @@ def confirmed(run):
             continue
         metrics = {metric["name"]: metric["p50"] for metric in stage.get("metrics") or []}
         yield document, metrics.get("kernel_time")
+
+
+def plugins_of(run):
+    """The plugin of each baseline, by its label, from the plan."""
+    with open(pathlib.Path(run, "journal.jsonl")) as file:
+        records = (json.loads(line)["record"] for line in file)
+        plan = next(record["plan"] for record in records if record["type"] == "started")
+    return {baseline["label"]: baseline["plugin"] for baseline in plan["baselines"]}
 
 
 def defaults_of(run):
@@ -43,30 +53,30 @@ def figure(value):
 
 
 def row(run):
-    baselines, default, tuned = {}, {}, {}
-    defaults = defaults_of(run)
+    theirs, default, tuned = {}, {}, {}
+    defaults, plugins = defaults_of(run), plugins_of(run)
     for document, value in confirmed(run):
+        kernel = document["kernel"]
         if document["trial"] is None:
-            baselines[document["label"]] = value, document["kernel"]
+            column = COLUMNS.get((plugins[document["label"]], kernel))
+            # Our own may be there twice, as a stand-in too.
+            theirs.setdefault(column, value)
         elif value is not None:
-            kernel = document["kernel"]
             tuned[kernel] = min(value, tuned.get(kernel, value))
             if document["trial"] in defaults:
                 default[kernel] = value
-    # Where PyTorch does not take the problem, A is our own unfused kernel.
-    theirs = {label: value for label, (value, _) in baselines.items()}
-    if theirs.get("A") == theirs.get("math"):
-        theirs["A"] = None
     best = min(tuned.values(), default=None)
-    bold = {kernel: f"**{figure(value)}**" if value == best else figure(value)
-            for kernel, value in tuned.items()}
-    ratio = lambda label: f"{theirs[label] / best:.2f}x" if theirs.get(label) and best else ""
-    fused = [theirs[label] for label in ("flash", "efficient", "cudnn") if theirs.get(label)]
-    over_best = f"{min(fused) / best:.2f}x" if fused and best else ""
-    cells = [pathlib.Path(run).name, *(figure(theirs.get(label)) for label in COLUMNS)]
+
+    def over(columns):
+        times = [theirs[column] for column in columns if theirs.get(column)]
+        return f"{min(times) / best:.2f}x" if times and best else ""
+
+    cells = [pathlib.Path(run).name, *(figure(theirs.get(column)) for column in COLUMNS.values())]
     cells += [figure(default.get(kernel)) for kernel in KERNELS]
-    cells += [bold.get(kernel, "") for kernel in KERNELS]
-    cells += [ratio("A"), ratio("flash"), over_best]
+    for kernel in KERNELS:
+        value = tuned.get(kernel)
+        cells.append(f"**{figure(value)}**" if value is not None and value == best else figure(value))
+    cells += [over(["PyTorch math"]), over(["flash"]), over(FUSED)]
     return "| " + " | ".join(cells) + " |"
 
 

@@ -170,7 +170,7 @@ impl Problem {
     }
 
     /// Whether the reference of all rows costs no more than that of some.
-    pub(crate) fn is_fast(&self, spec: &ProblemSpec, site: &Site) -> bool {
+    pub(crate) fn has_fast_reference(&self, spec: &ProblemSpec, site: &Site) -> bool {
         device_reference::is_fast_for(spec) && self.referee(spec, site).is_some()
     }
 
@@ -181,8 +181,9 @@ impl Problem {
         set: &BufferSet,
         rows: Option<&[u64]>,
     ) -> Result<Vec<Vec<f64>>, Error> {
-        let worth = rows.is_none() || device_reference::is_fast_for(spec);
-        if let Some(gpu) = self.referee(spec, set.site()).filter(|_| worth) {
+        let all_are_worth_it = rows.is_none() || device_reference::is_fast_for(spec);
+        let referee = self.referee(spec, set.site());
+        if let Some(gpu) = referee.filter(|_| all_are_worth_it) {
             let host = |rows: &[u64]| {
                 let mut outputs = self.host_reference(spec, set, Some(rows))?;
                 Ok(outputs.pop().unwrap_or_default())

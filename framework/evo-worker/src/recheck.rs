@@ -60,7 +60,10 @@ pub(crate) fn recheck(
     let check = Check {
         repeat: true,
         prepare: true,
-        all_rows: all_rows || candidate.problem.is_fast(spec, &candidate.kernel.site),
+        all_rows: all_rows
+            || candidate
+                .problem
+                .has_fast_reference(spec, &candidate.kernel.site),
         ..check
     };
     let (figures, fresh) = checker.run(slot, check)?;

@@ -42,11 +42,9 @@ class CudaError(RuntimeError):
         self.is_out_of_memory = code == _OUT_OF_MEMORY
 
 
-class _Bytes(ctypes.Structure):
-    """So many bytes, passed by value."""
+class _Handle(ctypes.Structure):
+    """A `CUipcMemHandle`, which is passed by value."""
 
-
-class _Handle(_Bytes):
     _fields_ = [("bytes", ctypes.c_ubyte * _HANDLE_BYTES)]
 
 
