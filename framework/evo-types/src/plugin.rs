@@ -225,10 +225,15 @@ pub struct Artifact {
     /// What the build tool printed.
     #[serde(default)]
     pub log: String,
-    /// Resource figures: registers, spilled bytes, shared memory and the like.
+    /// Resource figures: registers, spilled bytes, shared memory and the like. Of a GPU kernel the
+    /// framework reads `registers` and `spill_store_bytes` (bytes), both of a thread, and
+    /// `shared_bytes` (of a block, without what the launch asks for), and does not run what cannot
+    /// fit.
     #[serde(default)]
     pub resources: Vec<Metric>,
-    /// Launch geometry and run-time parameters: what tells executions of equal code apart.
+    /// Launch geometry and run-time parameters: what tells executions of equal code apart. Of a GPU
+    /// kernel the framework reads `block_x`, `block_y` and `block_z` (threads) and `shared_bytes`
+    /// (dynamic shared memory of a block).
     #[serde(default)]
     pub launch: Params,
 }

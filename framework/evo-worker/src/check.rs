@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use crate::block::Stray;
-use crate::bulk;
+use crate::bulk::{self, Bytes, Doubles};
 use crate::component::Problem;
 use crate::element::Poison;
 use crate::fault::{Fault, LaunchPlace, outcome_of_launch};
@@ -65,8 +65,8 @@ impl Check<'_> {
 /// The inputs of a check and what is right for them.
 #[derive(Clone)]
 pub(crate) struct Content {
-    pub(crate) inputs: Vec<Vec<u8>>,
-    pub(crate) expected: Vec<Vec<f64>>,
+    pub(crate) inputs: Vec<Bytes>,
+    pub(crate) expected: Vec<Doubles>,
     pub(crate) rows: Option<Vec<u64>>,
 }
 
@@ -94,12 +94,12 @@ pub(crate) struct Checker<'a> {
     spec: &'a ProblemSpec,
     info: &'a KernelInfo,
     /// Outputs of earlier checks, newest last: what a kernel that caches may hand back.
-    seen: Vec<Vec<Vec<u8>>>,
+    seen: Vec<Vec<Bytes>>,
     /// Outputs of recorded launches that passed, with their figures: all are of one content.
-    passed: Option<(Vec<Vec<u8>>, ErrorFigures)>,
+    passed: Option<(Vec<Bytes>, ErrorFigures)>,
 }
 
-fn same(a: &[Vec<u8>], b: &[Vec<u8>]) -> bool {
+fn same(a: &[Bytes], b: &[Bytes]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| bulk::equal(a, b))
 }
 
@@ -219,7 +219,7 @@ impl<'a> Checker<'a> {
         slot: &mut Slot,
         check: Check<'_>,
         content: &mut Content,
-    ) -> Result<(Vec<Vec<u8>>, Duration), Failed> {
+    ) -> Result<(Vec<Bytes>, Duration), Failed> {
         let start = Instant::now();
         let first = self.launch(slot, check, Poison::First, true, &content.inputs)?;
         let took = start.elapsed();
@@ -267,7 +267,7 @@ impl<'a> Checker<'a> {
         slot: &mut Slot,
         check: Check<'_>,
         content: &Content,
-        outputs: Vec<Vec<u8>>,
+        outputs: Vec<Bytes>,
     ) -> Result<ErrorFigures, Failed> {
         if let Some((passed, figures)) = &self.passed
             && same(passed, &outputs)
@@ -285,8 +285,8 @@ impl<'a> Checker<'a> {
         slot: &mut Slot,
         check: Check<'_>,
         content: &Content,
-        first: Vec<Vec<u8>>,
-        second: Option<Vec<Vec<u8>>>,
+        first: Vec<Bytes>,
+        second: Option<Vec<Bytes>>,
     ) -> Result<ErrorFigures, Failed> {
         let judged = self.judge(content, &first, second.as_deref());
         let finding = match judged {
@@ -317,11 +317,11 @@ impl<'a> Checker<'a> {
         Err(finding.into())
     }
 
-    fn seen_before(&self, outputs: &[Vec<u8>]) -> bool {
+    fn seen_before(&self, outputs: &[Bytes]) -> bool {
         self.seen.iter().any(|seen| same(seen, outputs))
     }
 
-    fn remember(&mut self, outputs: Vec<Vec<u8>>) {
+    fn remember(&mut self, outputs: Vec<Bytes>) {
         if self.seen.len() == REMEMBERED {
             self.seen.remove(0);
         }
@@ -339,8 +339,8 @@ impl<'a> Checker<'a> {
         check: Check<'_>,
         poison: Poison,
         fresh: bool,
-        inputs: &[Vec<u8>],
-    ) -> Result<Vec<Vec<u8>>, Failed> {
+        inputs: &[Bytes],
+    ) -> Result<Vec<Bytes>, Failed> {
         let place = check.place();
         let poisoned = slot.set.poison(poison);
         poisoned.map_err(|error| Fault::from(outcome_of_launch(error, place)))?;
@@ -417,7 +417,7 @@ impl<'a> Checker<'a> {
         Some(drawn)
     }
 
-    fn is_complete(&self, first: &[Vec<u8>]) -> bool {
+    fn is_complete(&self, first: &[Bytes]) -> bool {
         self.spec
             .outputs()
             .zip(first)
@@ -431,8 +431,8 @@ impl<'a> Checker<'a> {
     pub(crate) fn judge(
         &self,
         content: &Content,
-        first: &[Vec<u8>],
-        second: Option<&[Vec<u8>]>,
+        first: &[Bytes],
+        second: Option<&[Bytes]>,
     ) -> Result<ErrorFigures, Finding> {
         let outputs: Vec<Output<'_>> = self
             .spec
@@ -450,7 +450,7 @@ impl<'a> Checker<'a> {
                 first,
                 second: second
                     .and_then(|second| second.get(index))
-                    .map(Vec::as_slice),
+                    .map(|bytes| &**bytes),
                 expected,
                 rows: content.rows.as_deref(),
             })
@@ -485,8 +485,8 @@ fn look(
     slot: &Slot,
     check: Check<'_>,
     launched: Result<(), Error>,
-    inputs: &[Vec<u8>],
-) -> Result<Vec<Vec<u8>>, Failed> {
+    inputs: &[Bytes],
+) -> Result<Vec<Bytes>, Failed> {
     if let Some(found) = slot.set.stray() {
         return Err(stray_write(&found.buffer, found.stray).into());
     }
@@ -522,7 +522,7 @@ fn stray_write(buffer: &str, stray: Stray) -> Finding {
 }
 
 /// Watches wrong outputs for a while: were they only not there yet?
-fn changes_late(set: &mut BufferSet, outputs: &[Vec<u8>]) -> Result<bool, Error> {
+fn changes_late(set: &mut BufferSet, outputs: &[Bytes]) -> Result<bool, Error> {
     let start = Instant::now();
     while start.elapsed() < LATE_WRITES {
         std::thread::sleep(LATE_WRITES / 12);

@@ -11,6 +11,7 @@ use evo_plugin::{Error, Rows};
 use evo_types::{Artifact, BuildRequest, KernelInfo, Params, PluginKind, ProblemSpec};
 use serde::Serialize;
 
+use crate::bulk::Doubles;
 use crate::device_reference;
 use crate::gpu::Gpu;
 use crate::identity::Code;
@@ -180,7 +181,7 @@ impl Problem {
         spec: &ProblemSpec,
         set: &BufferSet,
         rows: Option<&[u64]>,
-    ) -> Result<Vec<Vec<f64>>, Error> {
+    ) -> Result<Vec<Doubles>, Error> {
         let all_are_worth_it = rows.is_none() || device_reference::is_fast_for(spec);
         let referee = self.referee(spec, set.site());
         if let Some(gpu) = referee.filter(|_| all_are_worth_it) {
@@ -202,7 +203,7 @@ impl Problem {
         spec: &ProblemSpec,
         set: &BufferSet,
         rows: Option<&[u64]>,
-    ) -> Result<Vec<Vec<f64>>, Error> {
+    ) -> Result<Vec<Doubles>, Error> {
         let mut expected = spec
             .outputs()
             .map(Expected::new)

@@ -13,6 +13,7 @@ use evo_problems::sdpa::{Attention, Epilogue, REFERENCE, Scales};
 use evo_types::{Dtype, ProblemSpec};
 use rand::seq::index;
 
+use crate::bulk::{self, Doubles};
 use crate::gpu::{Gpu, error_of};
 use crate::memory::BufferSet;
 
@@ -78,8 +79,8 @@ impl DeviceReference {
         gpu: &Gpu,
         spec: &ProblemSpec,
         set: &BufferSet,
-        host: impl FnOnce(&[u64]) -> Result<Vec<f64>, Error>,
-    ) -> Result<Option<Vec<f64>>, Error> {
+        host: impl FnOnce(&[u64]) -> Result<Doubles, Error>,
+    ) -> Result<Option<Doubles>, Error> {
         let attention = Attention::of(&spec.fields)?;
         let Some(function) = self.function(gpu, &attention) else {
             return Ok(None);
@@ -167,9 +168,9 @@ fn run(
     function: &Function,
     attention: &Attention,
     set: &BufferSet,
-) -> Result<Vec<f64>, Error> {
+) -> Result<Doubles, Error> {
     let shape = &attention.shape;
-    let output = gpu.buffer(shape.elements() * 8, "the reference")?;
+    let mut output = gpu.mirrored(shape.elements() * 8, "the reference")?;
     let mut copies = Vec::new();
     for input in set.input_bytes() {
         let mut copy = gpu.buffer(input.len(), "an input of the reference")?;
@@ -196,7 +197,7 @@ fn run(
     };
     let integer = |value: usize| Argument::I32(i32::try_from(value).unwrap_or(i32::MAX));
     let mut arguments = Vec::from(qkv);
-    arguments.push(Argument::Address(output.address()));
+    arguments.push(Argument::Address(output.twin.address()));
     arguments.push(integer(shape.s));
     arguments.push(Argument::I32(i32::from(shape.causal)));
     arguments.extend(scales);
@@ -216,12 +217,9 @@ fn run(
     // SAFETY: the stream is this device's, and the buffers live until it has been waited for.
     unsafe { function.launch(&config, &arguments, gpu.stream()) }.map_err(error_of)?;
     gpu.wait()?;
-    let mut values = vec![0.0f64; shape.elements()];
-    // SAFETY: the doubles as bytes, for as long as this borrow; every pattern of bits is a double.
-    let bytes = unsafe {
-        std::slice::from_raw_parts_mut(values.as_mut_ptr().cast::<u8>(), values.len() * 8)
-    };
-    output.download(0, bytes).map_err(error_of)?;
+    let mut values = Doubles::of_length(shape.elements());
+    bulk::copy_into(output.pull_doubles()?, &mut values);
+    gpu.give_back(output);
     Ok(values)
 }
 
@@ -232,7 +230,7 @@ fn run(
 fn prove(
     attention: &Attention,
     values: &[f64],
-    host: impl FnOnce(&[u64]) -> Result<Vec<f64>, Error>,
+    host: impl FnOnce(&[u64]) -> Result<Doubles, Error>,
 ) -> Result<(), Error> {
     let shape = &attention.shape;
     let count = shape.heads * shape.s;
@@ -349,7 +347,7 @@ mod tests {
             let expected = problem.host_reference(&spec, &set, None).unwrap().remove(0);
             let error: f64 = computed
                 .iter()
-                .zip(&expected)
+                .zip(expected.iter())
                 .map(|(a, b)| (a - b).powi(2))
                 .sum();
             let norm: f64 = expected.iter().map(|a| a.powi(2)).sum();

@@ -33,6 +33,21 @@ pub(crate) struct Mirrored {
     pub(crate) twin: DeviceBuffer,
 }
 
+impl Mirrored {
+    /// Brings the device's content here, as doubles: as many as fit.
+    ///
+    /// # Errors
+    /// Where the device fails; also what a kernel ended with.
+    pub(crate) fn pull_doubles(&mut self) -> Result<&[f64], Error> {
+        let (pointer, bytes) = (self.mirror.pointer().as_ptr(), self.twin.bytes());
+        // SAFETY: the mirror is as large as the twin and was initialised; the borrow is exclusive.
+        let mirror = unsafe { std::slice::from_raw_parts_mut(pointer, bytes) };
+        self.twin.download(0, mirror).map_err(error_of)?;
+        // SAFETY: page-locked memory is aligned to a page, and every pattern of bits is a double.
+        Ok(unsafe { std::slice::from_raw_parts(pointer.cast::<f64>(), bytes / size_of::<f64>()) })
+    }
+}
+
 /// Pairs that nobody uses, by size.
 #[derive(Debug, Default)]
 struct Spare {

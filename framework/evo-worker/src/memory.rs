@@ -5,7 +5,7 @@ use evo_plugin::abi::{DEVICE_CUDA, RawIo, RawTensor};
 use evo_types::{Dtype, ProblemSpec, Role, TensorSpec};
 
 use crate::block::{Block, GUARD, Stray};
-use crate::bulk;
+use crate::bulk::{self, Bytes, Doubles};
 use crate::device;
 use crate::element::{self, Poison};
 use crate::site::Site;
@@ -178,14 +178,14 @@ impl BufferSet {
         self.inputs.iter().map(Block::bytes)
     }
 
-    pub(crate) fn inputs(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn inputs(&self) -> Vec<Bytes> {
         let inputs = self.inputs.iter();
-        inputs.map(|block| bulk::copy_of(block.bytes())).collect()
+        inputs.map(|block| Bytes::copy_of(block.bytes())).collect()
     }
 
-    pub(crate) fn outputs(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn outputs(&self) -> Vec<Bytes> {
         let outputs = self.outputs.iter();
-        outputs.map(|block| bulk::copy_of(block.bytes())).collect()
+        outputs.map(|block| Bytes::copy_of(block.bytes())).collect()
     }
 
     /// Brings what is here to where the kernel sees it: called after this process wrote, before the
@@ -236,7 +236,7 @@ impl BufferSet {
     }
 
     /// Overwrites the inputs in place.
-    pub(crate) fn set_inputs(&mut self, content: &[Vec<u8>]) {
+    pub(crate) fn set_inputs(&mut self, content: &[Bytes]) {
         for (block, bytes) in self.inputs.iter_mut().zip(content) {
             bulk::copy_into(bytes, block.bytes_mut());
         }
@@ -256,7 +256,7 @@ impl BufferSet {
     }
 
     /// Whether the outputs are byte for byte what they were.
-    pub(crate) fn outputs_equal(&self, before: &[Vec<u8>]) -> bool {
+    pub(crate) fn outputs_equal(&self, before: &[Bytes]) -> bool {
         self.outputs
             .iter()
             .zip(before)
@@ -264,11 +264,11 @@ impl BufferSet {
     }
 
     /// The first input byte that is not what it was: the tensor's name and the position.
-    pub(crate) fn changed_input(&self, before: &[Vec<u8>]) -> Option<(String, usize)> {
+    pub(crate) fn changed_input(&self, before: &[Bytes]) -> Option<(String, usize)> {
         let tensors = specs(&self.tensors, Role::Input);
         for ((block, tensor), bytes) in self.inputs.iter().zip(tensors).zip(before) {
             if !bulk::equal(block.bytes(), bytes) {
-                let pairs = block.bytes().iter().zip(bytes);
+                let pairs = block.bytes().iter().zip(bytes.iter());
                 let position = pairs.into_iter().position(|(now, then)| now != then);
                 return Some((tensor.name.clone(), position.unwrap_or(0)));
             }
@@ -418,7 +418,7 @@ impl Expected {
         unsafe { RawTensor::host(self.values.as_mut_ptr().cast(), Dtype::F64, &self.shape) }
     }
 
-    pub(crate) fn into_values(self) -> Vec<f64> {
-        self.values
+    pub(crate) fn into_values(self) -> Doubles {
+        self.values.into()
     }
 }

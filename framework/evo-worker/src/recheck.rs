@@ -11,6 +11,7 @@ use evo_plugin::Error;
 use evo_types::{ErrorFigures, Phase, WrongKind};
 use rand::seq::index;
 
+use crate::bulk::Bytes;
 use crate::check::{Check, Checker, Content, Slot};
 use crate::element::Poison;
 use crate::fault::{Fault, LaunchPlace, outcome_of_launch};
@@ -136,7 +137,7 @@ fn looks_up(
                 Fault::of_problem(&candidate.problem.name, "filling the inputs", error)
             })?;
         let new = slot.set.inputs();
-        let mut time = |inputs: &[Vec<u8>]| {
+        let mut time = |inputs: &[Bytes]| {
             launch_on(candidate, slot, inputs).map_err(|error| {
                 let place = LaunchPlace {
                     phase: Phase::Recheck,
@@ -173,7 +174,7 @@ fn looks_up(
 }
 
 /// Seconds of one launch on inputs that were just copied into the buffers.
-fn launch_on(candidate: &Candidate<'_>, slot: &mut Slot, inputs: &[Vec<u8>]) -> Result<f64, Error> {
+fn launch_on(candidate: &Candidate<'_>, slot: &mut Slot, inputs: &[Bytes]) -> Result<f64, Error> {
     let Slot { set, instance } = slot;
     set.set_inputs(inputs);
     set.poison(Poison::First)?;

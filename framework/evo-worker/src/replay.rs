@@ -5,6 +5,7 @@ use evo_types::{Outcome, Phase, ProblemSpec, Role};
 use evo_wire::{Difference, Differing, ReplayJob, ReplayMode, ReplayReport};
 
 use crate::build;
+use crate::bulk::Bytes;
 use crate::check::{Check, Checker, Content, Failed};
 use crate::component::{Kernel, Problem};
 use crate::element::{self, Poison};
@@ -207,7 +208,7 @@ impl Replay<'_> {
         checker: &Checker<'_>,
         check: Check<'_>,
         content: &Content,
-        outputs: &[Vec<u8>],
+        outputs: &[Bytes],
         repeat: u32,
     ) {
         let figures = match checker.judge(content, outputs, None) {
@@ -242,8 +243,8 @@ fn in_repeat(finding: Finding, repeat: u32) -> Finding {
 /// The first output whose bits differ, and how.
 fn difference(
     spec: &ProblemSpec,
-    first: &[Vec<u8>],
-    outputs: &[Vec<u8>],
+    first: &[Bytes],
+    outputs: &[Bytes],
     seed: u64,
     repeat: u32,
 ) -> Option<Difference> {
@@ -309,21 +310,25 @@ mod tests {
         serde_json::from_str(text).unwrap()
     }
 
-    fn bytes(values: &[f32]) -> Vec<u8> {
-        values
+    fn bytes(values: &[f32]) -> Bytes {
+        let bytes: Vec<u8> = values
             .iter()
             .flat_map(|value| value.to_ne_bytes())
-            .collect()
+            .collect();
+        bytes.into()
     }
 
     #[test]
     fn a_difference_is_of_bits_and_says_where_the_first_is() {
         let spec = spec();
-        let first = vec![vec![1, 2, 3, 4], bytes(&[1.0, 2.0, 3.0, 0.0, 5.0, 6.0])];
+        let first = vec![
+            vec![1, 2, 3, 4].into(),
+            bytes(&[1.0, 2.0, 3.0, 0.0, 5.0, 6.0]),
+        ];
         assert_eq!(difference(&spec, &first, &first, 17, 2), None);
         // A zero of the other sign is equal as a number, and not as bits.
         let second = vec![
-            vec![1, 2, 3, 4],
+            vec![1, 2, 3, 4].into(),
             bytes(&[1.0, 2.0, 3.0, -0.0, 5.0, f32::NAN]),
         ];
         let expected = Difference {
@@ -337,7 +342,7 @@ mod tests {
             is: "-0".to_owned(),
         };
         assert_eq!(difference(&spec, &first, &second, 17, 37), Some(expected));
-        let other = vec![vec![1, 2, 3, 5], second[1].clone()];
+        let other = vec![vec![1, 2, 3, 5].into(), second[1].clone()];
         assert_eq!(
             difference(&spec, &first, &other, 17, 2).unwrap().tensor,
             "n"

@@ -154,7 +154,9 @@ impl Kernel for Fused {
             )));
         }
         let [grid_x, grid_y] = config.grid(&task)?;
-        let mut resources = vec![figure("shared_bytes", "B", f64::from(shared))];
+        // `shared_bytes` is the static part, which the compiler tells.
+        let all_shared = f64::from(kernel.shared_bytes) + f64::from(shared);
+        let mut resources = vec![figure("block_shared_bytes", "B", all_shared)];
         if let Some(found) = occupancy {
             resources.push(figure("blocks_per_sm", "count", f64::from(found.blocks)));
             resources.push(figure("occupancy", "%", 100.0 * found.fraction));

@@ -2,12 +2,12 @@
 
 use evo_core::space::Space;
 use evo_journal::{BuildFacts, Plan, PlannedCandidate};
-use evo_types::{BuildRequest, Outcome, Params, ProblemSpec};
+use evo_types::{BuildRequest, Outcome, Params, ProblemSpec, RejectedBy};
 use evo_wire::{ComponentRef, Reply, Request};
 
 use super::plan::Planned;
 use super::{AuditEvent, BuiltConfig, FailedConfig};
-use crate::driver::{Sorted, leaves_disorder, sort};
+use crate::driver::{Sorted, leaves_disorder, objection, sort};
 use crate::plan::{component, unexpected};
 use crate::worker::{Host, Patience};
 use crate::{RunError, Stop, lock};
@@ -65,7 +65,7 @@ pub(super) fn build_all(
             config: params.clone(),
             device: plan.device.clone(),
         };
-        let Some(built) = build(&kernel, request, params, host, stop)? else {
+        let Some(built) = build(plan, &kernel, request, params, host, stop)? else {
             break;
         };
         done.push(built);
@@ -78,8 +78,9 @@ pub(super) fn build_all(
     Ok(Builds(done))
 }
 
-/// One build. `None`: the user asked to stop.
+/// One build, and what a run would have against it. `None`: the user asked to stop.
 fn build(
+    plan: &Plan,
     kernel: &ComponentRef,
     request: BuildRequest,
     params: Params,
@@ -98,8 +99,15 @@ fn build(
             launch,
             runtime,
             resources,
+            log,
             ..
         }) => {
+            let Plan { device, limits, .. } = plan;
+            if let Some(reason) = objection(device, &resources, &launch, &log, limits) {
+                let by = RejectedBy::Artifact;
+                let outcome = Outcome::Rejected { by, reason };
+                return Ok(Some(Err(FailedConfig { params, outcome })));
+            }
             let build = BuildFacts {
                 code,
                 launch,

@@ -19,4 +19,5 @@ pub(crate) use history::{History, plan_of};
 pub(crate) use opening::{check_plugins, engine_settings};
 pub use pipeline::Queues;
 pub use session::{RunEnd, Session};
+pub(crate) use statics::objection;
 pub(crate) use trial::{Sorted, leaves_disorder, sort};

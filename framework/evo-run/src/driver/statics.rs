@@ -8,9 +8,9 @@ const REGISTER_UNIT: i64 = 256;
 
 /// Why a built GPU candidate is not run: it does not fit on the device, it spills more than the
 /// limit, or the assembler gave up the overlap that the code was written for. Reads the figures
-/// `registers`, `shared_bytes` and `spill_store_bytes`, and the geometry `block_x`, `block_y`,
-/// `block_z` and `shared_bytes`; what a kernel does not tell is not judged.
-pub(super) fn objection(
+/// `registers`, `shared_bytes` (static) and `spill_store_bytes`, and the geometry `block_x`,
+/// `block_y`, `block_z` and `shared_bytes` (dynamic); what a kernel does not tell is not judged.
+pub(crate) fn objection(
     device: &DeviceFacts,
     figures: &[Metric],
     launch: &Params,

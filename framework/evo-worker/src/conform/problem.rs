@@ -5,6 +5,7 @@ use evo_types::{ContentHash, ProblemSpec};
 use evo_wire::{Breach, ConformReport, Rule};
 
 use super::report_of;
+use crate::bulk::Bytes;
 use crate::component::Problem;
 use crate::element::{self, Poison};
 use crate::fault::Fault;
@@ -95,7 +96,7 @@ impl Trial<'_> {
                 notes.push(message);
             }
             set.set_inputs(&first);
-            let parts: Vec<&[u8]> = first.iter().map(Vec::as_slice).collect();
+            let parts: Vec<&[u8]> = first.iter().map(|bytes| &**bytes).collect();
             digests.push(ContentHash::of_parts(&parts));
             self.reference(&set, distribution)?;
             if let Some((tensor, position)) = set.changed_input(&first) {
@@ -130,7 +131,7 @@ impl Trial<'_> {
         seed: u64,
         distribution: &str,
         poison: Poison,
-    ) -> Result<Vec<Vec<u8>>, Broken> {
+    ) -> Result<Vec<Bytes>, Broken> {
         let mut before = set.inputs();
         for (bytes, tensor) in before.iter_mut().zip(self.spec.inputs()) {
             element::fill(bytes, tensor.dtype, poison);
@@ -159,7 +160,7 @@ impl Trial<'_> {
         Ok(filled)
     }
 
-    fn same(&self, distribution: &str, a: &[Vec<u8>], b: &[Vec<u8>]) -> Result<(), Broken> {
+    fn same(&self, distribution: &str, a: &[Bytes], b: &[Bytes]) -> Result<(), Broken> {
         let unlike = a.iter().zip(b).zip(self.spec.inputs());
         let unlike = unlike.into_iter().find(|((a, b), _)| a != b);
         match unlike {

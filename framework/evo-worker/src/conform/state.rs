@@ -33,7 +33,7 @@ pub(super) fn sequence(
     for _ in 0..launches {
         launch(&mut slot, seed)?;
         let outputs = slot.set.outputs();
-        let parts: Vec<&[u8]> = outputs.iter().map(Vec::as_slice).collect();
+        let parts: Vec<&[u8]> = outputs.iter().map(|bytes| &**bytes).collect();
         digests.push(ContentHash::of_parts(&parts));
     }
     Ok(ConformReport {

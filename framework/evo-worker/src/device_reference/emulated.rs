@@ -77,7 +77,7 @@ fn the_device_code_computes_what_the_host_does() {
         let computed: Vec<f64> = bytes.chunks_exact(8).map(double).collect();
         let expected = problem.host_reference(&spec, &set, None).unwrap().remove(0);
         assert_eq!(computed.len(), expected.len());
-        let pairs = || computed.iter().zip(&expected);
+        let pairs = || computed.iter().zip(expected.iter());
         let error: f64 = pairs().map(|(a, b)| (a - b).powi(2)).sum();
         let norm: f64 = expected.iter().map(|a| a.powi(2)).sum();
         assert!(
