@@ -113,6 +113,10 @@ pub(crate) struct Run {
     /// The device: cpu, cuda, or cuda:1 for the second GPU; what the kernels run on, if left out.
     #[arg(long, conflicts_with = "from")]
     pub(crate) device: Option<String>,
+    /// A run, of another shape, say, whose best configuration of each kernel is tried right after
+    /// the default; may be repeated.
+    #[arg(long, value_name = "RUN", conflicts_with = "from")]
+    pub(crate) start_from: Vec<PathBuf>,
     /// The run folder; a new one under `runs/`, if left out.
     #[arg(long, value_name = "FOLDER", conflicts_with = "from")]
     pub(crate) out: Option<PathBuf>,

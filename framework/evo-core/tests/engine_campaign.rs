@@ -377,3 +377,31 @@ fn information_reads_well_and_is_withheld_by_preset() {
     assert!(insight.contains("Insights:") && !insight.contains("Solutions so far"));
     insta::assert_snapshot!("told_full", full);
 }
+
+#[test]
+fn what_is_named_to_start_with_follows_the_first_proposal_of_every_preset() {
+    let space = constrained();
+    let valid: Vec<_> = space.iter_valid().collect();
+    let [first, second] = [&valid[valid.len() / 2], valid.last().unwrap()];
+    for preset in Preset::ALL {
+        let mut campaign =
+            Campaign::single("k", constrained(), settings(preset, Budget::trials(4)), 1);
+        // What was proposed already is not proposed again.
+        let default = space.default_config();
+        campaign.start_with(0, vec![default, first.clone(), second.clone()]);
+        let proposals: Vec<Proposal> = (0..4).map(|_| propose(&mut campaign)).collect();
+        let all: Vec<_> = proposals.iter().map(|it| it.params.clone()).collect();
+        assert_ne!(proposals[0].origin.operator, "start", "{preset:?}");
+        assert_eq!(proposals[1].origin.operator, "start", "{preset:?}");
+        for config in [first, second] {
+            let params = space.to_params(config);
+            assert_eq!(
+                all.iter().filter(|it| **it == params).count(),
+                1,
+                "{preset:?}"
+            );
+        }
+        let place = |config| all.iter().position(|it| *it == space.to_params(config));
+        assert!(place(first) < place(second), "{preset:?}");
+    }
+}

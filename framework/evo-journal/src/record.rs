@@ -219,6 +219,9 @@ pub struct PlannedCandidate {
     pub space: Option<String>,
     /// Where the space came from: a file, or the plugin.
     pub space_origin: String,
+    /// Configurations that are tried right after the first one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub start: Vec<Params>,
     /// What it is as a baseline; absent in candidates that are tuned, and in journals of older
     /// programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]

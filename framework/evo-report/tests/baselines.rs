@@ -17,6 +17,7 @@ const NO_TORCH: &str = "the interpreter `python3` has no module `torch`\nTraceba
 
 fn baseline(label: &str, kernel: &str, plugin: &str, role: BaselineRole) -> PlannedCandidate {
     PlannedCandidate {
+        start: Vec::new(),
         plugin: plugin.to_owned(),
         baseline: Some(role),
         ..candidate(label, kernel, None)

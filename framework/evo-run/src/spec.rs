@@ -54,6 +54,10 @@ pub struct RunSpec {
     /// How many of the best are measured again at the end; 3 if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top_k: Option<usize>,
+    /// Folders of other runs, such as those of other shapes: the best configuration of each kernel
+    /// there is tried right after the default. Relative ones start from the spec's folder.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub start_from: Vec<PathBuf>,
     /// A target such as `15x over A`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
@@ -111,6 +115,10 @@ pub struct TuneSpec {
     /// Parameters that are fixed and not searched.
     #[serde(default, skip_serializing_if = "Params::is_empty")]
     pub pinned: Params,
+    /// Configurations to try right after the default, by the values that differ from it: what is
+    /// known to be good for another shape, say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub start: Vec<Params>,
 }
 
 impl TuneSpec {
@@ -122,6 +130,7 @@ impl TuneSpec {
             label: None,
             space: None,
             pinned: Params::new(),
+            start: Vec::new(),
         }
     }
 }
@@ -169,6 +178,9 @@ pub struct ObjectiveSpec {
     /// A space file, relative to the spec; the objective's own space, if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub space: Option<PathBuf>,
+    /// Points to ask for right after the default, by the values that differ from it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub start: Vec<Params>,
 }
 
 /// When the search ends: the first limit that is reached.
@@ -269,6 +281,8 @@ pub struct Overrides {
     pub device: Option<String>,
     /// `--set NAME=VALUE`: problem fields or objective settings.
     pub set: Vec<String>,
+    /// `--start-from`: folders of runs.
+    pub start_from: Vec<PathBuf>,
 }
 
 impl RunSpec {
@@ -296,6 +310,10 @@ impl RunSpec {
         if overrides.device.is_some() {
             self.device.clone_from(&overrides.device);
         }
+        // Said on the command line, a relative path starts where the command was given.
+        let given = overrides.start_from.iter();
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        self.start_from.extend(given.map(absolute));
         for setting in &overrides.set {
             let (name, value) = read_setting(setting)?;
             let target = match &mut self.objective {

@@ -6,6 +6,8 @@
 use std::fs;
 
 use evo_e2e::{Bench, root};
+use evo_journal::Evaluated;
+use evo_types::Outcome;
 
 #[test]
 fn a_run_writes_every_derived_file_and_they_can_be_made_again() {
@@ -199,5 +201,72 @@ fn the_space_of_a_description_is_shown_for_any_device() {
         shown.stdout.contains("MAX_THREADS_PER_BLOCK   1024"),
         "{}",
         shown.stdout
+    );
+}
+
+#[test]
+fn a_search_starts_with_what_is_named_and_with_the_best_of_other_runs() {
+    let bench = Bench::new();
+    bench
+        .run(&["run", "synthetic", "--budget", "20", "--out", "r"])
+        .ok();
+    bench.file(
+        "spec.ron",
+        "(plugin: \"synthetic\", budget: (trials: 6),
+            objective: (start: [{\"UNROLL\": 4, \"FUSE\": true}]))",
+    );
+    let ended = bench
+        .run(&[
+            "run",
+            "spec.ron",
+            "--start-from",
+            "r",
+            "--out",
+            "s",
+            "--quiet",
+        ])
+        .ok();
+    assert_eq!(ended.stderr, "");
+    let value = |evaluated: &Evaluated| {
+        let Outcome::Measured(measurement) = &evaluated.outcome else {
+            return f64::INFINITY;
+        };
+        measurement.metrics[0].value
+    };
+    let evaluated = bench.evaluated("r");
+    let best = evaluated
+        .iter()
+        .min_by(|a, b| value(a).total_cmp(&value(b)));
+    let best = best.unwrap().trial;
+    let before = bench.proposals("r");
+    let best = before.iter().find(|it| it.trial == best).unwrap();
+    let now = bench.proposals("s");
+    let operators: Vec<&str> = now.iter().map(|it| it.operator.as_str()).collect();
+    assert_eq!(operators[..3], ["default", "start", "start"]);
+    assert_eq!(now[1].params["UNROLL"].as_int(), Some(4));
+    assert_eq!(now[2].params, best.params);
+
+    // A run is resumed with what it started with, wherever the other run is by then.
+    fs::remove_dir_all(bench.path().join("r")).unwrap();
+    bench.run(&["run", "--from", "s", "--budget", "8"]).ok();
+    assert_eq!(bench.proposals("s").len(), 8);
+
+    bench
+        .run(&["run", "spec.ron", "--start-from", "r"])
+        .fails(2, &["r: there is no run in this folder", "runs/<name>"]);
+    bench
+        .run(&["run", "sdpa-cpu", "--start-from", "s"])
+        .fails(2, &["measured none of the kernels that are tuned here"]);
+    bench.file(
+        "spec.ron",
+        "(plugin: \"synthetic\", objective: (start: [{}, {\"UNROLL\": 3}]))",
+    );
+    bench.run(&["run", "spec.ron"]).fails(
+        2,
+        &[
+            "`start` of `synthetic`, configuration 2",
+            "UNROLL",
+            "1, 2, 4, 8",
+        ],
     );
 }

@@ -40,6 +40,7 @@ pub(crate) fn run(args: Run) -> Result<ExitCode, Failure> {
         profilers: args.profilers.clone(),
         device: args.device.clone(),
         set: args.set.clone(),
+        start_from: args.start_from.clone(),
     };
     // The folder comes first: it is refused before any work.
     let folder = folder(args.out.as_deref(), &name)?;
@@ -51,6 +52,9 @@ pub(crate) fn run(args: Run) -> Result<ExitCode, Failure> {
             return Err(error.into());
         }
     };
+    if !args.output.quiet {
+        prepared.left_out.iter().for_each(|line| note(line));
+    }
     let environment = capture_environment(VERSION, option_env!("EVO_COMMIT"));
     let session = Session::start(prepared, folder, environment, &stop)?;
     drive(session, args.output)

@@ -33,7 +33,7 @@ use super::population::Solution;
 use super::proposal::{Ask, Cost, Proposal};
 use super::ranking::Verdict;
 use super::settings::EngineSettings;
-use crate::space::Space;
+use crate::space::{Config, Space};
 
 /// A snapshot for reports.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -200,6 +200,14 @@ impl Campaign {
     pub fn add_notes(&mut self, candidate: usize, notes: Vec<String>) {
         if let Some(engine) = self.engines.get_mut(candidate) {
             engine.add_notes(notes);
+        }
+    }
+
+    /// Has configurations tried right after a candidate's first proposal: what is known to be good
+    /// elsewhere. They have to be valid; to be called before the first proposal is asked for.
+    pub fn start_with(&mut self, candidate: usize, configs: Vec<Config>) {
+        if let Some(engine) = self.engines.get_mut(candidate) {
+            engine.start_with(configs);
         }
     }
 

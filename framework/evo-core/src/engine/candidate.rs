@@ -93,6 +93,8 @@ pub(crate) struct Engine {
     told: u64,
     /// The number of outcomes at which the insights are refreshed.
     refresh_at: u64,
+    /// Configurations that somebody wants tried early, in this order.
+    start: Vec<Config>,
     /// Configurations found when the space was walked through for what is left.
     left: Vec<Config>,
     since_best: u64,
@@ -131,6 +133,7 @@ impl Engine {
             losses: Vec::new(),
             told: 0,
             refresh_at: settings.tuning.refresh as u64,
+            start: Vec::new(),
             left: Vec::new(),
             since_best: 0,
             near: BTreeMap::new(),
@@ -165,6 +168,10 @@ impl Engine {
 
     pub(crate) fn add_notes(&mut self, notes: Vec<String>) {
         self.information.task.notes.extend(notes);
+    }
+
+    pub(crate) fn start_with(&mut self, configs: Vec<Config>) {
+        self.start.extend(configs);
     }
 
     pub(crate) fn add_insights(&mut self, insights: Vec<Insight>) {
@@ -217,6 +224,9 @@ impl Engine {
         rng: &mut ChaCha8Rng,
     ) -> Option<Made> {
         let context = self.context();
+        if let Some(made) = self.started(&context) {
+            return Some(made);
+        }
         let guided = if let Some(strategy) = strategy {
             let proposed = strategy.propose(&context, rng);
             let fresh = proposed.filter(|(_, draft)| context.is_new(&draft.config));
@@ -242,6 +252,18 @@ impl Engine {
             near: &self.near,
             unrest: (self.since_best as f64 / patience).min(1.0),
         }
+    }
+
+    /// The configurations to start with, from the second proposal on: the first is the default, which
+    /// everything is compared with.
+    fn started(&self, context: &Context<'_>) -> Option<Made> {
+        if self.history.len() == 0 {
+            return None;
+        }
+        let mut start = self.start.iter();
+        let config = start.find(|config| context.is_new(config))?;
+        let draft = Draft::fresh(config.clone());
+        Some(Made::new("start", draft, "named to start with"))
     }
 
     /// The default first, then configurations far from all that were proposed.

@@ -30,6 +30,7 @@ pub(crate) fn params(pairs: &[(&str, Value)]) -> Params {
 
 pub(crate) fn candidate(label: &str, kernel: &str, space: Option<&str>) -> PlannedCandidate {
     PlannedCandidate {
+        start: Vec::new(),
         label: label.to_owned(),
         plugin: "sdpa-cpu".to_owned(),
         kernel: kernel.to_owned(),

@@ -23,11 +23,22 @@ pub(super) fn campaign(plan: &Plan, spaces: Vec<Arc<Space>>) -> Result<Campaign,
         .candidates
         .iter()
         .map(|candidate| candidate.label.clone())
-        .zip(spaces)
+        .zip(spaces.iter().map(Arc::clone))
         .collect();
     let mut campaign = Campaign::new(candidates, settings, plan.seed);
-    for candidate in 0..plan.candidates.len() {
-        campaign.add_notes(candidate, notes(plan));
+    for (place, (candidate, space)) in plan.candidates.iter().zip(&spaces).enumerate() {
+        campaign.add_notes(place, notes(plan));
+        let start = candidate
+            .start
+            .iter()
+            .map(|params| space.from_params(params));
+        let start = start.collect::<Result<Vec<_>, _>>().map_err(|error| {
+            RunError::environment(format!(
+                "a configuration that the plan starts `{}` with is not one of its space: {error}",
+                candidate.label
+            ))
+        })?;
+        campaign.start_with(place, start);
     }
     Ok(campaign)
 }

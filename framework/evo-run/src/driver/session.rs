@@ -74,6 +74,7 @@ impl Session {
             spec,
             plan,
             spaces,
+            left_out,
             host,
         } = prepared;
         let mut writer = Writer::create(&folder.journal())?;
@@ -94,6 +95,9 @@ impl Session {
                 at: now(),
                 message: plan.absence(absent),
             })?;
+        }
+        for message in left_out {
+            writer.append(&Record::Warning { at: now(), message })?;
         }
         let campaign = campaign(&plan, spaces)?;
         Ok(Self {

@@ -215,6 +215,7 @@ impl Named<'_> {
             .collect();
         pinned.extend(baseline.params.clone());
         Ok(PlannedCandidate {
+            start: Vec::new(),
             label: self.label.clone(),
             plugin: plugin.name.clone(),
             kernel: kernel.name.clone(),

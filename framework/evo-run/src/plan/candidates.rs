@@ -146,6 +146,7 @@ impl Resolver<'_> {
             pinned: Params::new(),
             space: Some(space),
             space_origin,
+            start: Vec::new(),
             baseline: None,
         };
         Ok((
@@ -276,6 +277,7 @@ impl Resolver<'_> {
                 pinned: tune.pinned.clone(),
                 space: Some(space),
                 space_origin,
+                start: Vec::new(),
                 baseline: None,
             };
             let parsed = self::space(&candidate, Some(problem), device)?;

@@ -6,6 +6,7 @@ mod candidates;
 mod describe;
 mod fields;
 mod settings;
+mod start;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -40,6 +41,8 @@ pub struct Prepared {
     pub plan: Plan,
     /// The space of each candidate.
     pub spaces: Vec<Arc<Space>>,
+    /// Configurations of other runs that cannot be tried here, and why: a line each.
+    pub left_out: Vec<String>,
     /// The host of the device.
     pub host: Host,
 }
@@ -141,6 +144,7 @@ fn resolve(
         spec.baselines.clear();
         spec.profilers.clear();
         spec.target = None;
+        spec.start_from.clear();
         spec.budget.stop_at_target = false;
     }
     settings::check(&spec)?;
@@ -157,12 +161,14 @@ fn resolve(
         let device = resolver.device(&spec)?;
         resolver.host.serve(&device);
     }
-    let plan = resolver.plan(&spec, &folder)?;
+    let mut plan = resolver.plan(&spec, &folder)?;
     let spaces = spaces(&plan)?;
+    let left_out = start::add(&mut plan, &spaces, &spec, &folder)?;
     Ok(Prepared {
         spec,
         plan,
         spaces,
+        left_out,
         host,
     })
 }

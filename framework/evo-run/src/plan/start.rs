@@ -1,0 +1,156 @@
+//! Configurations that a search begins with: those that the spec writes out, and the best of other
+//! runs.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use evo_core::space::{Config, Role, Space};
+use evo_journal::{Plan, PlannedCandidate, read as read_journal};
+use evo_types::{Params, format_params};
+
+use crate::driver::{History, engine_settings, plan_of};
+use crate::spec::RunSpec;
+use crate::{JOURNAL, RunError};
+
+/// Puts them into a plan. Returns what cannot be tried here, and why, one line each.
+///
+/// # Errors
+/// Where a configuration of the spec is not one of its space; where a run cannot be read, or tuned
+/// nothing that is tuned here.
+pub(super) fn add(
+    plan: &mut Plan,
+    spaces: &[Arc<Space>],
+    spec: &RunSpec,
+    folder: &Path,
+) -> Result<Vec<String>, RunError> {
+    let objective = spec.objective.iter().map(|objective| &objective.start);
+    let written = spec.tune.iter().map(|tune| &tune.start).chain(objective);
+    for ((candidate, space), configs) in plan.candidates.iter_mut().zip(spaces).zip(written) {
+        for (place, params) in configs.iter().enumerate() {
+            let config = in_space(space, params).map_err(|reason| {
+                RunError::input(format!(
+                    "`start` of `{}`, configuration {}: {reason}",
+                    candidate.label,
+                    place + 1
+                ))
+                .hint(
+                    "name the values that differ from the default, within the space's constraints",
+                )
+            })?;
+            put(candidate, space, &config);
+        }
+    }
+    let mut left_out = Vec::new();
+    for run in &spec.start_from {
+        let run = folder.join(run);
+        let other = Other::read(&run)?;
+        let mut known = false;
+        for (candidate, space) in plan.candidates.iter_mut().zip(spaces) {
+            let Some(params) = other.best_of(candidate)? else {
+                continue;
+            };
+            known = true;
+            // What the problem decides and what is pinned is decided here.
+            let searched = |name: &String| {
+                let mut params = space.params().iter();
+                let param = params.find(|param| param.name == *name);
+                param.is_none_or(|param| param.role != Role::Problem)
+                    && !candidate.pinned.contains_key(name)
+            };
+            let own: Params = params
+                .into_iter()
+                .filter(|(name, _)| searched(name))
+                .collect();
+            match in_space(space, &own) {
+                Ok(config) => put(candidate, space, &config),
+                Err(reason) => left_out.push(format!(
+                    "the best `{}` of {} cannot be tried here: {reason} ({})",
+                    candidate.label,
+                    run.display(),
+                    format_params(&own)
+                )),
+            }
+        }
+        if !known {
+            return Err(RunError::input(format!(
+                "{}: the run measured none of the kernels that are tuned here, so there is nothing \
+                 to start from",
+                run.display()
+            )));
+        }
+    }
+    Ok(left_out)
+}
+
+/// A configuration by some of its values, the others being the defaults.
+fn in_space(space: &Space, params: &Params) -> Result<Config, String> {
+    let config = space
+        .from_params(params)
+        .map_err(|error| error.to_string())?;
+    match space.check(&config) {
+        Ok(()) => Ok(config),
+        Err(violation) => Err(violation.to_string()),
+    }
+}
+
+fn put(candidate: &mut PlannedCandidate, space: &Space, config: &Config) {
+    let params = space.to_params(config);
+    if !candidate.start.contains(&params) {
+        candidate.start.push(params);
+    }
+}
+
+/// A run to start from, which may be under way.
+struct Other {
+    plan: Plan,
+    history: History,
+}
+
+impl Other {
+    fn read(run: &Path) -> Result<Self, RunError> {
+        let file = run.join(JOURNAL);
+        if !file.is_file() {
+            return Err(RunError::input(format!(
+                "{}: there is no run in this folder ({JOURNAL} is missing)",
+                run.display()
+            ))
+            .hint("name a folder that `evo run` made, such as runs/<name>"));
+        }
+        let journal = read_journal(&file)?;
+        let (plan, _) = plan_of(&journal.records).ok_or_else(|| {
+            RunError::input(format!(
+                "{}: the run ended before it had a plan, so there is nothing to start from",
+                run.display()
+            ))
+        })?;
+        let mut history = History::default();
+        for record in &journal.records {
+            history.add(record);
+        }
+        Ok(Self { plan, history })
+    }
+
+    /// The best configuration that was measured of the same kernel of the same plugin.
+    fn best_of(&self, candidate: &PlannedCandidate) -> Result<Option<Params>, RunError> {
+        let Self { plan, history } = self;
+        let same = |other: &&PlannedCandidate| {
+            (&other.plugin, &other.kernel) == (&candidate.plugin, &candidate.kernel)
+        };
+        let labels: Vec<&str> = plan
+            .candidates
+            .iter()
+            .filter(same)
+            .map(|other| other.label.as_str())
+            .collect();
+        let ranking = engine_settings(plan)?.ranking;
+        let proposed = |trial: u64| {
+            let mut proposed = history.proposed.iter();
+            proposed.find(|proposed| proposed.trial == trial)
+        };
+        let ranked = history.ranked(&ranking, &plan.metric).into_iter();
+        let mut own = ranked
+            .filter_map(proposed)
+            .filter(|proposed| labels.contains(&proposed.candidate.as_str()));
+        Ok(own.next().map(|best| best.params.clone()))
+    }
+}
