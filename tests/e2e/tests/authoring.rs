@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use evo_e2e::{Bench, Ended, root};
 use serde_json::Value;
@@ -115,25 +116,41 @@ fn check(bench: &Bench, plugin: &str, more: &[&str]) -> Checked {
 #[test]
 fn each_plugin_that_misbehaves_on_purpose_fails_the_rule_that_it_breaks() {
     let bench = Bench::new();
-    let sources = root().join("tests/plugins/nonconforming");
-    for (file, rule) in NONCONFORMING {
-        let plugin = match file.strip_suffix(".so") {
-            Some(name) => {
-                let library = bench.path().join(file);
-                compile(&sources.join(format!("{name}.c")), &library);
-                library
+    let next = AtomicUsize::new(0);
+    // Much of a check is waiting: for deadlines, and for what must not happen.
+    let check_some = || {
+        while let Some((file, rule)) = NONCONFORMING.get(next.fetch_add(1, Ordering::Relaxed)) {
+            fails_its_rule(&bench, file, rule);
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads = [(); 3].map(|()| scope.spawn(check_some));
+        for thread in threads {
+            if let Err(panic) = thread.join() {
+                std::panic::resume_unwind(panic);
             }
-            None => sources.join(file),
-        };
-        let mut more = SMALL.to_vec();
-        // Short only where it is waited for.
-        let patience = if file.starts_with("hangs") { "3" } else { "30" };
-        more.extend(["--step-seconds", patience]);
-        let checked = check(&bench, &plugin.display().to_string(), &more);
-        let text = serde_json::to_string_pretty(&checked.document).unwrap();
-        assert_eq!(checked.with("fail"), [rule], "{file}: {text}");
-        assert_eq!(checked.code, Some(4), "{file}: {text}");
-    }
+        }
+    });
+}
+
+fn fails_its_rule(bench: &Bench, file: &str, rule: &str) {
+    let sources = root().join("tests/plugins/nonconforming");
+    let plugin = match file.strip_suffix(".so") {
+        Some(name) => {
+            let library = bench.path().join(file);
+            compile(&sources.join(format!("{name}.c")), &library);
+            library
+        }
+        None => sources.join(file),
+    };
+    let mut more = SMALL.to_vec();
+    // Short only where it is waited for.
+    let patience = if file.starts_with("hangs") { "3" } else { "30" };
+    more.extend(["--step-seconds", patience]);
+    let checked = check(bench, &plugin.display().to_string(), &more);
+    let text = serde_json::to_string_pretty(&checked.document).unwrap();
+    assert_eq!(checked.with("fail"), [rule], "{file}: {text}");
+    assert_eq!(checked.code, Some(4), "{file}: {text}");
 }
 
 #[test]
