@@ -129,6 +129,7 @@ fn saxpy(device: &Device, module: &Module) -> Answer<()> {
         block: [256, 1, 1],
         shared_bytes: 0,
         cluster: None,
+        early: false,
     };
     let arguments = [
         Argument::I32(N as i32),
@@ -215,6 +216,7 @@ fn graphs(device: &Device, module: &Module) -> Answer<()> {
             block: [256, 1, 1],
             shared_bytes: 0,
             cluster: None,
+            early: false,
         };
         let arguments = [
             Argument::I32(n as i32),
@@ -276,6 +278,7 @@ fn clusters(device: &Device, module: &Module) -> Answer<()> {
         block: [128, 1, 1],
         shared_bytes: 160_000,
         cluster: Some([2, 1, 1]),
+        early: false,
     };
     let arguments = [Argument::Address(out.address())];
     // SAFETY: stream and buffer outlive the kernel, which stays inside it.
@@ -303,6 +306,7 @@ fn refusals(device: &Device, module: &Module) -> Answer<()> {
         block: [threads, 1, 1],
         shared_bytes,
         cluster: None,
+        early: false,
     };
     let refused = [
         function
@@ -349,6 +353,7 @@ fn illegal_address() -> Answer<()> {
         block: [1, 1, 1],
         shared_bytes: 0,
         cluster: None,
+        early: false,
     };
     let arguments = [Argument::Address(buffer.address())];
     // SAFETY: what this is about: the device finds the address out.

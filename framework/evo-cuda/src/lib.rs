@@ -15,7 +15,8 @@ pub use arch::{Limits, arch_of};
 pub use cubin::{CubinError, KernelFigures, Parameter, kernels};
 pub use driver::{
     Argument, CudaError, Device, DeviceBuffer, DeviceLimits, ErrorKind, Event, Flush, Function,
-    Graph, Launch, LaunchConfig, Module, Peaks, PinnedBuffer, Stream, driver_version,
+    Graph, Launch, LaunchConfig, Module, Peaks, PinnedBuffer, Stream, Swizzle, TensorElement,
+    TensorMap, driver_version,
 };
 pub use nvml::{Throttle, Watch};
 pub use nvrtc::{CompileRequest, Compiled, Header, Nvrtc, NvrtcError, compile};

@@ -213,6 +213,7 @@ fn run(
         block: [THREADS, 1, 1],
         shared_bytes: 0,
         cluster: None,
+        early: false,
     };
     // SAFETY: the stream is this device's, and the buffers live until it has been waited for.
     unsafe { function.launch(&config, &arguments, gpu.stream()) }.map_err(error_of)?;

@@ -5,8 +5,8 @@ use evo_plugin::{Artifact, Direction, Error, Metric, Params, Value};
 
 use crate::task::Task;
 
-/// The headers of `kernels/sdpa`.
-const HEADERS: [(&str, &str); 4] = [
+/// The headers of the portable kernels in `kernels/sdpa`.
+pub(crate) const HEADERS: &[(&str, &str)] = &[
     ("ptx.cuh", include_str!("../../../kernels/sdpa/ptx.cuh")),
     (
         "problem.cuh",
@@ -23,12 +23,18 @@ const HEADERS: [(&str, &str); 4] = [
 pub(crate) struct Source {
     pub(crate) name: &'static str,
     pub(crate) text: &'static str,
+    /// Names, as they are included, and texts.
+    pub(crate) headers: &'static [(&'static str, &'static str)],
 }
 
 impl Source {
     /// The version of a kernel: that of this crate, and a hash (FNV-1a) of the device code's text.
     pub(crate) fn version(&self) -> String {
-        let texts = HEADERS.iter().map(|(_, text)| *text).chain([self.text]);
+        let texts = self
+            .headers
+            .iter()
+            .map(|(_, text)| *text)
+            .chain([self.text]);
         let hash = texts
             .flat_map(str::bytes)
             .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
@@ -59,14 +65,14 @@ pub(crate) fn compile(source: &Source, task: &Task, macros: Vec<String>) -> Resu
         options.join(" "),
         source.name
     );
-    let headers = HEADERS.map(|(name, text)| Header {
-        name: name.to_owned(),
-        text: text.to_owned(),
+    let headers = source.headers.iter().map(|(name, text)| Header {
+        name: (*name).to_owned(),
+        text: (*text).to_owned(),
     });
     let request = CompileRequest {
         name: source.name.to_owned(),
         source: source.text.to_owned(),
-        headers: headers.to_vec(),
+        headers: headers.collect(),
         arch: task.arch.clone(),
         options,
         name_expressions: Vec::new(),
@@ -102,9 +108,16 @@ impl Built {
         })
     }
 
-    /// The artifact, with the figures of its kernels: the greatest of each, and of the code the sum.
-    pub(crate) fn artifact(self, mut resources: Vec<Metric>, launch: Params) -> Artifact {
-        for kernel in &self.kernels {
+    /// The artifact, with the figures of some of its kernels, those that the launch's geometry is of:
+    /// the greatest of each, and of the code the sum.
+    pub(crate) fn artifact(
+        self,
+        of: &[&str],
+        mut resources: Vec<Metric>,
+        launch: Params,
+    ) -> Artifact {
+        let counts = |kernel: &&KernelFigures| of.contains(&kernel.name.as_str());
+        for kernel in self.kernels.iter().filter(counts) {
             for metric in kernel.metrics() {
                 match resources.iter_mut().find(|known| known.name == metric.name) {
                     None => resources.push(metric),

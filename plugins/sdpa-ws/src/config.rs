@@ -114,7 +114,7 @@ pub(crate) fn params() -> Vec<ParamInfo> {
 }
 
 /// Refuses a value that the device code does not know.
-fn one_of(params: &Params, name: &str, known: &[i64]) -> Result<i64, Error> {
+pub(crate) fn one_of(params: &Params, name: &str, known: &[i64]) -> Result<i64, Error> {
     let value = evo_plugin::int(params, name)?;
     if known.contains(&value) {
         return Ok(value);
@@ -126,7 +126,7 @@ fn one_of(params: &Params, name: &str, known: &[i64]) -> Result<i64, Error> {
     )))
 }
 
-fn name_of(params: &Params, name: &str, known: &[&str]) -> Result<String, Error> {
+pub(crate) fn name_of(params: &Params, name: &str, known: &[&str]) -> Result<String, Error> {
     let value = evo_plugin::choice(params, name)?;
     if known.contains(&value) {
         return Ok(value.to_owned());

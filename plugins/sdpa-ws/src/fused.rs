@@ -5,9 +5,9 @@ use evo_plugin::{Artifact, BuildRequest, Error, Instance, Kernel, KernelInfo, Pa
 use evo_problems::sdpa;
 
 use crate::SPACE;
-use crate::compile::{Source, compile, extent, figure, predicted};
+use crate::compile::{HEADERS, Source, compile, extent, figure, predicted};
 use crate::config::{self, Config};
-use crate::instance::{Loaded, number};
+use crate::instance::{Loaded, Step, number};
 use crate::task::Task;
 
 /// The device code, and that it needs no more shared memory than the host asks for.
@@ -18,6 +18,7 @@ const SOURCE: Source = Source {
         "static_assert(kMbarriers + (kSpecialised ? Mbarriers::kCount * 8 : 0) <= SHARED_BYTES,\n",
         "              \"the host asks for too little shared memory\");\n"
     ),
+    headers: HEADERS,
 };
 const ENTRY: &str = "sdpa_fused";
 
@@ -167,7 +168,7 @@ impl Kernel for Fused {
             extent("block_x", threads),
             extent("shared_bytes", shared),
         ]);
-        Ok(built.artifact(resources, launch))
+        Ok(built.artifact(&[ENTRY], resources, launch))
     }
 
     fn load(
@@ -185,8 +186,10 @@ impl Kernel for Fused {
             block: [number(&artifact.launch, "block_x")?, 1, 1],
             shared_bytes: number(&artifact.launch, "shared_bytes")?,
             cluster: None,
+            early: false,
         };
-        let loaded = Loaded::new(artifact, request, task, &[(ENTRY, config)], 0)?;
+        let steps = vec![Step::plain(ENTRY, config)];
+        let loaded = Loaded::new(artifact, request, task, steps, 0)?;
         Ok(Box::new(loaded))
     }
 }

@@ -3,16 +3,53 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-use evo_cuda::{CudaError, Device, ErrorKind, Function, Launch, LaunchConfig, Module};
+use evo_cuda::{Argument, CudaError, Device, ErrorKind, Function, Launch, LaunchConfig, Module};
 use evo_plugin::{Artifact, BuildRequest, Error, Instance, Io, Params, Stream, Value};
 
-use crate::task::{Task, address};
+use crate::task::Task;
+
+/// The arguments of a launch, from those that all kernels take and the address of the workspace (0
+/// where there is none).
+type Arrange = Box<dyn Fn(&[Argument], u64) -> Result<Vec<Argument>, CudaError> + Send>;
+
+/// One of the launches of an execution.
+pub(crate) struct Step {
+    entry: &'static str,
+    config: LaunchConfig,
+    arrange: Arrange,
+}
+
+impl Step {
+    /// A launch whose arguments are arranged by its kernel's needs.
+    pub(crate) fn new(
+        entry: &'static str,
+        config: LaunchConfig,
+        arrange: impl Fn(&[Argument], u64) -> Result<Vec<Argument>, CudaError> + Send + 'static,
+    ) -> Self {
+        Self {
+            entry,
+            config,
+            arrange: Box::new(arrange),
+        }
+    }
+
+    /// A launch that takes what all take, and behind it the workspace where there is one.
+    pub(crate) fn plain(entry: &'static str, config: LaunchConfig) -> Self {
+        Self::new(entry, config, |arguments, workspace| {
+            let mut all = arguments.to_vec();
+            if workspace != 0 {
+                all.push(Argument::Address(workspace));
+            }
+            Ok(all)
+        })
+    }
+}
 
 /// The launches of one execution.
 pub(crate) struct Loaded {
     task: Task,
-    steps: Vec<(Function, LaunchConfig)>,
-    /// Bytes of scratch memory; the kernels get its address where there is any.
+    steps: Vec<(Function, Step)>,
+    /// Bytes of scratch memory.
     workspace: usize,
     bound: Vec<Launch>,
 }
@@ -67,17 +104,17 @@ impl Loaded {
         artifact: &Artifact,
         request: &BuildRequest,
         task: Task,
-        steps: &[(&str, LaunchConfig)],
+        steps: Vec<Step>,
         workspace: usize,
     ) -> Result<Self, Error> {
         let device = Device::by_uuid(&request.device.uuid).map_err(of_cuda)?;
         let module = module(&device, &artifact.bytes).map_err(of_cuda)?;
         let steps = steps
-            .iter()
-            .map(|(name, config)| {
-                let function = module.function(name)?;
-                function.check(config)?;
-                Ok((function, *config))
+            .into_iter()
+            .map(|step| {
+                let function = module.function(step.entry)?;
+                function.check(&step.config)?;
+                Ok((function, step))
             })
             .collect::<Result<Vec<_>, CudaError>>()
             .map_err(of_cuda)?;
@@ -96,14 +133,17 @@ impl Instance for Loaded {
     }
 
     fn bind(&mut self, io: &mut Io<'_>) -> Result<(), Error> {
-        let mut arguments = self.task.arguments(io)?;
-        if self.workspace > 0 {
-            arguments.push(address(io.workspace_pointer().0));
-        }
+        let arguments = self.task.arguments(io)?;
+        let workspace = match self.workspace {
+            0 => 0,
+            _ => io.workspace_pointer().0 as usize as u64,
+        };
         self.bound = self
             .steps
             .iter()
-            .map(|(function, config)| function.prepare(config, &arguments))
+            .map(|(function, step)| {
+                function.prepare(&step.config, &(step.arrange)(&arguments, workspace)?)
+            })
             .collect::<Result<_, _>>()
             .map_err(of_cuda)?;
         Ok(())

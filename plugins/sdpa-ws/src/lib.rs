@@ -2,13 +2,15 @@
 //! compiled at run time.
 //!
 //! The kernels `stage2`, `ws_p1` and `ws_p2` are one source, fused attention, with no warps that
-//! only load, with one and with two; `fused` is all three of them, and `math` the unfused attention
-//! that they are compared with. [`plugin`] is the plugin; as a Rust library this crate offers it
+//! only load, with one and with two; `fused` is all three of them. `hopper` is another source, of
+//! instructions that only Hopper has. `math` is the unfused attention that they are compared with. [`plugin`] is the plugin; as a Rust library this crate offers it
 //! without a worker, for tests.
 
 mod compile;
 mod config;
 mod fused;
+mod hopper;
+mod hopper_config;
 mod instance;
 mod math;
 mod task;
@@ -16,10 +18,14 @@ mod task;
 use evo_plugin::Plugin;
 
 pub use fused::{Fused, Variant};
+pub use hopper::Hopper;
 pub use math::Math;
 
 /// The search space of the fused kernels.
 pub const SPACE: &str = include_str!("../../../search-spaces/sdpa_ws.ron");
+
+/// The search space of the Hopper kernel.
+pub const HOPPER_SPACE: &str = include_str!("../../../search-spaces/sdpa_hopper.ron");
 
 /// The plugin with all its kernels.
 pub fn plugin() -> Plugin {
@@ -30,6 +36,7 @@ pub fn plugin() -> Plugin {
         .kernel(Fused::new(Variant::Ws1))
         .kernel(Fused::new(Variant::Ws2))
         .kernel(Fused::new(Variant::Any))
+        .kernel(Hopper)
         .default_spec(include_str!("../specs/mission.run.ron"))
 }
 

@@ -4,13 +4,14 @@ use evo_cuda::LaunchConfig;
 use evo_plugin::{Artifact, BuildRequest, Error, Instance, Kernel, KernelInfo, Params};
 use evo_problems::sdpa;
 
-use crate::compile::{Source, compile, extent};
-use crate::instance::{Loaded, number};
+use crate::compile::{HEADERS, Source, compile, extent};
+use crate::instance::{Loaded, Step, number};
 use crate::task::Task;
 
 const SOURCE: Source = Source {
     name: "unfused.cu",
     text: include_str!("../../../kernels/sdpa/unfused.cu"),
+    headers: HEADERS,
 };
 /// The kernels in the order of their launches.
 const ENTRIES: [&str; 3] = ["sdpa_scores", "sdpa_softmax", "sdpa_values"];
@@ -90,7 +91,7 @@ impl Kernel for Math {
             ]);
         }
         launch.extend([extent("block_x", THREADS)]);
-        Ok(built.artifact(Vec::new(), launch))
+        Ok(built.artifact(&ENTRIES, Vec::new(), launch))
     }
 
     fn load(
@@ -107,12 +108,13 @@ impl Kernel for Math {
                 block: [number(&artifact.launch, "block_x")?, 1, 1],
                 shared_bytes: 0,
                 cluster: None,
+                early: false,
             };
-            steps.push((name, config));
+            steps.push(Step::plain(name, config));
         }
         let bytes = workspace(&task)?;
         Ok(Box::new(Loaded::new(
-            artifact, request, task, &steps, bytes,
+            artifact, request, task, steps, bytes,
         )?))
     }
 }

@@ -22,6 +22,10 @@ pub struct LaunchConfig {
     pub shared_bytes: u32,
     /// Blocks of a cluster in x, y and z, where the kernel is launched in clusters.
     pub cluster: Option<[u32; 3]>,
+    /// Whether the kernel may start while the one before it in the stream still runs (programmatic
+    /// dependent launch). It has to wait for that by itself before it touches what the other one
+    /// reads or writes.
+    pub early: bool,
 }
 
 /// An argument of a kernel.
@@ -72,12 +76,17 @@ impl Argument {
     }
 }
 
+/// As tensor maps have to be aligned, which no other argument exceeds.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(128))]
+struct Line([u8; 128]);
+
 /// A function with geometry and arguments: what is needed to launch it any number of times.
 pub struct Launch {
     function: Function,
     config: LaunchConfig,
-    /// The arguments' bytes, each at the start of a multiple of 16 bytes.
-    _values: Box<[u128]>,
+    /// The arguments' bytes, each at the start of a line.
+    _values: Box<[Line]>,
     /// Where each argument's bytes are in `_values`.
     arguments: Vec<*mut c_void>,
 }
@@ -181,8 +190,11 @@ impl Launch {
             block,
             shared_bytes,
             cluster,
+            early,
         } = self.config;
-        let mut attribute = cluster.map(cluster_attribute);
+        let mut attributes: Vec<CUlaunchAttribute> = Vec::new();
+        attributes.extend(cluster.map(cluster_attribute));
+        attributes.extend(early.then(early_attribute));
         let config = CUlaunchConfig {
             gridDimX: grid[0],
             gridDimY: grid[1],
@@ -192,10 +204,8 @@ impl Launch {
             blockDimZ: block[2],
             sharedMemBytes: shared_bytes,
             hStream: stream as usize as CUstream,
-            attrs: attribute
-                .as_mut()
-                .map_or(std::ptr::null_mut(), std::ptr::from_mut),
-            numAttrs: u32::from(cluster.is_some()),
+            attrs: attributes.as_mut_ptr(),
+            numAttrs: attributes.len() as u32,
         };
         let arguments = self.arguments.as_ptr().cast_mut();
         // SAFETY: the arguments are as many and as large as the kernel's machine code says, which
@@ -226,21 +236,32 @@ fn cluster_attribute(cluster: [u32; 3]) -> CUlaunchAttribute {
     }
 }
 
+fn early_attribute() -> CUlaunchAttribute {
+    let mut value = CUlaunchAttributeValue { pad: [0; 64] };
+    value.programmaticStreamSerializationAllowed = 1;
+    CUlaunchAttribute {
+        id: CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
+        pad: [0; 4],
+        value,
+    }
+}
+
 /// All arguments in one piece, and the place of each in it.
-fn lay_out(contents: &[Vec<u8>]) -> (Box<[u128]>, Vec<usize>) {
+fn lay_out(contents: &[Vec<u8>]) -> (Box<[Line]>, Vec<usize>) {
     let (mut values, mut places) = (Vec::new(), Vec::new());
     for content in contents {
         places.push(values.len());
-        for chunk in content.chunks(16) {
-            let mut word = [0u8; 16];
-            word.iter_mut()
+        for chunk in content.chunks(128) {
+            let mut line = Line([0; 128]);
+            line.0
+                .iter_mut()
                 .zip(chunk)
                 .for_each(|(to, from)| *to = *from);
-            values.push(u128::from_ne_bytes(word));
+            values.push(line);
         }
     }
     // An argument without bytes still has a place to point to.
-    values.push(0);
+    values.push(Line([0; 128]));
     (values.into_boxed_slice(), places)
 }
 
@@ -323,6 +344,12 @@ fn check_geometry(
             figures.shared_bytes, config.shared_bytes, limits.shared_bytes_per_block
         ));
     }
+    if config.early && limits.compute_capability < 90 {
+        return refused(
+            "the device starts no kernel before the one ahead of it has ended; sm_90 began with that"
+                .to_owned(),
+        );
+    }
     if let Some(cluster) = config.cluster {
         if limits.compute_capability < 90 {
             return refused("the device has no clusters, which began with sm_90".to_owned());
@@ -387,6 +414,7 @@ mod tests {
             block: [256, 1, 1],
             shared_bytes: 0,
             cluster: None,
+            early: false,
         };
         change(&mut config);
         match check_geometry(&figures(), &H100, 512, &config) {
@@ -431,12 +459,13 @@ mod tests {
 
     #[test]
     fn every_argument_lies_where_its_pointer_says() {
-        let contents = [vec![1u8; 8], vec![], vec![7u8; 33], vec![9u8; 1]];
+        let contents = [vec![1u8; 8], vec![], vec![7u8; 129], vec![9u8; 1]];
         let (values, places) = lay_out(&contents);
-        assert_eq!(places, [0, 1, 1, 4]);
-        let bytes: Vec<u8> = values.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        assert_eq!(places, [0, 1, 1, 3]);
+        assert!(values.as_ptr().addr().is_multiple_of(128));
+        let bytes: Vec<u8> = values.iter().flat_map(|line| line.0).collect();
         for (content, place) in contents.iter().zip(places) {
-            assert_eq!(bytes[place * 16..][..content.len()], content[..]);
+            assert_eq!(bytes[place * 128..][..content.len()], content[..]);
         }
     }
 }

@@ -15,6 +15,7 @@ mod module;
 mod peaks;
 mod pinned;
 mod stream;
+mod tensor_map;
 
 pub use buffer::{DeviceBuffer, Flush};
 pub use device::{Device, DeviceLimits, driver_version};
@@ -25,3 +26,4 @@ pub use module::{Function, Module};
 pub use peaks::Peaks;
 pub use pinned::PinnedBuffer;
 pub use stream::{Event, Stream};
+pub use tensor_map::{Swizzle, TensorElement, TensorMap};

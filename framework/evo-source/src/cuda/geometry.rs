@@ -37,6 +37,7 @@ pub(super) fn of(description: &Description, known: &Params) -> Result<LaunchConf
         block,
         shared_bytes,
         cluster,
+        early: false,
     };
     check(&config, known)?;
     Ok(config)
@@ -136,6 +137,7 @@ pub(super) fn from_params(params: &Params) -> Result<LaunchConfig, Error> {
             true => Some(extents("cluster")?),
             false => None,
         },
+        early: false,
     })
 }
 
@@ -151,6 +153,7 @@ mod tests {
                 block: [32, 8, 1],
                 shared_bytes: 4096,
                 cluster,
+                early: false,
             };
             assert_eq!(from_params(&params(&config)).unwrap(), config);
         }
@@ -164,6 +167,7 @@ mod tests {
             block,
             shared_bytes,
             cluster: None,
+            early: false,
         };
         let known = Params::from([("SMEM_BYTES".to_owned(), Value::Int(1000))]);
         assert!(check(&config([1; 3], [1024, 1, 1], 1000), &known).is_ok());

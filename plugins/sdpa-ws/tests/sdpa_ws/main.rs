@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod compile;
+mod hopper;
 mod requests;
 mod sample;
 mod space;

@@ -1,0 +1,194 @@
+// Loads: rings of slots, their barriers, the bulk copies that fill them, and the warpgroup that does
+// nothing else.
+#pragma once
+
+#include "hopper_ptx.cuh"
+#include "hopper_work.cuh"
+
+// A slot of a ring, and how often (modulo 2) the ring has been gone around.
+struct Cursor {
+    int slot = 0;
+    u32 phase = 0;
+
+    __device__ __forceinline__ void advance() {
+        if (++slot == kStages) {
+            slot = 0;
+            phase ^= 1;
+        }
+    }
+};
+
+// Whether the queries are there, and whether they are no longer read (PERSISTENT).
+__device__ __forceinline__ u32 queries_full(u32 shared) { return shared + kBarriersAt; }
+__device__ __forceinline__ u32 queries_empty(u32 shared) { return shared + kBarriersAt + 8; }
+
+// The slots of keys and of values of one key group. Every slot has a barrier `full`, completed by the
+// bytes that arrive, and one `empty`, on which every warp that reads the slot arrives once it has done
+// so. The n-th use of a slot waits for the n-th completion of `full`, its refill for the n-th of
+// `empty`; the first fill waits for the parity before the first, which counts as complete.
+struct Ring {
+    u32 shared;
+    int group;
+
+    static constexpr int kReaders = 4 * kRowGroups;  // warps
+
+    __device__ u32 keys(int slot) const { return shared + kKeysAt + number(slot) * kSlotBytes; }
+    __device__ u32 values(int slot) const { return shared + kValuesAt + number(slot) * kSlotBytes; }
+    __device__ u32 keys_full(int slot) const { return at(slot, 0); }
+    __device__ u32 values_full(int slot) const { return at(slot, 1); }
+    __device__ u32 keys_empty(int slot) const { return at(slot, 2); }
+    __device__ u32 values_empty(int slot) const { return at(slot, 3); }
+
+    __device__ void init() const {
+        for (int slot = 0; slot < kStages; ++slot) {
+            ptx::mbarrier_init(keys_full(slot), 1);
+            ptx::mbarrier_init(values_full(slot), 1);
+            ptx::mbarrier_init(keys_empty(slot), kReaders);
+            ptx::mbarrier_init(values_empty(slot), kReaders);
+        }
+    }
+
+  private:
+    __device__ int number(int slot) const { return group * kStages + slot; }
+    __device__ u32 at(int slot, int which) const {
+        return shared + kBarriersAt + 16 + number(slot) * 32 + which * 8;
+    }
+};
+
+__device__ __forceinline__ void init_query_barriers(u32 shared) {
+    ptx::mbarrier_init(queries_full(shared), 1);
+    ptx::mbarrier_init(queries_empty(shared), 4 * kConsumers);
+}
+
+// Starts bulk copies. One thread of a block, or of each key group, does.
+struct Loader {
+    const TensorMap* q;
+    const TensorMap* k;
+    const TensorMap* v;
+    u32 shared;
+
+    // All rows of a head are read again by every tile of it, queries once.
+    static constexpr u64 kOnce = kHints ? ptx::kEvictFirst : ptx::kEvictNormal;
+    static constexpr u64 kAgain = kHints ? ptx::kEvictLast : ptx::kEvictNormal;
+
+    __device__ __forceinline__ void queries(const Work& work) const {
+        ptx::mbarrier_expect(queries_full(shared), kQueryBytes);
+#pragma unroll
+        for (int piece = 0; piece < kPieces; ++piece) {
+            ptx::load_box(shared + kQueriesAt + piece * (kTileRows * kPieceBytes), q, queries_full(shared),
+                          piece * kPieceColumns, work.row, work.head, kOnce);
+        }
+    }
+
+    __device__ __forceinline__ void keys(const Ring& ring, int slot, int block, int head) const {
+        const u32 full = ring.keys_full(slot);
+        ptx::mbarrier_expect(full, kSlotBytes);
+#pragma unroll
+        for (int piece = 0; piece < kPieces; ++piece) {
+            ptx::load_box(ring.keys(slot) + piece * (kBlockKeys * kPieceBytes), k, full, piece * kPieceColumns,
+                          block * kBlockKeys, head, kAgain);
+        }
+    }
+
+    __device__ __forceinline__ void values(const Ring& ring, int slot, int block, int head) const {
+        const u32 full = ring.values_full(slot);
+        ptx::mbarrier_expect(full, kSlotBytes);
+        if constexpr (kFp8) {
+            // Transposed: a box has all columns of the head as rows, and some of the keys.
+#pragma unroll
+            for (int key = 0; key < kBlockKeys; key += kValueBoxKeys) {
+                ptx::load_box(ring.values(slot) + key * kHeadDim, v, full, block * kBlockKeys + key, 0, head,
+                              kAgain);
+            }
+        } else {
+#pragma unroll
+            for (int piece = 0; piece < kPieces; ++piece) {
+                ptx::load_box(ring.values(slot) + piece * (kBlockKeys * kPieceBytes), v, full,
+                              piece * kPieceColumns, block * kBlockKeys, head, kAgain);
+            }
+        }
+    }
+
+    // The first fill of a key group's slots: no barrier has to be waited for.
+    __device__ __forceinline__ void first_keys(const Ring& ring, const Work& work) const {
+        const int rounds = work.rounds(ring.group);
+#pragma unroll
+        for (int slot = 0; slot < kStages; ++slot) {
+            if (slot < rounds) keys(ring, slot, work.block(ring.group, slot), work.head);
+        }
+    }
+    __device__ __forceinline__ void first_values(const Ring& ring, const Work& work) const {
+        const int rounds = work.rounds(ring.group);
+#pragma unroll
+        for (int slot = 0; slot < kStages; ++slot) {
+            if (slot < rounds) values(ring, slot, work.block(ring.group, slot), work.head);
+        }
+    }
+};
+
+// The one live thread of the producer: loads for all tiles of the block and all key groups, in the
+// order in which consumers ask: the keys of a round, then its values.
+__device__ __forceinline__ void produce(const Loader& loader, const Tensors& tensors) {
+    Cursor cursors[kKeyGroups];
+    u32 tile_phase = 0;
+    for (Schedule next(tensors.heads, tensors.seq); next.more(); next.advance()) {
+        const Work work = next.work();
+        if (work.none()) continue;
+        if constexpr (kPersistent) {
+            ptx::mbarrier_wait(queries_empty(loader.shared), tile_phase ^ 1);
+            tile_phase ^= 1;
+        }
+        loader.queries(work);
+        const int rounds = work.rounds(0);  // no group has more
+#pragma unroll 1
+        for (int round = 0; round < rounds; ++round) {
+#pragma unroll
+            for (int group = 0; group < kKeyGroups; ++group) {
+                if (round >= work.rounds(group)) continue;
+                const Ring ring{loader.shared, group};
+                const Cursor at = cursors[group];
+                ptx::mbarrier_wait(ring.keys_empty(at.slot), at.phase ^ 1);
+                loader.keys(ring, at.slot, work.block(group, round), work.head);
+            }
+#pragma unroll
+            for (int group = 0; group < kKeyGroups; ++group) {
+                if (round >= work.rounds(group)) continue;
+                const Ring ring{loader.shared, group};
+                const Cursor at = cursors[group];
+                ptx::mbarrier_wait(ring.values_empty(at.slot), at.phase ^ 1);
+                loader.values(ring, at.slot, work.block(group, round), work.head);
+                cursors[group].advance();
+            }
+        }
+    }
+}
+
+// Asks the level-2 cache for this block's share of its head: its own rows of keys, queries, values.
+// All blocks of a head together ask for everything, long before most of it is loaded.
+__device__ __forceinline__ void prefetch_share(const Tensors& tensors, const Work& work) {
+    if constexpr (kPrefetch != l2_prefetch::none) {
+        const int rows = tensors.seq - work.row < kTileRows ? tensors.seq - work.row : kTileRows;
+        const u32 bytes = rows * (kHeadDim * kElement);
+        const long long at = (static_cast<long long>(work.head) * tensors.seq + work.row) * (kHeadDim * kElement);
+        if (threadIdx.x == 32) ptx::prefetch_l2(static_cast<const char*>(tensors.k) + at, bytes);
+        if (kPrefetch != l2_prefetch::k && threadIdx.x == 64) {
+            ptx::prefetch_l2(static_cast<const char*>(tensors.q) + at, bytes);
+        }
+        if (kPrefetch == l2_prefetch::qkv && threadIdx.x == 96) {
+            ptx::prefetch_l2(static_cast<const char*>(tensors.v) + at, bytes);
+        }
+    }
+}
+
+// A column of ones for every key of a block, in the layout of values: the second product then sums
+// the weights too. All threads write.
+__device__ __forceinline__ void write_ones(u32 shared) {
+    if constexpr (kTensorSum) {
+        const u32 pair = kBf16Operands ? 0x3f803f80u : 0x3c003c00u;
+        const u32 ones[4] = {pair, pair, pair, pair};
+        for (int key = threadIdx.x; key < kBlockKeys; key += kThreads) {
+            ptx::store_shared(shared + kOnesAt + key * 128 + (key & 7) * 16, ones);
+        }
+        ptx::fence_async();
+    }
+}
