@@ -1,5 +1,5 @@
 // Fused attention forward for sm_90a: `sdpa_hopper`. Bulk tensor copies feed rings of keys and values,
-// warpgroup products compute scores and outputs, weights never leave registers. DESIGN.md says how.
+// warpgroup products compute scores and outputs, weights never leave registers. HOPPER.md says how.
 //
 // A tile has 64 query rows for each of ROW_GROUPS consuming warpgroups. KEY_GROUPS of them hold the
 // same rows, take the blocks of keys in turn, and merge what they have at the end.

@@ -1,5 +1,5 @@
 // The parameters of `sdpa_hopper` as constants, what they may be, and where things lie in shared
-// memory. DESIGN.md has the table.
+// memory. HOPPER.md has the table.
 #pragma once
 
 #include "problem.cuh"
@@ -10,7 +10,7 @@
     || !defined(MAXIMUM) || !defined(STORE) || !defined(PERSISTENT) || !defined(HEAD_GROUP)               \
     || !defined(L2_HINT) || !defined(L2_PREFETCH) || !defined(PDL) || !defined(CTAS_PER_SM)               \
     || !defined(USE_FAST_EXP)
-#error "a parameter of the space is not defined: see DESIGN.md"
+#error "a parameter of the space is not defined: see HOPPER.md"
 #endif
 #if PRODUCER && (!defined(PRODUCER_REGS) || !defined(CONSUMER_REGS))
 #error "PRODUCER needs PRODUCER_REGS and CONSUMER_REGS"
