@@ -78,9 +78,9 @@ struct Place {
     int thread, warp, lane;              // within it
 
     __device__ explicit Place(int warpgroup)
-        : consumer(warpgroup),
-          row_group(warpgroup % kRowGroups),
-          key_group(warpgroup / kRowGroups),
+        : consumer(kConsumers == 1 ? 0 : warpgroup),  // a constant, where it can be: names of barriers too
+          row_group(consumer % kRowGroups),
+          key_group(consumer / kRowGroups),
           thread(threadIdx.x % kWarpgroup),
           warp(threadIdx.x % kWarpgroup / 32),
           lane(threadIdx.x % 32) {}

@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Resume(Resume),
     /// Write the reports of a run again and print its table.
     Report(Report),
+    /// Write the trials of runs as recorded tuning data, to search and study them again.
+    Export(Export),
     /// Execute candidates of a run again, untimed: bit by bit, or for sanitizers and profilers.
     Replay(Replay),
     /// Look at search spaces.
@@ -141,6 +143,32 @@ pub(crate) struct Report {
     #[command(flatten)]
     pub(crate) output: Output,
 }
+
+#[derive(Debug, Arguments)]
+#[command(after_help = EXPORT_HELP)]
+pub(crate) struct Export {
+    /// The run folders: of one problem, on devices of one name.
+    #[arg(required = true, value_name = "RUN")]
+    pub(crate) runs: Vec<PathBuf>,
+    /// The file to write; compressed if its name ends in `.xz`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// The candidate whose trials are wanted, where a run has several.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) candidate: Option<String>,
+    /// Print errors only.
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+const EXPORT_HELP: &str = "\
+A configuration that several trials have measured has the mean of their medians. Parameters have the \
+values that occur; one that a configuration does not have counts as at its first value.
+
+  evo run spec.ron --preset random --budget 2000 --out runs/a
+  evo export runs/a runs/b --out attention.json.xz
+  evo study attention.json.xz
+  evo run --plugin recorded --set file=attention.json.xz";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Space {

@@ -27,6 +27,7 @@ mod limits;
 mod manifest;
 mod model;
 mod ratio;
+mod recorded;
 mod summary;
 mod terminal;
 mod text;
@@ -44,6 +45,7 @@ pub use model::{
     baseline_name,
 };
 pub use ratio::{Ratio, Rival};
+pub use recorded::{Recorded, recorded};
 pub use summary::summary_markdown;
 pub use terminal::final_table;
 pub use text::plain;

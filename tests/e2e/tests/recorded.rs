@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use evo_e2e::{Bench, Ended, root};
-use evo_journal::Record;
+use evo_journal::{Evaluated, Record};
 use evo_types::{Outcome, OutcomeKind};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -442,4 +442,96 @@ fn an_interrupted_study_goes_on() {
     let ended = bench.run(&run).ok();
     let report: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
     assert!(report["cells"][0]["seeds"].as_u64().unwrap() >= 1);
+}
+
+/// The smallest of what is ranked.
+fn best(evaluated: &[Evaluated]) -> f64 {
+    let values = evaluated.iter().filter_map(|each| match &each.outcome {
+        Outcome::Measured(measurement) => measurement.metric("time"),
+        _ => None,
+    });
+    values
+        .map(|metric| match metric.unit.as_str() {
+            "ms" => metric.value * 1e3,
+            _ => metric.value,
+        })
+        .fold(f64::INFINITY, f64::min)
+}
+
+#[test]
+fn runs_become_a_recording_that_is_searched_and_studied_like_any_other() {
+    let bench = Bench::new();
+    // 80 configurations: the search comes to their end.
+    bench.file(
+        "space.ron",
+        r#"(name: "part", params: [
+            (name: "TILE_M", values: [64]), (name: "TILE_N", values: [32]),
+            (name: "UNROLL", values: [1, 2, 4, 8]), (name: "THREADS", range: (from: 1, to: 4)),
+            (name: "LAYOUT", values: ["row"]), (name: "FUSE", values: [false, true]),
+            (name: "STAGES", range: (from: 1, to: 4), when: "FUSE"),
+        ])"#,
+    );
+    bench.file(
+        "spec.ron",
+        "(plugin: \"synthetic\", preset: random, objective: (space: \"space.ron\",
+            settings: {\"fail_every\": 7}))",
+    );
+    for (budget, out) in [("30", "a"), ("100", "b")] {
+        let run = ["run", "spec.ron", "--budget", budget, "--seed", budget];
+        bench
+            .run(&[&run[..], &["--out", out, "--quiet"]].concat())
+            .ok();
+    }
+    let ended = bench
+        .run(&["export", "a", "b", "--out", "both.json.xz"])
+        .ok();
+    assert!(
+        ended.stdout.starts_with("80 configurations, "),
+        "{}",
+        ended.stdout
+    );
+    assert!(ended.stdout.contains("repeated"), "{}", ended.stdout);
+
+    // All of it, and nothing but it.
+    let search = [
+        "run",
+        "--plugin",
+        "recorded",
+        "--set",
+        "file=both.json.xz",
+        "--preset",
+    ];
+    let more = ["random", "--budget", "1000", "--out", "r", "--quiet"];
+    bench.run(&[&search[..], &more].concat()).ok();
+    let of = |run, kind| {
+        let evaluated = bench.evaluated(run);
+        evaluated
+            .iter()
+            .filter(|it| it.outcome.kind() == kind)
+            .count()
+    };
+    let measured = of("b", OutcomeKind::Measured);
+    assert!((50..80).contains(&measured), "{measured}");
+    assert_eq!(of("r", OutcomeKind::Measured), measured);
+    let evaluated = bench.evaluated("r");
+    let recorded = best(&bench.evaluated("a")).min(best(&bench.evaluated("b")));
+    assert!((best(&evaluated) / recorded - 1.0).abs() < 1e-9);
+
+    let study = ["study", "both.json.xz", "--seeds", "2", "--budgets", "20"];
+    bench.run(&study).ok();
+
+    bench
+        .run(&["export", "a", "--out", "both.json.xz"])
+        .fails(2, &["there is a file of this name already"]);
+    bench
+        .run(&["export", "a", "c", "--out", "x.json"])
+        .fails(2, &["c: there is no run in this folder"]);
+    bench
+        .run(&["export", "a", "--candidate", "other", "--out", "x.json"])
+        .fails(2, &["there is no candidate `other`; there is synthetic"]);
+    let other = ["run", "synthetic", "--budget", "3", "--out", "o", "--quiet"];
+    bench.run(&other).ok();
+    bench
+        .run(&["export", "a", "o", "--out", "x.json"])
+        .fails(2, &["what is solved differs", "have to be comparable"]);
 }

@@ -142,11 +142,16 @@ fn failure(status: Option<u8>) -> Fate {
     }
 }
 
-/// The extra columns that are numbers throughout.
+/// The extra columns that have a number for everything that ran.
 fn counters(document: &Document) -> Vec<(String, Vec<f64>)> {
     let column = |name: &String| {
         let column = document.others.get(name)?.as_array()?;
-        let numbers: Option<Vec<f64>> = column.iter().map(serde_json::Value::as_f64).collect();
+        let ran = document.time.iter().map(Option::is_some);
+        let numbers = column.iter().zip(ran).map(|(number, ran)| match ran {
+            true => number.as_f64(),
+            false => Some(number.as_f64().unwrap_or(f64::NAN)),
+        });
+        let numbers: Option<Vec<f64>> = numbers.collect();
         let numbers = numbers.filter(|numbers| numbers.len() == document.config.len())?;
         Some((name.clone(), numbers))
     };

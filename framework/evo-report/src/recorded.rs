@@ -1,0 +1,432 @@
+//! Runs as recorded tuning data: what every configuration took, in the format `recorded-space/1` that
+//! the plugin `recorded` and `evo study` read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use evo_journal::{Plan, PlannedCandidate, Work};
+use evo_types::{Outcome, OutcomeKind, Params, Value};
+use serde_json::{Map, json};
+
+use crate::model::{RunModel, Trial};
+
+/// What was put together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded {
+    /// The document.
+    pub document: serde_json::Value,
+    /// Distinct configurations in it.
+    pub configurations: usize,
+    /// How many of these were measured.
+    pub measured: usize,
+    /// Outcomes of configurations that several trials have tried.
+    pub repeated: usize,
+}
+
+/// What became of a configuration, in one trial or several.
+#[derive(Debug, Clone, Default)]
+struct Entry {
+    /// Milliseconds, of each trial that measured it.
+    times: Vec<f64>,
+    deviation: Option<f64>,
+    failure: Option<OutcomeKind>,
+    verify_ms: Option<f64>,
+    bench_ms: Option<f64>,
+    /// What is left of its trial's wall time: the build, and waiting.
+    framework_ms: Option<f64>,
+    figures: BTreeMap<String, f64>,
+}
+
+/// Puts the trials of one candidate of several runs together, by name.
+///
+/// # Errors
+/// In words: where the runs are not of the same problem, kernel and kind of device, where they have
+/// several candidates and none is named, where what they rank is no time, or nothing was evaluated.
+pub fn recorded(runs: &[(String, RunModel)], candidate: Option<&str>) -> Result<Recorded, String> {
+    let (first_name, first) = runs.first().ok_or("no run is named")?;
+    let label = chosen(first_name, first, candidate)?;
+    let unit_ms = milliseconds(first)?;
+    let mut entries: BTreeMap<String, (Params, Entry)> = BTreeMap::new();
+    let mut repeated = 0;
+    for (name, model) in runs {
+        same_work((first_name, first), (name, model), label)?;
+        let own = model.trials.iter();
+        for trial in own.filter(|trial| trial.proposed.candidate == label) {
+            let Some(entry) = entry(model, trial, unit_ms) else {
+                continue;
+            };
+            let params = &trial.proposed.params;
+            let key = serde_json::to_string(params).unwrap_or_default();
+            match entries.get_mut(&key) {
+                None => {
+                    entries.insert(key, (params.clone(), entry));
+                }
+                Some((_, known)) => {
+                    repeated += 1;
+                    merge(known, entry);
+                }
+            }
+        }
+    }
+    if entries.is_empty() {
+        return Err(format!("`{label}` has no trial that was evaluated"));
+    }
+    let configs: Vec<(Params, Entry)> = entries.into_values().collect();
+    let axes = axes(&configs);
+    let size = axes.iter().try_fold(1u64, |size, (_, values)| {
+        size.checked_mul(values.len() as u64)
+    });
+    if size.is_none() {
+        return Err("the values that occur span more than 2^64 configurations".to_owned());
+    }
+    let mut rows: Vec<(u64, Entry)> = configs
+        .into_iter()
+        .map(|(params, entry)| (place(&axes, &params), entry))
+        .collect();
+    rows.sort_by_key(|(place, _)| *place);
+    let measured = rows.iter().filter(|(_, row)| !row.times.is_empty()).count();
+    Ok(Recorded {
+        document: document(runs, label, &axes, &rows),
+        configurations: rows.len(),
+        measured,
+        repeated,
+    })
+}
+
+/// The candidate whose trials are wanted.
+fn chosen<'a>(name: &str, model: &'a RunModel, candidate: Option<&str>) -> Result<&'a str, String> {
+    let labels: Vec<&str> = model
+        .plan
+        .candidates
+        .iter()
+        .map(|candidate| candidate.label.as_str())
+        .collect();
+    match (candidate, labels.as_slice()) {
+        (Some(wanted), labels) => {
+            let found = labels.iter().find(|label| **label == wanted);
+            found.copied().ok_or_else(|| {
+                format!(
+                    "{name}: there is no candidate `{wanted}`; there is {}",
+                    labels.join(", ")
+                )
+            })
+        }
+        (None, [only]) => Ok(only),
+        (None, labels) => Err(format!(
+            "{name}: which candidate? There is {}",
+            labels.join(", ")
+        )),
+    }
+}
+
+/// Milliseconds in a unit of the ranked metric.
+fn milliseconds(model: &RunModel) -> Result<f64, String> {
+    let metric = &model.metric;
+    let unit_ms = match metric.unit.as_str() {
+        "ns" => 1e-6,
+        "us" => 1e-3,
+        "ms" => 1.0,
+        "s" => 1e3,
+        _ => f64::NAN,
+    };
+    if unit_ms.is_nan() || metric.higher {
+        return Err(format!(
+            "the runs rank `{}`{}, and recorded data are times: lower is better, in ns, us, ms or s",
+            metric.name,
+            match metric.unit.as_str() {
+                "" => String::new(),
+                unit => format!(" in {unit}"),
+            }
+        ));
+    }
+    Ok(unit_ms)
+}
+
+/// What must not differ between runs whose times are put together.
+fn same_work(
+    (first_name, first): (&str, &RunModel),
+    (name, model): (&str, &RunModel),
+    label: &str,
+) -> Result<(), String> {
+    let of = |plan: &Plan| plan.candidates.iter().find(|it| it.label == label).cloned();
+    let what = |planned: &Option<PlannedCandidate>| match planned {
+        Some(planned) => format!(
+            "`{}` of {} with {:?}",
+            planned.kernel, planned.plugin, planned.pinned
+        ),
+        None => "none".to_owned(),
+    };
+    let (a, b) = (&first.plan, &model.plan);
+    let work = |work: &Work| match work {
+        Work::Problem { spec, .. } => format!("{} {:?}", spec.problem, spec.fields),
+        Work::Objective { name, settings, .. } => format!("{name} {settings:?}"),
+    };
+    let pairs = [
+        ("what is solved", work(&a.work), work(&b.work)),
+        ("the candidate", what(&of(a)), what(&of(b))),
+        ("the device", a.device.name.clone(), b.device.name.clone()),
+        (
+            "the ranked metric",
+            format!("{} in {}", first.metric.name, first.metric.unit),
+            format!("{} in {}", model.metric.name, model.metric.unit),
+        ),
+    ];
+    match pairs.into_iter().find(|(_, here, there)| here != there) {
+        None => Ok(()),
+        Some((what, here, there)) => Err(format!(
+            "{what} differs: {here} in {first_name}, {there} in {name}; times of one recording have \
+             to be comparable"
+        )),
+    }
+}
+
+/// What a trial says of its configuration; nothing where it was not evaluated. One that repeats the
+/// execution of another took what that took.
+fn entry(model: &RunModel, trial: &Trial, unit_ms: f64) -> Option<Entry> {
+    let evaluated = trial.evaluated.as_ref()?;
+    if let Outcome::DuplicateOf { trial: earlier } = &evaluated.outcome {
+        let original = model.trial(*earlier)?;
+        if matches!(original.outcome(), Some(Outcome::DuplicateOf { .. })) {
+            return None;
+        }
+        return entry(model, original, unit_ms);
+    }
+    let mut entry = Entry::default();
+    match &evaluated.outcome {
+        Outcome::Measured(measurement) => {
+            let ranked = model.metric.of(measurement)?;
+            entry.times.push(ranked.value * unit_ms);
+            entry.deviation = deviation(&ranked.samples);
+            for metric in &measurement.metrics {
+                let ms = Some(metric.value * 1e3);
+                match metric.name.as_str() {
+                    "verify_seconds" => entry.verify_ms = ms,
+                    "measure_seconds" => entry.bench_ms = ms,
+                    name if name == ranked.name => {}
+                    name => {
+                        let unit = if metric.unit.is_empty() {
+                            "1"
+                        } else {
+                            &metric.unit
+                        };
+                        entry
+                            .figures
+                            .insert(format!("{name} ({unit})"), metric.value);
+                    }
+                }
+            }
+        }
+        other => entry.failure = Some(other.kind()),
+    }
+    let known = entry.verify_ms.unwrap_or(0.0) + entry.bench_ms.unwrap_or(0.0);
+    entry.framework_ms = Some((evaluated.wall_s * 1e3 - known).max(0.0));
+    Some(entry)
+}
+
+/// The standard deviation of samples by their mean.
+fn deviation(samples: &[f64]) -> Option<f64> {
+    if samples.len() < 2 {
+        return None;
+    }
+    let count = samples.len() as f64;
+    let mean = samples.iter().sum::<f64>() / count;
+    let squares: f64 = samples.iter().map(|sample| (sample - mean).powi(2)).sum();
+    let deviation = (squares / (count - 1.0)).sqrt() / mean;
+    deviation.is_finite().then_some(deviation)
+}
+
+/// Puts what another trial says of the same configuration to what is known. A time goes before a
+/// failure: what has run once is no invalid configuration.
+fn merge(known: &mut Entry, mut other: Entry) {
+    match (known.times.is_empty(), other.times.is_empty()) {
+        (true, false) => *known = other,
+        (false, false) => known.times.append(&mut other.times),
+        _ => {}
+    }
+}
+
+/// The parameters with the values that occur: numbers ascending, names in the order of the alphabet.
+fn axes(configs: &[(Params, Entry)]) -> Vec<(String, Vec<Value>)> {
+    let names: BTreeSet<&String> = configs
+        .iter()
+        .flat_map(|(params, _)| params.keys())
+        .collect();
+    names
+        .into_iter()
+        .map(|name| {
+            let mut values: Vec<Value> = Vec::new();
+            for value in configs.iter().filter_map(|(params, _)| params.get(name)) {
+                if !values.contains(value) {
+                    values.push(value.clone());
+                }
+            }
+            values.sort_by(|a, b| match (a.as_float(), b.as_float()) {
+                (Some(a), Some(b)) => a.total_cmp(&b),
+                _ => a.to_string().cmp(&b.to_string()),
+            });
+            (name.clone(), values)
+        })
+        .collect()
+}
+
+/// The index of a configuration in the product of all values, the first parameter slowest. A
+/// parameter that it does not have counts as at its first value.
+fn place(axes: &[(String, Vec<Value>)], params: &Params) -> u64 {
+    axes.iter().fold(0, |place, (name, values)| {
+        let value = params.get(name);
+        let digit = value.and_then(|value| values.iter().position(|own| own == value));
+        place * values.len() as u64 + digit.unwrap_or(0) as u64
+    })
+}
+
+/// The mean of several figures; nothing of none.
+fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+/// The format's number for what became of a configuration.
+fn status(entry: &Entry) -> u8 {
+    match entry.failure {
+        _ if !entry.times.is_empty() => 0,
+        Some(OutcomeKind::BuildFailed) => 1,
+        Some(OutcomeKind::Rejected) => 3,
+        Some(
+            OutcomeKind::Crashed
+            | OutcomeKind::TimedOut
+            | OutcomeKind::WrongResult
+            | OutcomeKind::OutOfMemory
+            | OutcomeKind::Implausible,
+        ) => 2,
+        _ => 9,
+    }
+}
+
+fn document(
+    runs: &[(String, RunModel)],
+    label: &str,
+    axes: &[(String, Vec<Value>)],
+    rows: &[(u64, Entry)],
+) -> serde_json::Value {
+    let plan = runs.first().map(|(_, model)| &model.plan);
+    let device = plan.map(|plan| plan.device.name.clone());
+    let work = runs.first().map(|(_, model)| {
+        let (name, fields) = model.work();
+        format!("{name} {}", evo_types::format_params(fields))
+    });
+    let params: Vec<serde_json::Value> = axes
+        .iter()
+        .map(|(name, values)| json!({"name": name, "values": values}))
+        .collect();
+    let column = |of: &dyn Fn(&Entry) -> Option<f64>| -> Vec<Option<f64>> {
+        rows.iter().map(|(_, entry)| of(entry)).collect()
+    };
+    // A figure that some of the measured configurations lack is none.
+    let measured = || rows.iter().filter(|(_, entry)| !entry.times.is_empty());
+    let mut figures: BTreeSet<&String> = measured()
+        .flat_map(|(_, entry)| entry.figures.keys())
+        .collect();
+    figures.retain(|name| measured().all(|(_, entry)| entry.figures.contains_key(*name)));
+    let mut document = Map::new();
+    let mut put = |name: &str, value: serde_json::Value| document.insert(name.to_owned(), value);
+    put("format", json!("recorded-space/1"));
+    put("id", json!(label));
+    put("device", json!(device));
+    put("problem", json!(work));
+    put(
+        "runs",
+        json!(
+            runs.iter()
+                .map(|(_, model)| &model.header.run)
+                .collect::<Vec<_>>()
+        ),
+    );
+    put("params", json!(params));
+    put("restrictions", json!([]));
+    put("restrictions_exact", json!(false));
+    put(
+        "config",
+        json!(rows.iter().map(|(place, _)| place).collect::<Vec<_>>()),
+    );
+    put("time", json!(column(&|entry| mean(&entry.times))));
+    put(
+        "status",
+        json!(
+            rows.iter()
+                .map(|(_, entry)| status(entry))
+                .collect::<Vec<_>>()
+        ),
+    );
+    put("rel_std", json!(column(&|entry| entry.deviation)));
+    put("verify", json!(column(&|entry| entry.verify_ms)));
+    put("bench", json!(column(&|entry| entry.bench_ms)));
+    put("framework", json!(column(&|entry| entry.framework_ms)));
+    put("extra_columns", json!(figures));
+    for name in figures {
+        put(
+            name,
+            json!(column(&|entry| entry.figures.get(name).copied())),
+        );
+    }
+    document.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn params(pairs: &[(&str, Value)]) -> Params {
+        let owned = pairs.iter();
+        owned
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect()
+    }
+
+    fn timed(time: f64) -> Entry {
+        Entry {
+            times: vec![time],
+            ..Entry::default()
+        }
+    }
+
+    fn failed(kind: OutcomeKind) -> Entry {
+        Entry {
+            failure: Some(kind),
+            ..Entry::default()
+        }
+    }
+
+    #[test]
+    fn places_are_row_major_and_what_is_inactive_counts_as_the_first_value() {
+        let configs = [
+            params(&[("B", 64.into()), ("A", "y".into())]),
+            params(&[("B", 16.into()), ("A", "x".into()), ("C", true.into())]),
+            params(&[("B", 128.into()), ("A", "y".into()), ("C", false.into())]),
+        ];
+        let configs = configs.map(|params| (params, timed(1.0)));
+        let axes = axes(&configs);
+        let names: Vec<(&str, usize)> = axes
+            .iter()
+            .map(|(name, values)| (name.as_str(), values.len()))
+            .collect();
+        assert_eq!(names, [("A", 2), ("B", 3), ("C", 2)]);
+        assert_eq!(axes[1].1, [16, 64, 128].map(Value::from));
+        let places = configs.each_ref().map(|(params, _)| place(&axes, params));
+        assert_eq!(places, [6 + 2, 1, 6 + 4]);
+    }
+
+    #[test]
+    fn a_time_goes_before_a_failure_and_times_are_averaged() {
+        let mut known = failed(OutcomeKind::TimedOut);
+        merge(&mut known, timed(3.0));
+        merge(&mut known, failed(OutcomeKind::Crashed));
+        merge(&mut known, timed(5.0));
+        assert_eq!((mean(&known.times), status(&known)), (Some(4.0), 0));
+        let statuses = [
+            OutcomeKind::BuildFailed,
+            OutcomeKind::WrongResult,
+            OutcomeKind::Rejected,
+        ];
+        assert_eq!(statuses.map(|kind| status(&failed(kind))), [1, 2, 3]);
+        assert_eq!(deviation(&[1.0]), None);
+        assert_eq!(deviation(&[1.0, 3.0]), Some(std::f64::consts::SQRT_2 / 2.0));
+    }
+}
