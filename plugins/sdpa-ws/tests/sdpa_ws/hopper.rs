@@ -116,7 +116,7 @@ fn a_sample_compiles_and_no_product_is_serialised() {
     if !has_nvrtc() {
         return;
     }
-    let drawn = sample(48, |space, rng| space.sample(rng));
+    let drawn = sample(32, |space, rng| space.sample(rng));
     let mut spills: Vec<f64> = drawn
         .par_iter()
         .map(|(request, predicted)| {

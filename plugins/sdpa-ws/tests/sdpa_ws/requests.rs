@@ -6,7 +6,7 @@ use evo_plugin_sdpa_ws::{Math, plugin};
 use crate::support::{defaults, device, fused, refusal};
 
 #[test]
-fn there_are_four_candidates_and_the_one_that_is_all() {
+fn there_are_five_candidates_and_the_one_that_is_three_of_them() {
     let plugin: Plugin = plugin();
     let info = plugin.info();
     let names: Vec<&str> = info
@@ -14,7 +14,10 @@ fn there_are_four_candidates_and_the_one_that_is_all() {
         .iter()
         .map(|kernel| kernel.name.as_str())
         .collect();
-    assert_eq!(names, ["math", "stage2", "ws_p1", "ws_p2", "fused"]);
+    assert_eq!(
+        names,
+        ["math", "stage2", "ws_p1", "ws_p2", "fused", "hopper"]
+    );
     assert!(info.kernels.iter().all(|kernel| kernel.devices == ["cuda"]));
 }
 
