@@ -3,7 +3,7 @@
 use evo_cuda::{CompileRequest, Header, KernelFigures, NvrtcError, occupancy};
 use evo_plugin::{Artifact, Direction, Error, Metric, Params, Value};
 
-use crate::task::Task;
+use crate::task::{Task, Tiling};
 
 /// The headers of the portable kernels in `kernels/sdpa`.
 pub(crate) const HEADERS: &[(&str, &str)] = &[
@@ -108,6 +108,44 @@ impl Built {
         })
     }
 
+    /// The artifact of a kernel whose blocks take tiles of rows, with how full a multiprocessor can be.
+    /// `dynamic` is the shared memory that a launch asks for, in bytes; `shared_bytes` among the
+    /// figures is the static part, which the compiler tells.
+    ///
+    /// # Errors
+    /// `Rejected` where not one block fits.
+    pub(crate) fn tiled(
+        self,
+        entry: &str,
+        task: &Task,
+        threads: u32,
+        dynamic: u32,
+        tiling: Tiling,
+    ) -> Result<Artifact, Error> {
+        let kernel = self.kernel(entry)?;
+        let all = f64::from(kernel.shared_bytes) + f64::from(dynamic);
+        let mut resources = vec![figure("block_shared_bytes", "B", all)];
+        if let Some(found) = predicted(task, threads, kernel, dynamic) {
+            if found.blocks == 0 {
+                return Err(Error::Rejected(format!(
+                    "no block fits: {threads} threads of {} registers and {dynamic} bytes of shared \
+                     memory",
+                    kernel.registers
+                )));
+            }
+            resources.push(figure("blocks_per_sm", "count", f64::from(found.blocks)));
+            resources.push(figure("occupancy", "%", 100.0 * found.fraction));
+        }
+        let [grid_x, grid_y] = task.grid(tiling)?;
+        let launch = Params::from([
+            extent("grid_x", grid_x),
+            extent("grid_y", grid_y),
+            extent("block_x", threads),
+            extent("shared_bytes", dynamic),
+        ]);
+        Ok(self.artifact(&[entry], resources, launch))
+    }
+
     /// The artifact, with the figures of some of its kernels, those that the launch's geometry is of:
     /// the greatest of each, and of the code the sum.
     pub(crate) fn artifact(
@@ -136,7 +174,7 @@ impl Built {
 }
 
 /// How full a multiprocessor can be: blocks, and the share of its warps.
-pub(crate) fn predicted(
+fn predicted(
     task: &Task,
     threads: u32,
     kernel: &KernelFigures,
@@ -148,7 +186,7 @@ pub(crate) fn predicted(
 }
 
 /// A figure that informs.
-pub(crate) fn figure(name: &str, unit: &str, value: f64) -> Metric {
+fn figure(name: &str, unit: &str, value: f64) -> Metric {
     Metric::new(name, unit, Direction::Info, value)
 }
 

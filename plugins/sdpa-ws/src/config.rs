@@ -4,12 +4,10 @@
 
 use evo_plugin::{Error, ParamInfo, Params, Value};
 
-use crate::task::Task;
+use crate::task::{Task, Tiling};
 
 /// Bytes of shared memory that the system takes of each block.
 const RESERVED: i64 = 1024;
-/// The largest extent of a grid in y.
-const LARGEST_Y: u32 = 65_535;
 
 /// One configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -226,7 +224,7 @@ impl Config {
             ),
         ];
         match reasons.into_iter().find(|(holds, _)| !holds) {
-            None => self.grid(task).map(drop),
+            None => task.grid(self.tiling()).map(drop),
             Some((_, reason)) => Err(Error::Rejected(reason.to_owned())),
         }
     }
@@ -285,28 +283,14 @@ impl Config {
         u32::try_from(32 * warps).unwrap_or(u32::MAX)
     }
 
-    /// The grid in x and y: groups of heads side by side with all their tiles of rows, or as many
-    /// blocks as are resident, which take one tile after the other.
-    ///
-    /// # Errors
-    /// `Rejected` where the grid is larger than CUDA takes.
-    pub(crate) fn grid(&self, task: &Task) -> Result<[u32; 2], Error> {
-        let size = |value: i64| u32::try_from(value).unwrap_or(u32::MAX);
-        let tiles = u64::from(task.seq().div_ceil(size(self.block_m)));
-        let in_group = tiles * u64::from(size(self.head_group));
-        let groups = task.heads().div_ceil(size(self.head_group));
-        let largest = u64::from(i32::MAX.unsigned_abs());
-        if in_group * u64::from(groups) > largest || (groups > LARGEST_Y && !self.persistent) {
-            return Err(Error::Rejected(format!(
-                "{groups} groups of {in_group} tiles are more than a grid has"
-            )));
+    /// How rows are shared out to blocks.
+    pub(crate) fn tiling(&self) -> Tiling {
+        Tiling {
+            rows: self.block_m,
+            head_group: self.head_group,
+            ctas_per_sm: self.ctas_per_sm,
+            persistent: self.persistent,
         }
-        let in_group = u32::try_from(in_group).unwrap_or(u32::MAX);
-        let resident = size(self.ctas_per_sm).saturating_mul(task.sms());
-        Ok(match self.persistent {
-            true => [(in_group * groups).min(resident), 1],
-            false => [in_group, groups],
-        })
     }
 
     /// The macros that say how it is computed.

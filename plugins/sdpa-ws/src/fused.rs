@@ -1,13 +1,12 @@
 //! Fused attention: the candidates `stage2`, `ws_p1` and `ws_p2`.
 
-use evo_cuda::LaunchConfig;
-use evo_plugin::{Artifact, BuildRequest, Error, Instance, Kernel, KernelInfo, Params, Value};
+use evo_plugin::{Artifact, BuildRequest, Error, Instance, Kernel, KernelInfo, Value};
 use evo_problems::sdpa;
 
 use crate::SPACE;
-use crate::compile::{HEADERS, Source, compile, extent, figure, predicted};
+use crate::compile::{HEADERS, Source, compile};
 use crate::config::{self, Config};
-use crate::instance::{Loaded, Step, number};
+use crate::instance::{Loaded, Step, tiled};
 use crate::task::Task;
 
 /// The device code, and that it needs no more shared memory than the host asks for.
@@ -144,31 +143,7 @@ impl Kernel for Fused {
         let mut macros = config.macros();
         macros.push(format!("-DSHARED_BYTES={shared}"));
         let built = compile(&SOURCE, &task, macros)?;
-        let kernel = built.kernel(ENTRY)?;
-        let threads = config.threads();
-        let occupancy = predicted(&task, threads, kernel, shared);
-        if occupancy.is_some_and(|found| found.blocks == 0) {
-            return Err(Error::Rejected(format!(
-                "no block fits: {threads} threads of {} registers and {shared} bytes of shared \
-                 memory",
-                kernel.registers
-            )));
-        }
-        let [grid_x, grid_y] = config.grid(&task)?;
-        // `shared_bytes` is the static part, which the compiler tells.
-        let all_shared = f64::from(kernel.shared_bytes) + f64::from(shared);
-        let mut resources = vec![figure("block_shared_bytes", "B", all_shared)];
-        if let Some(found) = occupancy {
-            resources.push(figure("blocks_per_sm", "count", f64::from(found.blocks)));
-            resources.push(figure("occupancy", "%", 100.0 * found.fraction));
-        }
-        let launch = Params::from([
-            extent("grid_x", grid_x),
-            extent("grid_y", grid_y),
-            extent("block_x", threads),
-            extent("shared_bytes", shared),
-        ]);
-        Ok(built.artifact(&[ENTRY], resources, launch))
+        built.tiled(ENTRY, &task, config.threads(), shared, config.tiling())
     }
 
     fn load(
@@ -177,17 +152,7 @@ impl Kernel for Fused {
         request: &BuildRequest,
     ) -> Result<Box<dyn Instance>, Error> {
         let (task, _) = self.resolve(request)?;
-        let config = LaunchConfig {
-            grid: [
-                number(&artifact.launch, "grid_x")?,
-                number(&artifact.launch, "grid_y")?,
-                1,
-            ],
-            block: [number(&artifact.launch, "block_x")?, 1, 1],
-            shared_bytes: number(&artifact.launch, "shared_bytes")?,
-            cluster: None,
-            early: false,
-        };
+        let config = tiled(artifact, false)?;
         let steps = vec![Step::plain(ENTRY, config)];
         let loaded = Loaded::new(artifact, request, task, steps, 0)?;
         Ok(Box::new(loaded))

@@ -1,13 +1,13 @@
 //! Fused attention for Hopper: the candidate `hopper`.
 
 use evo_cuda::{Argument, CudaError, LaunchConfig, Swizzle, TensorElement, TensorMap};
-use evo_plugin::{Artifact, BuildRequest, Dtype, Error, Instance, Kernel, KernelInfo, Params};
+use evo_plugin::{Artifact, BuildRequest, Dtype, Error, Instance, Kernel, KernelInfo};
 use evo_problems::sdpa;
 
 use crate::HOPPER_SPACE;
-use crate::compile::{Source, compile, extent, figure, predicted};
+use crate::compile::{Source, compile};
 use crate::hopper_config::{self, HopperConfig};
-use crate::instance::{Loaded, Step, number};
+use crate::instance::{Loaded, Step, tiled};
 use crate::task::Task;
 
 /// The device code, and that the host asks for as much shared memory as it lays out.
@@ -228,30 +228,8 @@ impl Kernel for Hopper {
         let mut macros = config.macros();
         macros.push(format!("-DSHARED_BYTES={shared}"));
         let built = compile(&SOURCE, &task, macros)?;
-        let kernel = built.kernel(ENTRY)?;
-        let threads = config.threads();
-        let all_shared = f64::from(kernel.shared_bytes) + f64::from(shared);
-        let mut resources = vec![figure("block_shared_bytes", "B", all_shared)];
-        if let Some(found) = predicted(&task, threads, kernel, shared) {
-            if found.blocks == 0 {
-                return Err(Error::Rejected(format!(
-                    "no block fits: {threads} threads of {} registers and {shared} bytes of shared \
-                     memory",
-                    kernel.registers
-                )));
-            }
-            resources.push(figure("blocks_per_sm", "count", f64::from(found.blocks)));
-            resources.push(figure("occupancy", "%", 100.0 * found.fraction));
-        }
-        let [grid_x, grid_y] = config.grid(&task)?;
-        let launch = Params::from([
-            extent("grid_x", grid_x),
-            extent("grid_y", grid_y),
-            extent("block_x", threads),
-            extent("shared_bytes", shared),
-        ]);
         // The other kernel, which 8-bit values have before this one, fits wherever this one does.
-        Ok(built.artifact(&[ENTRY], resources, launch))
+        built.tiled(ENTRY, &task, config.threads(), shared, config.tiling())
     }
 
     fn load(
@@ -260,17 +238,7 @@ impl Kernel for Hopper {
         request: &BuildRequest,
     ) -> Result<Box<dyn Instance>, Error> {
         let (task, config) = resolve(request)?;
-        let attention = LaunchConfig {
-            grid: [
-                number(&artifact.launch, "grid_x")?,
-                number(&artifact.launch, "grid_y")?,
-                1,
-            ],
-            block: [number(&artifact.launch, "block_x")?, 1, 1],
-            shared_bytes: number(&artifact.launch, "shared_bytes")?,
-            cluster: None,
-            early: config.early,
-        };
+        let attention = tiled(artifact, config.early)?;
         let transpose = LaunchConfig {
             grid: [task.seq().div_ceil(TRANSPOSE_KEYS), task.heads(), 1],
             block: [TRANSPOSE_THREADS, 1, 1],

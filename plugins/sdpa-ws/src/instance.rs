@@ -74,6 +74,21 @@ pub(crate) fn number(launch: &Params, name: &str) -> Result<u32, Error> {
         .ok_or_else(|| Error::Failed(format!("the artifact's launch has no `{name}`")))
 }
 
+/// The launch that an artifact of tiles of rows is for.
+///
+/// # Errors
+/// As [`number`].
+pub(crate) fn tiled(artifact: &Artifact, early: bool) -> Result<LaunchConfig, Error> {
+    let number = |name| number(&artifact.launch, name);
+    Ok(LaunchConfig {
+        grid: [number("grid_x")?, number("grid_y")?, 1],
+        block: [number("block_x")?, 1, 1],
+        shared_bytes: number("shared_bytes")?,
+        cluster: None,
+        early,
+    })
+}
+
 /// Modules that are kept. A candidate is loaded for each set of buffers, dozens of times in a row.
 const KEPT: usize = 4;
 

@@ -22,6 +22,20 @@ pub(crate) struct Task {
     seq: i32,
 }
 
+/// The largest extent of a grid in y.
+const LARGEST_Y: u32 = 65_535;
+
+/// How the rows of all heads are shared out to blocks: groups of heads side by side with all their
+/// tiles of rows, or as many blocks as are resident, which take one tile after the other.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tiling {
+    /// Query rows of a tile.
+    pub(crate) rows: i64,
+    pub(crate) head_group: i64,
+    pub(crate) ctas_per_sm: i64,
+    pub(crate) persistent: bool,
+}
+
 fn refuse<T>(reason: impl Into<String>) -> Result<T, Error> {
     Err(Error::Rejected(reason.into()))
 }
@@ -103,6 +117,29 @@ impl Task {
     /// Multiprocessors.
     pub(crate) fn sms(&self) -> u32 {
         u32::try_from(self.sms).unwrap_or(0).max(1)
+    }
+
+    /// The grid in x and y of kernels whose blocks take tiles of rows.
+    ///
+    /// # Errors
+    /// `Rejected` where the grid is larger than CUDA takes.
+    pub(crate) fn grid(&self, tiling: Tiling) -> Result<[u32; 2], Error> {
+        let size = |value: i64| u32::try_from(value).unwrap_or(u32::MAX);
+        let tiles = u64::from(self.seq().div_ceil(size(tiling.rows)));
+        let in_group = tiles * u64::from(size(tiling.head_group));
+        let groups = self.heads().div_ceil(size(tiling.head_group));
+        let largest = u64::from(i32::MAX.unsigned_abs());
+        if in_group * u64::from(groups) > largest || (groups > LARGEST_Y && !tiling.persistent) {
+            return refuse(format!(
+                "{groups} groups of {in_group} tiles are more than a grid has"
+            ));
+        }
+        let in_group = u32::try_from(in_group).unwrap_or(u32::MAX);
+        let resident = size(tiling.ctas_per_sm).saturating_mul(self.sms());
+        Ok(match tiling.persistent {
+            true => [(in_group * groups).min(resident), 1],
+            false => [in_group, groups],
+        })
     }
 
     /// The macros that say what is computed.

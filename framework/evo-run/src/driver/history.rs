@@ -2,12 +2,13 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use evo_core::engine::{Cost, Proposal, Ranking, ReplayStep};
 use evo_journal::{Comparison, Evaluated, Plan, Proposed, Record, Stage};
 use evo_types::ContentHash;
 
-use crate::RunError;
+use crate::{JOURNAL, RunError};
 
 /// Everything that has been recorded, folded.
 #[derive(Debug, Default)]
@@ -121,8 +122,36 @@ impl History {
     }
 }
 
+/// A run that may be under way: its plan, its spec in RON, and what has happened. `purpose` says what
+/// there is nothing for where it has no plan yet: "to start from".
+///
+/// # Errors
+/// Where there is no run in the folder, or its journal cannot be read or has no plan.
+pub(crate) fn read_run(run: &Path, purpose: &str) -> Result<(Plan, String, History), RunError> {
+    let file = run.join(JOURNAL);
+    if !file.is_file() {
+        return Err(RunError::input(format!(
+            "{}: there is no run in this folder ({JOURNAL} is missing)",
+            run.display()
+        ))
+        .hint("name a folder that `evo run` made, such as runs/<name>"));
+    }
+    let journal = evo_journal::read(&file)?;
+    let (plan, spec) = plan_of(&journal.records).ok_or_else(|| {
+        RunError::input(format!(
+            "{}: the run ended before it had a plan, so there is nothing {purpose}",
+            run.display()
+        ))
+    })?;
+    let mut history = History::default();
+    for record in &journal.records {
+        history.add(record);
+    }
+    Ok((plan, spec, history))
+}
+
 /// The plan of a journal, with the budget of the last extension, and the spec's text.
-pub(crate) fn plan_of(records: &[Record]) -> Option<(Plan, String)> {
+pub(super) fn plan_of(records: &[Record]) -> Option<(Plan, String)> {
     let mut found = None;
     for record in records {
         match record {

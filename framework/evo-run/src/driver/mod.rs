@@ -15,7 +15,7 @@ mod statics;
 mod trial;
 
 pub(crate) use entrant::Entrant;
-pub(crate) use history::{History, plan_of};
+pub(crate) use history::{History, read_run};
 pub(crate) use opening::{check_plugins, engine_settings};
 pub use pipeline::Queues;
 pub use session::{RunEnd, Session};

@@ -5,12 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use evo_core::space::{Config, Role, Space};
-use evo_journal::{Plan, PlannedCandidate, read as read_journal};
+use evo_journal::{Plan, PlannedCandidate};
 use evo_types::{Params, format_params};
 
-use crate::driver::{History, engine_settings, plan_of};
+use crate::RunError;
+use crate::driver::{History, engine_settings, read_run};
 use crate::spec::RunSpec;
-use crate::{JOURNAL, RunError};
 
 /// Puts them into a plan. Returns what cannot be tried here, and why, one line each.
 ///
@@ -108,25 +108,7 @@ struct Other {
 
 impl Other {
     fn read(run: &Path) -> Result<Self, RunError> {
-        let file = run.join(JOURNAL);
-        if !file.is_file() {
-            return Err(RunError::input(format!(
-                "{}: there is no run in this folder ({JOURNAL} is missing)",
-                run.display()
-            ))
-            .hint("name a folder that `evo run` made, such as runs/<name>"));
-        }
-        let journal = read_journal(&file)?;
-        let (plan, _) = plan_of(&journal.records).ok_or_else(|| {
-            RunError::input(format!(
-                "{}: the run ended before it had a plan, so there is nothing to start from",
-                run.display()
-            ))
-        })?;
-        let mut history = History::default();
-        for record in &journal.records {
-            history.add(record);
-        }
+        let (plan, _, history) = read_run(run, "to start from")?;
         Ok(Self { plan, history })
     }
 

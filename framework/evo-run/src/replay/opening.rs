@@ -2,16 +2,16 @@
 
 use std::path::Path;
 
-use evo_journal::{Plan, Work, read as read_journal};
+use evo_journal::{Plan, Work};
 use evo_types::{DeviceFacts, Params, ProblemSpec};
 use evo_wire::{Reply, Request};
 
 use super::{ReplayEvent, ReplaySettings};
-use crate::driver::{History, plan_of};
+use crate::driver::{History, read_run};
 use crate::plan::{self, check_problem, complete_fields, component, read_device, unexpected};
 use crate::spec::{RunSpec, read_setting};
 use crate::worker::{Host, HostSettings, Patience};
-use crate::{JOURNAL, RunError, Stop, Store, parse_ron};
+use crate::{RunError, Stop, Store, parse_ron};
 
 /// What the journal says.
 pub(super) struct Recorded {
@@ -52,26 +52,8 @@ impl Recorded {
 
 /// Reads the journal of a run, which may be under way.
 pub(super) fn read(run: &Path) -> Result<Recorded, RunError> {
-    let file = run.join(JOURNAL);
-    if !file.is_file() {
-        return Err(RunError::input(format!(
-            "{}: there is no run in this folder ({JOURNAL} is missing)",
-            run.display()
-        ))
-        .hint("name a folder that `evo run` made, such as runs/<name>"));
-    }
-    let journal = read_journal(&file)?;
-    let (plan, spec) = plan_of(&journal.records).ok_or_else(|| {
-        RunError::input(format!(
-            "{}: the run ended before it had a plan, so there is nothing to execute again",
-            run.display()
-        ))
-    })?;
+    let (plan, spec, history) = read_run(run, "to execute again")?;
     let spec: RunSpec = parse_ron(&spec, "<the journal's spec>")?;
-    let mut history = History::default();
-    for record in &journal.records {
-        history.add(record);
-    }
     Recorded::of(run, plan, history, spec.cpus)
 }
 
