@@ -188,6 +188,53 @@ fn an_ask_waits_where_outstanding_proposals_may_use_up_the_trials() {
     propose(&mut campaign);
 }
 
+/// Trials of each of two candidates, of which the second takes `ratio` times as long.
+fn trials_of_each(preset: Preset, ratio: f64, trials: u64) -> [usize; 2] {
+    let candidates = vec![("a".to_owned(), large()), ("b".to_owned(), large())];
+    let budget = Budget::trials(trials);
+    let mut campaign = Campaign::new(candidates, settings(preset, budget), 3);
+    let mut of_each = [0, 0];
+    while let Ask::Propose(proposal) = campaign.ask() {
+        of_each[proposal.candidate] += 1;
+        let time = 1000.0 * [1.0, ratio][proposal.candidate];
+        let told = campaign.tell(proposal.trial, &measured(time), Cost::default());
+        told.unwrap();
+    }
+    of_each
+}
+
+#[test]
+fn candidates_that_are_behind_get_fewer_turns_once_their_first_trials_are_known() {
+    assert_eq!(trials_of_each(Preset::Full, 1.0, 40), [20, 20]);
+    // Two designs of six trials each are shared evenly.
+    assert_eq!(trials_of_each(Preset::Full, 4.0, 24), [12, 12]);
+    let [ahead, behind] = trials_of_each(Preset::Full, 1.1, 44);
+    assert!(behind > 12 && ahead > behind, "{ahead} and {behind}");
+    // A twentieth of the turns goes to one that is far behind.
+    for (ratio, behind) in [(4.0, 1), (0.25, 0)] {
+        let of_each = trials_of_each(Preset::Full, ratio, 24 + 42);
+        assert!((13..=15).contains(&of_each[behind]), "{of_each:?}");
+    }
+    assert_eq!(trials_of_each(Preset::Random, 4.0, 40), [20, 20]);
+}
+
+#[test]
+fn a_candidate_that_always_fails_leaves_its_turns_to_the_others() {
+    let candidates = vec![("a".to_owned(), large()), ("b".to_owned(), large())];
+    let mut campaign = Campaign::new(candidates, settings(Preset::Full, Budget::trials(45)), 3);
+    let mut of_each = [0, 0];
+    while let Ask::Propose(proposal) = campaign.ask() {
+        of_each[proposal.candidate] += 1;
+        let outcome = match proposal.candidate {
+            0 => failed(),
+            _ => measured(1000.0),
+        };
+        let told = campaign.tell(proposal.trial, &outcome, Cost::default());
+        told.unwrap();
+    }
+    assert!(of_each[0] < 15 && of_each[1] >= 30, "{of_each:?}");
+}
+
 #[test]
 fn candidates_take_turns_and_an_exhausted_one_leaves_the_rest_to_the_others() {
     let candidates = vec![("a".to_owned(), small()), ("b".to_owned(), constrained())];

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use evo_core::engine::Preset;
+use evo_core::engine::{Preset, Turns};
 use evo_journal::Target;
 use evo_types::{KernelInfo, Params, Value};
 use serde::{Deserialize, Serialize};
@@ -51,6 +51,10 @@ pub struct RunSpec {
     /// The number of elites that the preset `full` keeps; 6 if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub elites: Option<usize>,
+    /// How several tuned kernels take turns: `by_result` (the default, except for the preset
+    /// `random`), so that those that are far behind get fewer trials, or `even`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub turns: Option<Turns>,
     /// How many of the best are measured again at the end; 3 if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top_k: Option<usize>,

@@ -1,7 +1,7 @@
 //! The campaign: several candidates tuned side by side under one budget.
 //!
-//! A candidate is a name with a space of its own; the candidates take turns. With one candidate a
-//! campaign is simply its engine with a budget. This is the interface that a driver uses:
+//! A candidate is a name with a space of its own; the candidates take turns, and those that are behind
+//! get fewer ([`Turns`]). With one candidate a campaign is simply its engine with a budget. This is the interface that a driver uses:
 //!
 //! ```text
 //! loop: match campaign.ask()      Propose(p) -> journal p, evaluate it
@@ -32,8 +32,21 @@ use super::insights::Insight;
 use super::population::Solution;
 use super::proposal::{Ask, Cost, Proposal};
 use super::ranking::Verdict;
-use super::settings::EngineSettings;
+use super::settings::{EngineSettings, Turns};
 use crate::space::{Config, Space};
+
+/// The share of turns of the candidate with the best solution.
+const WHOLE_SHARE: i64 = 1000;
+
+/// The least share: a candidate that is far behind may still find something.
+const LEAST_SHARE: i64 = 50;
+
+/// Turns go with this power of the best figure of all over a candidate's own: one that takes twice the
+/// time gets the least share, one that is 10 % behind about half of a whole one.
+const RIVALRY: f64 = 6.0;
+
+/// So many initial designs are told of a candidate before its results count.
+const FIRST_DESIGNS: u64 = 2;
 
 /// A snapshot for reports.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -78,8 +91,9 @@ pub struct Campaign {
     engines: Vec<Engine>,
     counts: Counts,
     next_trial: u64,
-    /// The candidate whose turn is next.
-    turn: usize,
+    /// What each candidate is owed of turns, in parts of a thousand of the share of the best: it grows
+    /// by its share with every proposal, and who is owed most pays for one.
+    owed: Vec<i64>,
     /// Proposals whose outcome has not been told, oldest first: trial and candidate.
     outstanding: VecDeque<(u64, usize)>,
     /// What became of each trial, for duplicates that point to it.
@@ -91,7 +105,7 @@ impl Campaign {
     /// A campaign over named spaces. Without candidates it is exhausted from the start.
     pub fn new(candidates: Vec<(String, Arc<Space>)>, settings: EngineSettings, seed: u64) -> Self {
         let settings = Arc::new(settings);
-        let engines = candidates
+        let engines: Vec<Engine> = candidates
             .into_iter()
             .enumerate()
             .map(|(index, (name, space))| {
@@ -100,10 +114,10 @@ impl Campaign {
             .collect();
         Self {
             settings,
+            owed: vec![0; engines.len()],
             engines,
             counts: Counts::default(),
             next_trial: 0,
-            turn: 0,
             outstanding: VecDeque::new(),
             verdicts: BTreeMap::new(),
             best: None,
@@ -123,10 +137,16 @@ impl Campaign {
         if self.counts.must_wait(&self.settings.budget) {
             return Ask::Wait;
         }
-        for _ in 0..self.engines.len() {
-            let turn = self.turn % self.engines.len();
-            self.turn = turn + 1;
+        let shares = self.shares();
+        let owed = |place: &usize| self.owed[*place] + shares[*place];
+        let mut order: Vec<usize> = (0..self.engines.len()).collect();
+        order.sort_by_key(|place| std::cmp::Reverse(owed(place)));
+        for turn in order {
             if let Some(proposal) = self.engines[turn].propose(self.next_trial) {
+                for (owed, share) in self.owed.iter_mut().zip(&shares) {
+                    *owed += share;
+                }
+                self.owed[turn] -= shares.iter().sum::<i64>();
                 self.outstanding.push_back((self.next_trial, turn));
                 self.next_trial += 1;
                 self.counts.proposed += 1;
@@ -134,6 +154,25 @@ impl Campaign {
             }
         }
         Ask::Exhausted
+    }
+
+    /// The share of turns of each candidate, in parts of a thousand of the best one's.
+    fn shares(&self) -> Vec<i64> {
+        let best = self.best.map(|(_, loss)| loss);
+        let first_trials = FIRST_DESIGNS * self.settings.tuning.initial as u64;
+        let share = |engine: &Engine| {
+            if self.settings.turns == Turns::Even || engine.told() < first_trials {
+                return WHOLE_SHARE;
+            }
+            // Losses are logarithms: their difference is that of a ratio.
+            let behind = match (engine.best_loss(), best) {
+                (Some(own), Some(best)) => own - best,
+                _ => f64::INFINITY,
+            };
+            let share = WHOLE_SHARE as f64 * (-RIVALRY * behind).exp();
+            (share as i64).clamp(LEAST_SHARE, WHOLE_SHARE)
+        };
+        self.engines.iter().map(share).collect()
     }
 
     /// Tells what became of the oldest outstanding proposal and what it cost.

@@ -148,6 +148,15 @@ impl Engine {
         &self.information
     }
 
+    /// How many of its trials have an outcome.
+    pub(crate) fn told(&self) -> u64 {
+        self.told
+    }
+
+    pub(crate) fn best_loss(&self) -> Option<f64> {
+        self.losses.first().copied()
+    }
+
     pub(crate) fn best(&self) -> Option<&Solution> {
         self.population.best()
     }

@@ -38,7 +38,7 @@ pub use population::Solution;
 pub use proposal::{Ask, Cost, Genotype, InsightRef, Origin, Proposal};
 pub use ranking::Ranking;
 pub use selection::OperatorCredit;
-pub use settings::{EngineSettings, InformationUse, PopulationKind, Preset, Tuning};
+pub use settings::{EngineSettings, InformationUse, PopulationKind, Preset, Tuning, Turns};
 
 /// Changes whenever the proposals for the same spaces, settings, seed and outcomes change. A
 /// recorded run is resumed under the same version only.

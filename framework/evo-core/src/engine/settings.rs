@@ -132,6 +132,18 @@ pub enum PopulationKind {
     },
 }
 
+/// How the candidates of a campaign take turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Turns {
+    /// One after the other: every candidate is tuned as much as the others.
+    #[default]
+    Even,
+    /// Once each has had its first trials, in proportion to a power of how well the best of each does
+    /// beside the best of all: trials go where they can still win.
+    ByResult,
+}
+
 /// Everything that determines a search besides its spaces and its seed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EngineSettings {
@@ -145,6 +157,9 @@ pub struct EngineSettings {
     pub ranking: Ranking,
     /// When the search ends. Shared by all candidates of a campaign.
     pub budget: Budget,
+    /// How several candidates take turns; even in records of earlier versions.
+    #[serde(default)]
+    pub turns: Turns,
     /// Figures shared by all guided presets. Settings whose figures fail [`Tuning::check`] are not
     /// read.
     #[serde(default, deserialize_with = "checked")]
@@ -152,7 +167,7 @@ pub struct EngineSettings {
 }
 
 impl EngineSettings {
-    /// The settings of a preset.
+    /// The settings of a preset. The control has even turns: it is guided by nothing.
     pub fn new(preset: Preset, ranking: Ranking, budget: Budget) -> Self {
         Self {
             preset,
@@ -160,6 +175,11 @@ impl EngineSettings {
             population: preset.population(),
             ranking,
             budget,
+            turns: if preset == Preset::Random {
+                Turns::Even
+            } else {
+                Turns::ByResult
+            },
             tuning: Tuning::default(),
         }
     }

@@ -99,7 +99,8 @@ pub(super) fn engine(spec: &RunSpec, metric: &str, higher: bool) -> EngineSettin
     } else {
         Ranking::lower(metric)
     };
-    let settings = EngineSettings::new(spec.preset.unwrap_or(Preset::Full), ranking, budget);
+    let mut settings = EngineSettings::new(spec.preset.unwrap_or(Preset::Full), ranking, budget);
+    settings.turns = spec.turns.unwrap_or(settings.turns);
     match spec.elites {
         Some(elites) => settings.with_elites(elites),
         None => settings,
