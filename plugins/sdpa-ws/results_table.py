@@ -9,7 +9,7 @@ import json
 import pathlib
 import sys
 
-KERNELS = ["stage2", "ws_p1", "ws_p2"]
+KERNELS = ["hopper", "stage2", "ws_p1", "ws_p2"]
 # Baselines by plugin and kernel: what a label means depends on what there was.
 COLUMNS = {
     ("torch-sdpa", "math"): "PyTorch math",
@@ -52,7 +52,8 @@ def figure(value):
     return f"{value:,.2f}" if value < 100 else f"{value:,.1f}"
 
 
-def row(run):
+def measured(run):
+    """What a run has: its baselines' times by column, its default's and its best's by kernel."""
     theirs, default, tuned = {}, {}, {}
     defaults, plugins = defaults_of(run), plugins_of(run)
     for document, value in confirmed(run):
@@ -65,6 +66,11 @@ def row(run):
             tuned[kernel] = min(value, tuned.get(kernel, value))
             if document["trial"] in defaults:
                 default[kernel] = value
+    return theirs, default, tuned
+
+
+def row(run, kernels):
+    theirs, default, tuned = measured(run)
     best = min(tuned.values(), default=None)
 
     def over(columns):
@@ -72,8 +78,8 @@ def row(run):
         return f"{min(times) / best:.2f}x" if times and best else ""
 
     cells = [pathlib.Path(run).name, *(figure(theirs.get(column)) for column in COLUMNS.values())]
-    cells += [figure(default.get(kernel)) for kernel in KERNELS]
-    for kernel in KERNELS:
+    cells += [figure(default.get(kernel)) for kernel in kernels]
+    for kernel in kernels:
         value = tuned.get(kernel)
         cells.append(f"**{figure(value)}**" if value is not None and value == best else figure(value))
     cells += [over(["PyTorch math"]), over(["flash"]), over(FUSED)]
@@ -83,13 +89,16 @@ def row(run):
 def main():
     if len(sys.argv) < 2:
         sys.exit("usage: python3 results_table.py RUN...")
-    head = ["run", *COLUMNS.values(), *(f"{kernel}, default" for kernel in KERNELS)]
-    head += [f"{kernel}, tuned" for kernel in KERNELS]
+    runs = sys.argv[1:]
+    tuned = set().union(*(measured(run)[2] for run in runs))
+    kernels = [kernel for kernel in KERNELS if kernel in tuned]
+    head = ["run", *COLUMNS.values(), *(f"{kernel}, default" for kernel in kernels)]
+    head += [f"{kernel}, tuned" for kernel in kernels]
     head += ["over PyTorch math", "over flash", "over the best fused"]
     print("| " + " | ".join(head) + " |")
     print("|" + "---|" * len(head))
-    for run in sys.argv[1:]:
-        print(row(run))
+    for run in runs:
+        print(row(run, kernels))
 
 
 if __name__ == "__main__":

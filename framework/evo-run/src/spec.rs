@@ -120,7 +120,8 @@ pub struct TuneSpec {
     #[serde(default, skip_serializing_if = "Params::is_empty")]
     pub pinned: Params,
     /// Configurations to try right after the default, by the values that differ from it: what is
-    /// known to be good for another shape, say.
+    /// known to be good for another shape, say. Those that a constraint excludes here are left out,
+    /// and the run says so.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub start: Vec<Params>,
 }

@@ -213,20 +213,21 @@ fn a_search_starts_with_what_is_named_and_with_the_best_of_other_runs() {
     bench.file(
         "spec.ron",
         "(plugin: \"synthetic\", budget: (trials: 6),
-            objective: (start: [{\"UNROLL\": 4, \"FUSE\": true}]))",
+            objective: (start: [
+                {\"TILE_M\": 256, \"TILE_N\": 128},
+                {\"UNROLL\": 4, \"FUSE\": true},
+            ]))",
     );
     let ended = bench
-        .run(&[
-            "run",
-            "spec.ron",
-            "--start-from",
-            "r",
-            "--out",
-            "s",
-            "--quiet",
-        ])
+        .run(&["run", "spec.ron", "--start-from", "r", "--out", "s"])
         .ok();
-    assert_eq!(ended.stderr, "");
+    assert!(
+        ended.stderr.contains(
+            "`start` of `synthetic`, configuration 1, cannot be tried here: `TILE_M * TILE_N <= 16384`"
+        ),
+        "{}",
+        ended.stderr
+    );
     let value = |evaluated: &Evaluated| {
         let Outcome::Measured(measurement) = &evaluated.outcome else {
             return f64::INFINITY;

@@ -12,10 +12,11 @@ use crate::RunError;
 use crate::driver::{History, engine_settings, read_run};
 use crate::spec::RunSpec;
 
-/// Puts them into a plan. Returns what cannot be tried here, and why, one line each.
+/// Puts them into a plan. Returns what cannot be tried here because of a constraint, and why, one line
+/// each.
 ///
 /// # Errors
-/// Where a configuration of the spec is not one of its space; where a run cannot be read, or tuned
+/// Where a configuration of the spec has a parameter or a value that the space has not; where a run cannot be read, or tuned
 /// nothing that is tuned here.
 pub(super) fn add(
     plan: &mut Plan,
@@ -25,22 +26,27 @@ pub(super) fn add(
 ) -> Result<Vec<String>, RunError> {
     let objective = spec.objective.iter().map(|objective| &objective.start);
     let written = spec.tune.iter().map(|tune| &tune.start).chain(objective);
+    let mut left_out = Vec::new();
     for ((candidate, space), configs) in plan.candidates.iter_mut().zip(spaces).zip(written) {
         for (place, params) in configs.iter().enumerate() {
-            let config = in_space(space, params).map_err(|reason| {
-                RunError::input(format!(
-                    "`start` of `{}`, configuration {}: {reason}",
-                    candidate.label,
-                    place + 1
-                ))
-                .hint(
-                    "name the values that differ from the default, within the space's constraints",
-                )
+            let which = format!(
+                "`start` of `{}`, configuration {}",
+                candidate.label,
+                place + 1
+            );
+            let config = space.from_params(params).map_err(|error| {
+                RunError::input(format!("{which}: {error}"))
+                    .hint("name the values that differ from the default, out of the space's values")
             })?;
-            put(candidate, space, &config);
+            // One spec is for many problems, by `--set`, and not every constraint holds for all.
+            match space.check(&config) {
+                Ok(()) => put(candidate, space, &config),
+                Err(violation) => {
+                    left_out.push(format!("{which}, cannot be tried here: {violation}"));
+                }
+            }
         }
     }
-    let mut left_out = Vec::new();
     for run in &spec.start_from {
         let run = folder.join(run);
         let other = Other::read(&run)?;
