@@ -191,6 +191,9 @@ pub(crate) struct SpaceAudit {
     /// The seed of the drawing.
     #[arg(long, default_value_t = 17)]
     pub(crate) seed: u64,
+    /// A parameter to vary, where not all of them are to be; may be repeated.
+    #[arg(long = "param", value_name = "NAME")]
+    pub(crate) params: Vec<String>,
     /// Time so many pairs for each parameter that changes the execution, interleaved.
     #[arg(long, value_name = "PAIRS", default_value_t = 0)]
     pub(crate) measure: u16,

@@ -151,6 +151,27 @@ fn what_is_asked_for_wrongly_is_told() {
             "2",
         ])
         .fails(2, &["cannot be used with"]);
+    bench
+        .run(&["space", "audit", "knobs", "--param", "UNROL"])
+        .fails(2, &["no searched parameter is called `UNROL`", "UNROLL"]);
+}
+
+#[test]
+fn an_audit_can_be_of_some_parameters() {
+    let bench = Bench::new();
+    let shown = bench
+        .run(&[
+            "space",
+            "audit",
+            "knobs",
+            "--param",
+            "UNROLL",
+            "--samples",
+            "2",
+        ])
+        .ok();
+    assert!(shown.stdout.contains("\nUNROLL "), "{}", shown.stdout);
+    assert!(!shown.stdout.contains("\nPAD "), "{}", shown.stdout);
 }
 
 #[test]

@@ -53,6 +53,7 @@ pub(crate) fn audit(args: &SpaceAudit) -> Result<ExitCode, Failure> {
     let settings = AuditSettings {
         samples: usize::from(args.samples),
         seed: args.seed,
+        params: args.params.clone(),
         pairs: usize::from(args.measure),
     };
     let mut watch = progress::Watch::new(args.output);

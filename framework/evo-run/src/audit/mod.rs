@@ -15,7 +15,9 @@ mod plan;
 mod times;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use evo_core::space::Space;
 use evo_journal::{BuildFacts, Work};
 use evo_stats::Comparison;
 use evo_types::{ContentHash, DeviceFacts, Outcome, Params, ProblemSpec, Value};
@@ -32,6 +34,8 @@ pub struct AuditSettings {
     pub samples: usize,
     /// The seed of the drawing.
     pub seed: u64,
+    /// The parameters to vary, by name; all that are searched, if empty.
+    pub params: Vec<String>,
     /// Pairs to time for each parameter; 0 for none.
     pub pairs: usize,
 }
@@ -91,7 +95,7 @@ pub struct AuditedCandidate {
     pub plugin: String,
     /// The kernel.
     pub kernel: String,
-    /// The searched parameters, in declared order.
+    /// The parameters that were varied, in declared order.
     pub params: Vec<String>,
     /// The configurations that the parameters were varied around: the default and those drawn.
     pub bases: usize,
@@ -145,7 +149,7 @@ pub struct TimedPair {
 /// Builds, and where asked times, what the settings say.
 ///
 /// # Errors
-/// A spec without kernels, and what stops a run as well: no worker, no lock.
+/// A spec without kernels, a parameter that is not searched, and what stops a run as well: no worker, no lock.
 pub fn audit(
     mut prepared: Prepared,
     settings: &AuditSettings,
@@ -158,6 +162,7 @@ pub fn audit(
         )
         .hint("`evo space audit` is for kernels: name a spec with `tune`, or their plugin"));
     };
+    check_names(&prepared.spaces, &settings.params)?;
     let mut candidates = Vec::new();
     for (candidate, space) in prepared.plan.candidates.iter().zip(&prepared.spaces) {
         let planned = plan::plan(space, settings);
@@ -205,4 +210,23 @@ pub fn audit(
         candidates: audited,
         interrupted: stop.requested(),
     })
+}
+
+/// Each name is a searched parameter of some space.
+fn check_names(spaces: &[Arc<Space>], names: &[String]) -> Result<(), RunError> {
+    let searched = |space: &Arc<Space>| -> Vec<String> {
+        let params = space.searched().iter();
+        let params = params.filter_map(|param| space.params().get(*param));
+        params.map(|param| param.name.clone()).collect()
+    };
+    let mut known: Vec<String> = spaces.iter().flat_map(searched).collect();
+    known.sort();
+    known.dedup();
+    match names.iter().find(|name| !known.contains(name)) {
+        None => Ok(()),
+        Some(name) => Err(
+            RunError::input(format!("no searched parameter is called `{name}`"))
+                .hint(format!("they are {}", known.join(", "))),
+        ),
+    }
 }

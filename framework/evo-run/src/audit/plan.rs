@@ -19,7 +19,7 @@ const DRAWS: usize = 20;
 /// The configurations of a candidate.
 #[derive(Debug)]
 pub(super) struct Planned {
-    /// The searched parameters.
+    /// The parameters that are varied.
     pub(super) params: Vec<String>,
     /// The configurations that the parameters are varied around: the default and those drawn.
     pub(super) bases: usize,
@@ -34,7 +34,7 @@ pub(super) struct Planned {
 /// A base and what it becomes when one parameter changes, both by their places.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Change {
-    /// The parameter's place among the searched ones.
+    /// The parameter's place among those that are varied.
     pub(super) param: usize,
     pub(super) base: usize,
     pub(super) changed: usize,
@@ -62,11 +62,17 @@ pub(super) fn plan(space: &Space, settings: &AuditSettings) -> Planned {
             configs.len() - 1
         })
     };
+    let name = |param: &usize| Some(space.params().get(*param)?.name.clone());
+    let wanted = |param: &&usize| {
+        let named = |name| settings.params.contains(&name);
+        settings.params.is_empty() || name(*param).is_some_and(named)
+    };
+    let varied: Vec<usize> = space.searched().iter().filter(wanted).copied().collect();
     let mut changes = Vec::new();
     let mut excluded = BTreeMap::new();
     for base in &bases {
         let from = place(base.clone());
-        for (number, &param) in space.searched().iter().enumerate() {
+        for (number, &param) in varied.iter().enumerate() {
             let (Some(own), Some(info)) = (base.get(param), space.params().get(param)) else {
                 continue;
             };
@@ -85,9 +91,8 @@ pub(super) fn plan(space: &Space, settings: &AuditSettings) -> Planned {
             }
         }
     }
-    let name = |param: &usize| Some(space.params().get(*param)?.name.clone());
     Planned {
-        params: space.searched().iter().filter_map(name).collect(),
+        params: varied.iter().filter_map(name).collect(),
         bases: bases.len(),
         excluded,
         configs,
@@ -132,7 +137,29 @@ mod tests {
         AuditSettings {
             samples,
             seed: 17,
+            params: Vec::new(),
             pairs: 0,
+        }
+    }
+
+    #[test]
+    fn only_the_parameters_that_are_named_are_varied() {
+        let settings = AuditSettings {
+            params: vec!["P".to_owned(), "A".to_owned()],
+            ..settings(20)
+        };
+        let planned = plan(&space(), &settings);
+        assert_eq!(planned.params, ["A", "P"]);
+        assert!(planned.bases > 10);
+        let base = |change: &Change| &planned.configs[change.base];
+        for change in &planned.changes {
+            let (before, after) = (base(change), &planned.configs[change.changed]);
+            for other in [1, 3] {
+                assert_eq!(before.get(other), after.get(other));
+            }
+        }
+        for number in 0..2 {
+            assert!(planned.changes.iter().any(|change| change.param == number));
         }
     }
 
