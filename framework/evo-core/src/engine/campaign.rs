@@ -28,7 +28,7 @@ use super::EngineError;
 use super::budget::{Budget, Counts, StopReason};
 use super::candidate::{CandidateState, Engine};
 use super::information::Information;
-use super::insights::Insight;
+use super::insights::{Insight, Source};
 use super::population::Solution;
 use super::proposal::{Ask, Cost, Proposal};
 use super::ranking::Verdict;
@@ -75,10 +75,12 @@ pub enum ReplayStep {
         /// What it cost.
         cost: Cost,
     },
-    /// Insights were added from outside.
+    /// A source from outside said something.
     Insights {
         /// The index of the candidate.
         candidate: usize,
+        /// The source.
+        source: Source,
         /// The insights.
         insights: Vec<Insight>,
     },
@@ -250,11 +252,12 @@ impl Campaign {
         }
     }
 
-    /// Adds insights from outside, such as those of a profiler. They change later proposals, so a
-    /// driver records them as [`ReplayStep::Insights`].
-    pub fn add_insights(&mut self, candidate: usize, insights: Vec<Insight>) {
+    /// Takes insights from outside, such as those of a profiler, in the place of what the same source
+    /// said before. They change later proposals, so a driver records them as
+    /// [`ReplayStep::Insights`].
+    pub fn add_insights(&mut self, candidate: usize, source: &Source, insights: Vec<Insight>) {
         if let Some(engine) = self.engines.get_mut(candidate) {
-            engine.add_insights(insights);
+            engine.add_insights(source, insights);
         }
     }
 
@@ -327,9 +330,10 @@ impl Campaign {
                 } => self.tell(trial, &outcome, cost)?,
                 ReplayStep::Insights {
                     candidate,
+                    source,
                     insights,
                 } => {
-                    self.add_insights(candidate, insights);
+                    self.add_insights(candidate, &source, insights);
                 }
             }
         }

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::history::History;
 use super::information::{Information, TaskContext};
-use super::insights::{self, Guidance, Insight, Ledger};
+use super::insights::{self, Guidance, Insight, Ledger, Source};
 use super::model::Model;
 use super::operators::{Context, Draft, REGISTRY, UNIFORM};
 use super::pool::Pool;
@@ -183,8 +183,8 @@ impl Engine {
         self.start.extend(configs);
     }
 
-    pub(crate) fn add_insights(&mut self, insights: Vec<Insight>) {
-        self.ledger.add(insights, self.told);
+    pub(crate) fn add_insights(&mut self, source: &Source, insights: Vec<Insight>) {
+        self.ledger.replace(source, insights, self.told);
         self.publish_insights();
     }
 

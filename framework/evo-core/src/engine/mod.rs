@@ -14,6 +14,7 @@ mod budget;
 mod campaign;
 mod candidate;
 
+mod diagnosis;
 mod error;
 mod history;
 mod information;
@@ -31,6 +32,7 @@ mod strategies;
 pub use budget::{Budget, Counts, StopReason};
 pub use campaign::{Campaign, CampaignState, ReplayStep};
 pub use candidate::CandidateState;
+pub use diagnosis::{DiagnosedLever, Diagnosis, Findings, diagnose};
 pub use error::EngineError;
 pub use information::{Information, TaskContext, TaskParam};
 pub use insights::{Action, Evidence, Insight, Lever, Scope, Source};

@@ -192,6 +192,8 @@ pub(super) struct SpaceFields<'a> {
     pub(super) params: &'a RawValue,
     #[serde(borrow, default)]
     pub(super) constraints: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(super) rules: Option<&'a RawValue>,
 }
 
 /// The fields of a parameter.

@@ -13,6 +13,7 @@ use super::expr::lower::lower_condition;
 use super::expr::parse::{KEYWORDS, parse};
 use super::model::Model;
 use super::param::{FixedBy, Param, Role};
+use super::rules::{self, Rules};
 use super::scope::{self, Env};
 use super::values::{check_word, read_default, read_value, read_values};
 use super::{Space, expr};
@@ -63,6 +64,8 @@ struct Document {
     constants: Vec<ConstantDraft>,
     params: Vec<Draft>,
     constraints: Vec<ConstraintDraft>,
+    rules: Rules,
+    rules_at: Span,
 }
 
 pub(super) fn load(text: &str, file: &str, env: &Env) -> Result<Space, SpaceErrors> {
@@ -159,12 +162,19 @@ fn read_document(reader: &mut Reader, text: &str) -> Option<Document> {
         Some(raw) => read_constraints(reader, file.of(raw))?,
         None => Vec::new(),
     };
+    let rules_at = fields.rules.map(|raw| file.of(raw));
+    let rules = match rules_at {
+        Some(piece) => rules::read_rules(reader, piece)?,
+        None => Rules::default(),
+    };
     Some(Document {
         name: name.unwrap_or_default(),
         doc,
         constants,
         params,
         constraints,
+        rules,
+        rules_at: rules_at.map_or(Span::new(0, 0), Piece::head),
     })
 }
 
@@ -310,6 +320,7 @@ fn resolve(reader: &mut Reader, mut document: Document, text: &str, env: &Env) -
     let codes: Vec<Code> = codes.into_iter().collect::<Option<_>>()?;
     let (texts, spans) = constraint_texts(text, document.constraints);
     let params = params(document.params)?;
+    rules::check_levers(reader, &document.rules, document.rules_at, &params);
     let model = Model::new(&params, whens, codes, order, &mut scope.names);
     let default = match model.nearest_to_defaults() {
         Ok(default) => default,
@@ -329,6 +340,7 @@ fn resolve(reader: &mut Reader, mut document: Document, text: &str, env: &Env) -
         params,
         constants: used,
         constraints: texts,
+        rules: document.rules,
         raw_size: raw_size?,
         model,
         names: scope.names,

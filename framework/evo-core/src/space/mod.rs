@@ -21,6 +21,7 @@ mod model;
 mod moves;
 mod param;
 mod plan;
+mod rules;
 mod sample;
 mod scope;
 mod search;
@@ -35,6 +36,8 @@ pub use diagnostic::{SpaceError, SpaceErrors};
 pub use expression::{Expression, ExpressionError};
 pub use load::{Declared, UsedConstants, declared};
 pub use param::{Config, Count, FixedBy, Param, Radius, Role};
+pub(crate) use rules::{Pull, RuleLever, Severity};
+pub use rules::{Rule, Rules};
 pub use scope::Env;
 pub use sizes::{Removal, Sizes};
 
@@ -51,6 +54,7 @@ pub struct Space {
     searched: Vec<usize>,
     constants: UsedConstants,
     constraints: Vec<Constraint>,
+    rules: Rules,
     raw_size: u128,
     model: Model,
     names: Names,
@@ -70,6 +74,11 @@ impl Space {
     /// The space's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The space's own rules, and the levers that it adds to those of profilers.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     /// What the space is for, in the words of its author; may be empty.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{INITIAL_CREDIT, Insight};
+use super::{INITIAL_CREDIT, Insight, Source};
 
 /// How fast old experience with an insight is forgotten.
 const FORGETTING: f64 = 0.15;
@@ -39,8 +39,10 @@ impl Ledger {
         self.derived = derived;
     }
 
-    /// Adds insights from elsewhere; one of the same identity replaces its predecessor.
-    pub(crate) fn add(&mut self, insights: Vec<Insight>, now: u64) {
+    /// Takes what a source says now in the place of what it said before. Age and credit stay with the
+    /// identity of an insight, so that advice that did not pay is known when it comes again.
+    pub(crate) fn replace(&mut self, source: &Source, insights: Vec<Insight>, now: u64) {
+        self.external.retain(|_, insight| insight.source != *source);
         for insight in insights {
             self.enter(&insight, now);
             self.external.insert(insight.id.clone(), insight);
@@ -133,12 +135,29 @@ mod tests {
     }
 
     #[test]
-    fn outside_insights_stay_until_replaced() {
+    fn outside_insights_stay_until_their_source_says_something_else() {
+        let of = |id: &str, source: Source| Insight {
+            source,
+            ..insight(id, 0.9)
+        };
+        let profiler = || Source::Profiler("p".to_owned());
         let mut ledger = Ledger::default();
-        ledger.add(vec![insight("p", 0.9)], 0);
+        ledger.replace(&profiler(), vec![of("p", profiler())], 0);
+        ledger.replace(&Source::Build, vec![of("b", Source::Build)], 0);
         ledger.refresh(Vec::new(), 4);
-        assert_eq!(ledger.current(4).len(), 1);
-        ledger.add(vec![insight("p", 0.2)], 4);
-        assert_eq!(ledger.current(4)[0].strength, 0.2);
+        assert_eq!(ledger.current(4).len(), 2);
+        ledger.reward("p", 0.0);
+        ledger.replace(&profiler(), Vec::new(), 5);
+        let ids = |ledger: &Ledger| -> Vec<String> {
+            ledger.current(6).into_iter().map(|it| it.id).collect()
+        };
+        assert_eq!(ids(&ledger), ["b"]);
+        ledger.replace(&profiler(), vec![of("p", profiler())], 6);
+        assert_eq!(
+            ids(&ledger),
+            ["b", "p"],
+            "what did not pay comes back behind"
+        );
+        assert!(ledger.current(6)[1].credit < 0.5);
     }
 }

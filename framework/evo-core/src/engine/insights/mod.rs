@@ -132,6 +132,8 @@ pub struct Evidence {
 pub enum Source {
     /// Statistics over the trial history.
     History,
+    /// What a build says of itself: registers, spills, shared memory.
+    Build,
     /// A profiler, by name.
     Profiler(String),
 }
@@ -140,6 +142,7 @@ impl fmt::Display for Source {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::History => formatter.write_str("trial history"),
+            Self::Build => formatter.write_str("build"),
             Self::Profiler(name) => write!(formatter, "profiler {name}"),
         }
     }
