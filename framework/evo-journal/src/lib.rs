@@ -18,9 +18,9 @@ pub use baseline::{AbsentBaseline, BaselineRole, Reference, letter_at};
 pub use error::JournalError;
 pub use reader::{Journal, read};
 pub use record::{
-    BuildFacts, ComparedItem, Comparison, Environment, Evaluated, Header, InsightLine, Limits,
-    OperatorLine, Plan, PlannedCandidate, PlannedPlugin, Profiled, Proposed, Record, Sibling,
-    Snapshot, Stage, Target, Work, register_file,
+    BuildFacts, ComparedItem, Comparison, Diagnosed, DiagnosisLine, Environment, Evaluated, Header,
+    InsightLine, Limits, OperatorLine, Plan, PlannedCandidate, PlannedPlugin, Profiled, Proposed,
+    Record, Sibling, Snapshot, Stage, Target, Work, register_file,
 };
 pub use writer::Writer;
 

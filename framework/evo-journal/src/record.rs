@@ -48,6 +48,8 @@ pub enum Record {
     },
     /// A profiler looked at a candidate.
     Profiled(Profiled),
+    /// Rules were applied to what a build or a profiler says of a candidate.
+    Diagnosed(Diagnosed),
     /// What the engine believes, for reports.
     Snapshot(Snapshot),
     /// Something that the user should know, such as a profiler that is missing.
@@ -154,6 +156,13 @@ pub struct Plan {
     pub top_k: usize,
     /// The profilers, as `plugin/name`.
     pub profilers: Vec<String>,
+    /// Trials between two profiles of the best solution during the search; 0 for none.
+    #[serde(default)]
+    pub profile_every: u64,
+    /// The rules (RON) by which figures become diagnoses, by their source: `build`, or a profiler as
+    /// `plugin/name`. Those of spaces are in the spaces.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rules: BTreeMap<String, String>,
 }
 
 /// A device beside the first one, of the same kind.
@@ -413,6 +422,40 @@ pub struct Profiled {
     pub failure: Option<String>,
 }
 
+/// What rules made of the figures of a candidate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Diagnosed {
+    /// When.
+    pub at: f64,
+    /// Whose figures: `build`, or a profiler as `plugin/name`.
+    pub source: String,
+    /// The candidate's label.
+    pub label: String,
+    /// The trial, for one that the search found.
+    pub trial: Option<u64>,
+    /// The rules that hold, the severest first.
+    pub diagnoses: Vec<DiagnosisLine>,
+    /// The rules that could not be judged, and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unjudged: BTreeMap<String, String>,
+    /// What the search was told, as the engine reads it; absent where it was told nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<serde_json::Value>,
+}
+
+/// A rule that holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DiagnosisLine {
+    /// The rule.
+    pub rule: String,
+    /// What it says, with its figures.
+    pub statement: String,
+    /// How much it matters, in 0 to 1.
+    pub severity: f64,
+    /// What to do about it, the surest first: `raise STAGES`.
+    pub levers: Vec<String>,
+}
+
 /// What the engine believes.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -439,6 +482,17 @@ pub struct InsightLine {
     pub evidence: u64,
     /// Where it came from: `history`, or a profiler.
     pub source: String,
+    /// What it says to do, such as `set STAGES=2`; empty in records of earlier versions.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub lever: String,
+    /// What that changes, as the logarithm of the ratio of the ranked metric, negative for better; 0
+    /// where it is not known.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub effect: f64,
+}
+
+fn is_zero(number: &f64) -> bool {
+    *number == 0.0
 }
 
 /// An operator in a report.

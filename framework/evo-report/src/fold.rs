@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use evo_journal::{
-    Comparison, Environment, Evaluated, Header, Plan, Profiled, Proposed, Record, Snapshot, Stage,
+    Comparison, Diagnosed, Environment, Evaluated, Header, Plan, Profiled, Proposed, Record,
+    Snapshot, Stage,
 };
 use evo_types::{Direction, Metric, Outcome};
 use serde_json::Value as Json;
@@ -58,6 +59,7 @@ struct Fold<'a> {
     confirmation: Option<&'a Comparison>,
     confirmation_is_stale: bool,
     profiles: Vec<Profiled>,
+    diagnoses: Vec<Diagnosed>,
     snapshots: Vec<Snapshot>,
     warnings: Vec<String>,
     events: Vec<Event>,
@@ -79,6 +81,7 @@ impl<'a> Fold<'a> {
             confirmation: None,
             confirmation_is_stale: false,
             profiles: Vec::new(),
+            diagnoses: Vec::new(),
             snapshots: Vec::new(),
             warnings: Vec::new(),
             events: Vec::new(),
@@ -99,6 +102,7 @@ impl<'a> Fold<'a> {
                 self.trial(*trial)?.retries.push(reason.clone());
             }
             Record::Profiled(profiled) => self.profiles.push(profiled.clone()),
+            Record::Diagnosed(diagnosed) => self.diagnoses.push(diagnosed.clone()),
             Record::Snapshot(snapshot) => self.snapshot(snapshot),
             Record::Warning { message, .. } => {
                 if !self.warnings.contains(message) {
@@ -215,6 +219,7 @@ impl<'a> Fold<'a> {
             trials: self.trials,
             confirmation_is_stale: self.confirmation_is_stale,
             profiles: self.profiles,
+            diagnoses: self.diagnoses,
             snapshots: self.snapshots,
             warnings: self.warnings,
             events: self.events,

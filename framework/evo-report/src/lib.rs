@@ -15,6 +15,7 @@ mod bench;
 mod by_kernel;
 mod chart;
 mod confirmed;
+mod diagnosis;
 mod error;
 mod failures;
 mod fold;

@@ -3,6 +3,7 @@
 use evo_journal::Work;
 use evo_types::{Metric, OutcomeKind};
 
+use crate::diagnosis;
 use crate::format::{number, quantity, ratio, seconds_per};
 use crate::model::RunModel;
 
@@ -33,6 +34,7 @@ pub(crate) fn limits(model: &RunModel) -> Vec<String> {
     let mut found = Vec::new();
     found.extend(gap(model));
     found.extend(throughput(model));
+    found.extend(diagnoses(model));
     found.extend(profile(model));
     found.extend(progress(model));
     let (failures, trials) = (model.failures(), model.budget.trials);
@@ -69,6 +71,21 @@ fn throughput(model: &RunModel) -> Option<String> {
         "The winner computes {} GFLOP/s{traffic}.",
         number(flops)
     ))
+}
+
+/// What rules say limits the winner.
+fn diagnoses(model: &RunModel) -> Vec<String> {
+    let Some(subject) = diagnosis::subject(model) else {
+        return Vec::new();
+    };
+    let found = diagnosis::of(model, &subject).into_iter();
+    let lines = found.flat_map(|diagnosed| {
+        diagnosed.diagnoses.iter().map(|diagnosis| {
+            let statement = crate::verdict::capitalised(&diagnosis.statement);
+            format!("{statement} (by {}).", diagnosed.source)
+        })
+    });
+    lines.collect()
 }
 
 /// What profilers said of the winner.
@@ -114,19 +131,4 @@ fn progress(model: &RunModel) -> Option<String> {
             all.saturating_sub(counted)
         )
     })
-}
-
-/// The strongest statements of the search about what pays: what to try next.
-pub(crate) fn levers(model: &RunModel) -> Vec<String> {
-    let mut insights: Vec<_> = model
-        .snapshots
-        .iter()
-        .flat_map(|snapshot| &snapshot.insights)
-        .collect();
-    insights.sort_by(|left, right| right.strength.total_cmp(&left.strength));
-    insights
-        .into_iter()
-        .take(3)
-        .map(|insight| format!("{} ({})", insight.statement, insight.source))
-        .collect()
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use evo_journal::{
-    Environment, Evaluated, Header, Plan, Profiled, Proposed, Reference, Snapshot, Work,
+    Diagnosed, Environment, Evaluated, Header, Plan, Profiled, Proposed, Reference, Snapshot, Work,
 };
 use evo_types::{Measurement, Metric, Outcome, OutcomeKind, Params};
 
@@ -36,6 +36,8 @@ pub struct RunModel {
     pub confirmation_is_stale: bool,
     /// What profilers saw, in order.
     pub profiles: Vec<Profiled>,
+    /// What rules made of builds and profiles, in order.
+    pub diagnoses: Vec<Diagnosed>,
     /// The engine's last snapshot of each candidate.
     pub snapshots: Vec<Snapshot>,
     /// Warnings, in order.

@@ -12,6 +12,7 @@ use crate::ReportError;
 use crate::model::RunModel;
 use crate::text;
 
+mod diagnosis;
 mod knobs;
 mod method;
 mod search;
@@ -32,6 +33,7 @@ struct View {
     knobs: Option<knobs::Section>,
     correctness: Vec<tables::Correct>,
     quantisation: Option<String>,
+    diagnosis: Option<diagnosis::Section>,
     profiles: Vec<search::Profile>,
     method: Vec<String>,
     environment: Vec<(&'static str, String)>,
@@ -99,6 +101,7 @@ fn view(model: &RunModel) -> View {
         knobs: knobs::section(model),
         correctness: tables::correctness(model),
         quantisation: tables::quantisation(model),
+        diagnosis: diagnosis::section(model),
         profiles: search::profiles(model),
         method: method::method(model),
         environment: crate::manifest::environment(model),
@@ -166,7 +169,7 @@ fn target(model: &RunModel) -> Option<Target> {
         levers: if met {
             Vec::new()
         } else {
-            crate::limits::levers(model)
+            crate::diagnosis::levers(model)
         },
     })
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use evo_core::engine::Counts;
-use evo_journal::{Comparison, Evaluated, Plan, Profiled, Proposed, Stage};
+use evo_journal::{Comparison, Diagnosed, Evaluated, Plan, Profiled, Proposed, Stage};
 use evo_types::Phase;
 
 use crate::Queues;
@@ -59,6 +59,8 @@ pub enum Event<'a> {
     },
     /// A profile was taken, or failed.
     Profiled(&'a Profiled),
+    /// Rules were applied to figures of a candidate.
+    Diagnosed(&'a Diagnosed),
     /// Something that the user should know.
     Warning(&'a str),
     /// The run ended by itself.

@@ -65,9 +65,14 @@ pub struct RunSpec {
     /// A target such as `15x over A`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// Profilers to run over the baselines and the finalists, as `name` or `plugin/name`.
+    /// Profilers to run over the best solution during the search, and over the baselines and the
+    /// finalists at its end, as `name` or `plugin/name`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub profilers: Vec<String>,
+    /// Trials between two profiles of the best solution during the search, whose diagnoses then guide
+    /// it; 32 if left out, 0 for profiles at the end only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile_every: Option<u64>,
     /// How candidates are verified and measured.
     pub measure: MeasureSpec,
     /// Deadlines and limits.

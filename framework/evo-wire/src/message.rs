@@ -271,6 +271,11 @@ pub enum Reply {
         /// What the profiler saw.
         metrics: Vec<Metric>,
     },
+    /// To `Profile`, where the profiler does not work here at all.
+    NoProfiler {
+        /// Why, and what to do about it.
+        reason: String,
+    },
     /// To `Replay`, where the candidate ran to its end.
     Replayed {
         /// What was seen.

@@ -38,6 +38,28 @@ impl RawRunnable for Runnable<'_> {
     }
 }
 
+/// Why the profiler does not work here, if it does not.
+///
+/// # Errors
+/// A plugin that cannot be loaded or has no such profiler.
+pub(crate) fn absent(worker: &mut Worker, job: &ProfileJob) -> Result<Option<String>, Fault> {
+    let plugin = worker.plugin(&job.profiler.plugin)?;
+    let profiler = host::result(plugin.raw.profiler(job.profiler.name.as_str().into()));
+    let profiler = profiler.map_err(|error| refused(job, &error))?;
+    let device = document(serde_json::to_string(&job.request.device))?;
+    Ok(host::result(profiler.probe(device.as_str().into()))
+        .err()
+        .map(|error| error.to_string()))
+}
+
+fn refused(job: &ProfileJob, error: &evo_plugin::Error) -> Fault {
+    Fault::refused(format!("the profiler `{}`: {error}", job.profiler.name))
+}
+
+fn document(value: Result<String, serde_json::Error>) -> Result<String, Fault> {
+    value.map_err(|error| Fault::internal(format!("a document cannot be written: {error}")))
+}
+
 /// Builds, loads and binds the candidate, and hands it to the profiler.
 ///
 /// # Errors
@@ -48,14 +70,9 @@ pub(crate) fn profile(
     job: &ProfileJob,
 ) -> Result<Vec<Metric>, Fault> {
     let plugin = worker.plugin(&job.profiler.plugin)?;
-    let refused = |error| Fault::refused(format!("the profiler `{}`: {error}", job.profiler.name));
+    let refused = |error: evo_plugin::Error| refused(job, &error);
     let profiler =
         host::result(plugin.raw.profiler(job.profiler.name.as_str().into())).map_err(refused)?;
-    let document = |value: Result<String, serde_json::Error>| {
-        value.map_err(|error| Fault::internal(format!("a document cannot be written: {error}")))
-    };
-    let device = document(serde_json::to_string(&job.request.device))?;
-    host::result(profiler.probe(device.as_str().into())).map_err(refused)?;
     let problem = worker.problem(&job.problem)?;
     let kernel = worker.kernel(&job.kernel)?;
     reporter.phase(Phase::Build)?;

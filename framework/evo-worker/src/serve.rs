@@ -219,6 +219,9 @@ impl Worker {
                 Ok(Reply::Conformed { report })
             }
             Request::Profile(job) => {
+                if let Some(reason) = profile::absent(self, &job)? {
+                    return Ok(Reply::NoProfiler { reason });
+                }
                 let metrics = profile::profile(self, reporter, &job)?;
                 Ok(Reply::Profiled { metrics })
             }

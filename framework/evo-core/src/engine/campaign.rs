@@ -283,6 +283,16 @@ impl Campaign {
         Some((candidate, solution))
     }
 
+    /// The best solution of a candidate.
+    pub fn best_of(&self, candidate: usize) -> Option<&Solution> {
+        self.engines.get(candidate)?.best()
+    }
+
+    /// The space of a candidate.
+    pub fn space(&self, candidate: usize) -> Option<&Space> {
+        self.engines.get(candidate).map(Engine::space)
+    }
+
     /// What the next proposal for a candidate is told.
     pub fn information(&self, candidate: usize) -> Option<&Information> {
         self.engines.get(candidate).map(Engine::information)

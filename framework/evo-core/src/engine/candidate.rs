@@ -144,6 +144,10 @@ impl Engine {
         }
     }
 
+    pub(crate) fn space(&self) -> &Space {
+        &self.space
+    }
+
     pub(crate) fn information(&self) -> &Information {
         &self.information
     }

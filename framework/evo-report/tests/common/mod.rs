@@ -7,8 +7,8 @@ mod plan;
 mod runs;
 
 use evo_journal::{
-    BuildFacts, ComparedItem, Comparison, Evaluated, Header, InsightLine, OperatorLine, Plan,
-    Profiled, Proposed, Record, Snapshot, Stage, Target, Work,
+    BuildFacts, ComparedItem, Comparison, Diagnosed, DiagnosisLine, Evaluated, Header, InsightLine,
+    OperatorLine, Plan, Profiled, Proposed, Record, Snapshot, Stage, Target, Work,
 };
 use evo_types::{ContentHash, Direction, Metric, Outcome, Value};
 use serde_json::json;
@@ -239,7 +239,9 @@ impl Journal {
                     strength: 0.82,
                     credit: 0.61,
                     evidence: 9,
-                    source: "history".to_owned(),
+                    source: "trial history".to_owned(),
+                    lever: "set BLOCK_M=96".to_owned(),
+                    effect: -0.26,
                 },
                 InsightLine {
                     statement: "EXP | `poly` makes <no> difference".to_owned(),
@@ -247,6 +249,8 @@ impl Journal {
                     credit: 0.5,
                     evidence: 4,
                     source: "counters".to_owned(),
+                    lever: String::new(),
+                    effect: 0.0,
                 },
             ],
             operators: vec![
@@ -261,6 +265,23 @@ impl Journal {
                     improvements: 0,
                 },
             ],
+        }))
+    }
+
+    pub(crate) fn diagnosed(&mut self, trial: u64) -> &mut Self {
+        self.push(Record::Diagnosed(Diagnosed {
+            at: self.at,
+            source: "cpu/counters".to_owned(),
+            label: format!("tiled #{trial}"),
+            trial: Some(trial),
+            diagnoses: vec![DiagnosisLine {
+                rule: "cache_misses".to_owned(),
+                statement: "3.1 % of the loads | miss the <L2> cache".to_owned(),
+                severity: 0.4,
+                levers: vec!["lower BLOCK_M".to_owned(), "set EXP=never".to_owned()],
+            }],
+            unjudged: [("idle_ports".to_owned(), "there is no port_use".to_owned())].into(),
+            told: None,
         }))
     }
 

@@ -100,6 +100,8 @@ pub(crate) fn plan() -> Plan {
         },
         top_k: 3,
         profilers: vec!["cpu/counters".to_owned()],
+        profile_every: 32,
+        rules: BTreeMap::new(),
     }
 }
 

@@ -39,6 +39,7 @@ pub(crate) fn finished(target: Option<f64>) -> Journal {
             (0, 64, timed(1893.0)),
         ])
         .profiled(6)
+        .diagnosed(6)
         .push(Record::Warning {
             at: START + 40.0,
             message:

@@ -1,13 +1,14 @@
 //! What a journal says has been done: the fold that a resumed run starts from.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use evo_core::engine::{Cost, Proposal, Ranking, ReplayStep};
-use evo_journal::{Comparison, Evaluated, Plan, Proposed, Record, Stage};
+use evo_journal::{Comparison, Evaluated, Plan, Profiled, Proposed, Record, Stage};
 use evo_types::ContentHash;
 
+use super::diagnose::source;
 use crate::{JOURNAL, RunError};
 
 /// Everything that has been recorded, folded.
@@ -27,6 +28,12 @@ pub(crate) struct History {
     pub(super) boot: String,
     /// Profiler and label of the profiles taken.
     pub(super) profiled: Vec<(String, String)>,
+    /// Trials that had an outcome at the last profile.
+    pub(super) profiled_at: u64,
+    /// Profilers that do not work here, as this session has found.
+    pub(super) absent_profilers: BTreeSet<String>,
+    /// The last thing that rules are applied to, as long as nothing says what came of it.
+    pub(super) undiagnosed: Option<Undiagnosed>,
     /// Whether the run ended by itself, and was not extended since.
     pub(super) finished: bool,
     /// Whether the last thing that happened was an orderly interruption.
@@ -35,10 +42,30 @@ pub(crate) struct History {
     pub(super) elapsed_s: f64,
 }
 
+/// Figures to which rules are still to be applied, where a run was cut off in between.
+#[derive(Debug)]
+pub(super) enum Undiagnosed {
+    /// Of the build of this trial.
+    Build(u64),
+    /// Of a profile.
+    Profile(Box<Profiled>),
+}
+
 impl History {
     /// Adds one record.
     pub(crate) fn add(&mut self, record: &Record) {
         self.interrupted = matches!(record, Record::Interrupted { .. });
+        match record {
+            Record::Evaluated(evaluated) => {
+                self.undiagnosed = Some(Undiagnosed::Build(evaluated.trial));
+            }
+            Record::Profiled(profiled) => {
+                let profiled = Box::new(profiled.clone());
+                self.undiagnosed = Some(Undiagnosed::Profile(profiled));
+            }
+            Record::Resumed { .. } | Record::Extended { .. } => {}
+            _ => self.undiagnosed = None,
+        }
         match record {
             Record::Compared(comparison) => {
                 self.elapsed_s = comparison.elapsed_s;
@@ -72,6 +99,7 @@ impl History {
             Record::Profiled(profiled) => {
                 self.profiled
                     .push((profiled.profiler.clone(), profiled.label.clone()));
+                self.profiled_at = self.evaluated.len() as u64;
             }
             Record::Extended { .. } => {
                 // The search goes on, so the finalists will be others.
@@ -84,6 +112,7 @@ impl History {
                 self.elapsed_s = *elapsed_s;
             }
             Record::Header(_)
+            | Record::Diagnosed(_)
             | Record::Snapshot(_)
             | Record::Warning { .. }
             | Record::Interrupted { .. } => {}
@@ -175,10 +204,28 @@ pub(super) fn set_budget(plan: &mut Plan, budget: &serde_json::Value) {
 }
 
 /// The steps with which the engine is brought to where the journal stands.
-pub(super) fn replay_steps(records: &[Record]) -> Result<Vec<ReplayStep>, RunError> {
+pub(super) fn replay_steps(plan: &Plan, records: &[Record]) -> Result<Vec<ReplayStep>, RunError> {
     let mut steps = Vec::new();
+    // Candidates of trials, by their places in the plan.
+    let mut candidates: BTreeMap<u64, usize> = BTreeMap::new();
     for record in records {
         match record {
+            Record::Diagnosed(diagnosed) => {
+                let candidate = diagnosed.trial.and_then(|trial| candidates.get(&trial));
+                if let (Some(told), Some(candidate)) = (&diagnosed.told, candidate) {
+                    let insights = serde_json::from_value(told.clone()).map_err(|error| {
+                        RunError::environment(format!(
+                            "what the journal says of {} cannot be read: {error}",
+                            diagnosed.label
+                        ))
+                    })?;
+                    steps.push(ReplayStep::Insights {
+                        candidate: *candidate,
+                        source: source(&diagnosed.source),
+                        insights,
+                    });
+                }
+            }
             Record::Proposed(proposed) => {
                 let proposal: Proposal = serde_json::from_value(proposed.proposal.clone())
                     .map_err(|error| {
@@ -187,6 +234,10 @@ pub(super) fn replay_steps(records: &[Record]) -> Result<Vec<ReplayStep>, RunErr
                             proposed.trial
                         ))
                     })?;
+                let mut labels = plan.candidates.iter().map(|planned| &planned.label);
+                if let Some(place) = labels.position(|label| *label == proposed.candidate) {
+                    candidates.insert(proposed.trial, place);
+                }
                 steps.push(ReplayStep::Proposed(proposal));
             }
             Record::Evaluated(evaluated) => steps.push(ReplayStep::Told {

@@ -1,6 +1,7 @@
 //! The straight line of a run: baselines, search, profiles, confirmation.
 
 mod compare;
+mod diagnose;
 mod entrant;
 mod finalists;
 mod history;
@@ -14,6 +15,7 @@ mod session;
 mod statics;
 mod trial;
 
+pub(crate) use diagnose::{BUILD, read as read_rules};
 pub(crate) use entrant::Entrant;
 pub(crate) use history::{History, read_run};
 pub(crate) use opening::{check_plugins, engine_settings};

@@ -1,51 +1,40 @@
-//! Profiling passes: after the search, apart from every ranked measurement.
+//! Profiling passes, apart from every ranked measurement: over the best solution now and then during
+//! the search, which is told what rules make of it, and over baselines and finalists at the end.
 
 use evo_journal::{Profiled, Record, Work};
 use evo_types::BuildRequest;
 use evo_wire::{ProfileJob, Reply, Request};
 
+use super::entrant::Entrant;
 use super::session::{Session, now};
 use super::trial::{Sorted, sort};
 use crate::plan::unexpected;
 use crate::worker::{CallFailure, Patience};
 use crate::{Event, Observer, RunError, lock};
 
+/// A profiler and what it is to look at.
+#[derive(Debug, Clone)]
+pub(super) struct Pass {
+    /// As `plugin/name`.
+    pub(super) profiler: String,
+    pub(super) target: Entrant,
+}
+
 impl Session {
     /// Runs every profiler of the plan over the baselines and the finalists. `false`: the user
     /// asked to stop.
     pub(super) fn profile(&mut self, observer: &mut dyn Observer) -> Result<bool, RunError> {
-        let Work::Problem { spec, .. } = self.plan.work.clone() else {
+        if matches!(self.plan.work, Work::Objective { .. }) {
             return Ok(true);
-        };
+        }
         for profiler in self.plan.profilers.clone() {
-            let Some((plugin, name)) = profiler.split_once('/') else {
-                return Err(RunError::internal(format!(
-                    "`{profiler}` names no profiler"
-                )));
-            };
-            let component = self.component(plugin, name)?;
             for target in self.profiled_candidates()? {
-                if self
-                    .history
-                    .profiled
-                    .contains(&(profiler.clone(), target.label.clone()))
-                {
+                let profiler = profiler.clone();
+                let pass = Pass { profiler, target };
+                if !self.is_wanted(&pass) {
                     continue;
                 }
-                let problem = self.problem()?.ok_or_else(|| {
-                    RunError::internal("a profile was asked for without a problem")
-                })?;
-                let job = ProfileJob {
-                    profiler: component.clone(),
-                    problem,
-                    kernel: self.component(&target.plugin, &target.kernel)?,
-                    request: BuildRequest {
-                        problem: spec.clone(),
-                        config: target.params.clone(),
-                        device: self.plan.device.clone(),
-                    },
-                    seed: self.seed_for("profile", target.trial.unwrap_or_default()),
-                };
+                let request = self.profile_request(&pass)?;
                 let held = lock::device(&self.plan.device.uuid, &self.stop, |holder| {
                     observer.on(&Event::WaitingForDevice { holder });
                 })?;
@@ -53,41 +42,119 @@ impl Session {
                     return Ok(false);
                 }
                 let stop = self.stop.clone();
-                let label = target.label.clone();
-                let reply = self.host.call(
-                    Request::Profile(Box::new(job)),
-                    0.0,
-                    &stop,
-                    Patience::Short,
-                    &mut |phase, _| {
-                        observer.on(&Event::Phase {
-                            phase,
-                            subject: label.clone(),
-                        })
-                    },
-                );
-                let (metrics, failure) = match reply {
-                    Ok(Reply::Profiled { metrics }) => (metrics, None),
-                    Ok(Reply::Outcome { outcome, .. }) => (Vec::new(), Some(outcome.summary())),
-                    Ok(other) => return Err(unexpected("Profile", &other)),
-                    Err(CallFailure::Refused { message, .. }) => (Vec::new(), Some(message)),
-                    Err(failure) => match sort(failure) {
-                        Sorted::Outcome(outcome) => (Vec::new(), Some(outcome.summary())),
-                        Sorted::Interrupted => return Ok(false),
-                        Sorted::Error(error) => return Err(error),
-                    },
-                };
-                let profiled = Profiled {
-                    at: now(),
-                    profiler: profiler.clone(),
-                    label: target.label,
-                    trial: target.trial,
-                    metrics,
-                    failure,
-                };
-                self.append(Record::Profiled(profiled.clone()))?;
-                observer.on(&Event::Profiled(&profiled));
+                let label = pass.target.label.clone();
+                let reply =
+                    self.host
+                        .call(request, 0.0, &stop, Patience::Short, &mut |phase, _| {
+                            observer.on(&Event::Phase {
+                                phase,
+                                subject: label.clone(),
+                            })
+                        });
+                if !self.take_profile(&pass, reply, false, observer)? {
+                    return Ok(false);
+                }
             }
+        }
+        Ok(true)
+    }
+
+    /// The passes that are due now, between two trials of the search: over the best solution of each
+    /// candidate that no profiler has seen, where there have been so many trials since the last pass.
+    /// What is recorded decides, so that a resumed run has them at the same place.
+    pub(super) fn due_passes(&self) -> Vec<Pass> {
+        let every = self.plan.profile_every;
+        let trials = self.history.evaluated.len() as u64;
+        let waited = trials.saturating_sub(self.history.profiled_at);
+        if every == 0 || waited < every || matches!(self.plan.work, Work::Objective { .. }) {
+            return Vec::new();
+        }
+        let candidates = 0..self.plan.candidates.len();
+        let best = candidates.filter_map(|candidate| self.campaign.best_of(candidate));
+        let targets: Vec<Entrant> = best
+            .filter_map(|best| Entrant::trial(&self.plan, &self.history, best.trial))
+            .collect();
+        let profilers = self.plan.profilers.iter();
+        let passes = profilers.flat_map(|profiler| {
+            targets.iter().map(|target| Pass {
+                profiler: profiler.clone(),
+                target: target.clone(),
+            })
+        });
+        passes.filter(|pass| self.is_wanted(pass)).collect()
+    }
+
+    /// Whether a pass was not made yet, by a profiler that works here.
+    fn is_wanted(&self, pass: &Pass) -> bool {
+        let seen = (pass.profiler.clone(), pass.target.label.clone());
+        !self.history.profiled.contains(&seen)
+            && !self.history.absent_profilers.contains(&pass.profiler)
+    }
+
+    /// What a worker is asked for.
+    pub(super) fn profile_request(&self, pass: &Pass) -> Result<Request, RunError> {
+        let Pass { profiler, target } = pass;
+        let (Some((plugin, name)), Work::Problem { spec, .. }) =
+            (profiler.split_once('/'), &self.plan.work)
+        else {
+            return Err(RunError::internal(format!(
+                "`{profiler}` names no profiler, or there is nothing to profile"
+            )));
+        };
+        let problem = self
+            .problem()?
+            .ok_or_else(|| RunError::internal("a profile was asked for without a problem"))?;
+        Ok(Request::Profile(Box::new(ProfileJob {
+            profiler: self.component(plugin, name)?,
+            problem,
+            kernel: self.component(&target.plugin, &target.kernel)?,
+            request: BuildRequest {
+                problem: spec.clone(),
+                config: target.params.clone(),
+                device: self.plan.device.clone(),
+            },
+            seed: self.seed_for("profile", target.trial.unwrap_or_default()),
+        })))
+    }
+
+    /// Records what a profiler answered, and what rules make of it. `false`: the user asked to stop.
+    pub(super) fn take_profile(
+        &mut self,
+        pass: &Pass,
+        reply: Result<Reply, CallFailure>,
+        during_search: bool,
+        observer: &mut dyn Observer,
+    ) -> Result<bool, RunError> {
+        let (metrics, failure) = match reply {
+            Ok(Reply::Profiled { metrics }) => (metrics, None),
+            Ok(Reply::NoProfiler { reason }) => {
+                self.history.absent_profilers.insert(pass.profiler.clone());
+                let message = format!("the profiler {} is left out: {reason}", pass.profiler);
+                self.warn(observer, &message)?;
+                return Ok(true);
+            }
+            Ok(Reply::Outcome { outcome, .. }) => (Vec::new(), Some(outcome.summary())),
+            Ok(other) => return Err(unexpected("Profile", &other)),
+            Err(CallFailure::Refused { message, .. }) => (Vec::new(), Some(message)),
+            Err(failure) => match sort(failure) {
+                Sorted::Outcome(outcome) => (Vec::new(), Some(outcome.summary())),
+                Sorted::Interrupted => return Ok(false),
+                Sorted::Error(error) => return Err(error),
+            },
+        };
+        let profiled = Profiled {
+            at: now(),
+            profiler: pass.profiler.clone(),
+            label: pass.target.label.clone(),
+            trial: pass.target.trial,
+            metrics,
+            failure,
+        };
+        self.append(Record::Profiled(profiled.clone()))?;
+        observer.on(&Event::Profiled(&profiled));
+        if profiled.failure.is_none() {
+            let params = &pass.target.params;
+            self.diagnose_profile(&profiled, params, during_search, observer)?;
         }
         Ok(true)
     }

@@ -19,6 +19,7 @@ use evo_wire::{Reply, Request};
 
 use super::lanes::{Crew, Ended, Job, News, Report};
 use super::pipeline::{Pipeline, Queues, Step};
+use super::profile::Pass;
 use super::session::{Session, now};
 use super::trial::{BuildEnd, Built, Judged, judged_answer};
 use crate::plan::unexpected;
@@ -36,6 +37,9 @@ pub(super) enum SearchEnd {
 /// Attempts after which a trial is given up although the machine stayed up. A program that is
 /// killed again and again is hardly the candidate's fault, so this is generous.
 const MOST_ATTEMPTS: u32 = 20;
+
+/// The number under which a profile is reported: of no trial.
+const PROFILE: u64 = u64::MAX;
 
 /// How often the loop looks whether the user wants to stop.
 const TICK: Duration = Duration::from_millis(40);
@@ -86,6 +90,7 @@ impl Session {
             .chain(self.plan.siblings.iter().map(|sibling| &sibling.device))
             .cloned()
             .collect();
+        self.diagnose_what_is_left(observer)?;
         let pending = self.pending_again(devices.len())?;
         let builders = self.builders();
         let extra = match builders {
@@ -188,7 +193,16 @@ impl Search<'_, '_> {
             // every trial that is settled, before the next one is. So it is while winding up: what
             // is proposed then is begun by the next session.
             let ahead = self.session.plan.ahead;
-            if ended.is_none() && self.pipeline.len() < ahead {
+            // Profiles come between trials, when all that were proposed are settled.
+            let passes = match ended {
+                None if !stopping => self.session.due_passes(),
+                _ => Vec::new(),
+            };
+            if !passes.is_empty() && self.pipeline.len() == 0 {
+                self.profile(passes)?;
+                continue;
+            }
+            if ended.is_none() && passes.is_empty() && self.pipeline.len() < ahead {
                 match self.session.campaign.ask() {
                     Ask::Propose(proposal) => {
                         self.propose(&proposal)?;
@@ -218,6 +232,57 @@ impl Search<'_, '_> {
             }
             self.listen()?;
         }
+    }
+
+    /// Has the first device's worker profile candidates, while nothing else is under way.
+    fn profile(&mut self, passes: Vec<Pass>) -> Result<(), RunError> {
+        for pass in passes {
+            let job = Job {
+                trial: PROFILE,
+                request: self.session.profile_request(&pass)?,
+                also: Vec::new(),
+                measuring_s: 0.0,
+                device: self.uuid(0),
+            };
+            self.crew.on_lane(0, job)?;
+            let ended = loop {
+                match self.crew.reports.recv_timeout(TICK) {
+                    Ok(Report {
+                        news: News::Ended(ended),
+                        ..
+                    }) => break ended,
+                    Ok(Report {
+                        news: News::WaitingForDevice { holder },
+                        ..
+                    }) => self.observer.on(&Event::WaitingForDevice { holder }),
+                    Ok(Report {
+                        news: News::Phase(phase),
+                        ..
+                    }) => {
+                        let subject = pass.target.label.clone();
+                        self.observer.on(&Event::Phase { phase, subject });
+                    }
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => {
+                        return Err(RunError::internal("the threads of the search are gone"));
+                    }
+                }
+            };
+            let Some(reply) = ended.answer? else {
+                self.interrupted = true;
+                return Ok(());
+            };
+            if !self
+                .session
+                .take_profile(&pass, reply, true, self.observer)?
+            {
+                self.interrupted = true;
+                return Ok(());
+            }
+        }
+        // What they took is no time of the next trial.
+        self.settled = Instant::now();
+        Ok(())
     }
 
     fn propose(&mut self, proposal: &Proposal) -> Result<(), RunError> {
@@ -530,7 +595,7 @@ impl Session {
             evaluated: &evaluated,
             progress: &progress,
         });
-        Ok(())
+        self.diagnose_build(proposed, &evaluated, observer)
     }
 
     /// A metric that says of itself that it is better the other way round would be searched for

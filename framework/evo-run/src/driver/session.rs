@@ -171,7 +171,7 @@ impl Session {
         let spaces = plan::spaces(&plan)?;
         let mut campaign = campaign(&plan, spaces)?;
         campaign
-            .replay(replay_steps(&journal.records)?)
+            .replay(replay_steps(&plan, &journal.records)?)
             .map_err(|error| {
                 RunError::environment(format!("{}: {error}", folder.path().display()))
             })?;
@@ -414,6 +414,8 @@ impl Session {
                         credit: insight.credit,
                         evidence: insight.evidence.n,
                         source: insight.source.to_string(),
+                        lever: insight.lever.to_string(),
+                        effect: insight.evidence.effect,
                     })
                     .collect(),
                 operators: engine

@@ -17,6 +17,7 @@ use evo_journal::{Plan, PlannedPlugin, Sibling, Work};
 use evo_types::{ContentHash, DeviceFacts, KernelInfo, Params, PluginInfo, ProblemSpec, Value};
 use evo_wire::{BUILT_IN_ORIGIN, ComponentRef};
 
+use crate::driver::{BUILD, read_rules};
 use crate::error::suggestion;
 use crate::spec::{ObjectiveSpec, Overrides, RunSpec, TuneSpec, read_target};
 use crate::worker::Host;
@@ -28,6 +29,12 @@ pub use describe::{Described, default_worker, describe_built_in, describe_plugin
 pub(crate) use describe::{component, describe, unexpected};
 pub(crate) use fields::complete as complete_fields;
 pub(crate) use settings::{Measuring, limits};
+
+/// Trials between two profiles during the search, where a spec says nothing.
+const PROFILE_EVERY: u64 = 32;
+
+/// What the figures of builds mean.
+const BUILD_RULES: &str = include_str!("../../rules/build.ron");
 
 /// The device that needs no other hardware.
 const CPU: &str = "cpu";
@@ -378,8 +385,28 @@ impl Resolver<'_> {
             measure: to_json(&Measuring::asked(&spec.measure))?,
             limits: limits(spec),
             top_k: spec.top_k.unwrap_or(3),
+            rules: self.rules(&profilers)?,
             profilers,
+            profile_every: spec.profile_every.unwrap_or(PROFILE_EVERY),
         })
+    }
+
+    /// The rules of builds and of the profilers, checked.
+    fn rules(&self, profilers: &[String]) -> Result<BTreeMap<String, String>, RunError> {
+        let mut rules = BTreeMap::from([(BUILD.to_owned(), BUILD_RULES.to_owned())]);
+        for profiler in profilers {
+            let (plugin, name) = profiler.split_once('/').unwrap_or(("", profiler));
+            let mut infos = self.loaded.iter().filter(|it| it.info.name == plugin);
+            let own = infos.find_map(|loaded| {
+                let mut infos = loaded.info.profilers.iter();
+                infos.find(|info| info.name == name)?.rules.clone()
+            });
+            if let Some(text) = own {
+                read_rules(&text, profiler)?;
+                rules.insert(profiler.clone(), text);
+            }
+        }
+        Ok(rules)
     }
 
     /// The devices beside the first one: others than it, and of the same model, since times of

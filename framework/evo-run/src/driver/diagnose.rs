@@ -1,0 +1,365 @@
+//! What rules make of the figures of a build or a profile, and what the search is told of it.
+
+use std::collections::BTreeSet;
+
+use evo_core::engine::{Findings, Source, diagnose};
+use evo_core::space::Rules;
+use evo_journal::{
+    BuildFacts, Diagnosed, DiagnosisLine, Evaluated, Profiled, Proposed, Record, Work,
+};
+use evo_types::{Direction, Metric, Params, Value};
+
+use super::entrant::Entrant;
+use super::history::Undiagnosed;
+use super::session::{Session, now};
+use crate::{Event, Observer, RunError};
+
+/// The source of what a build says of itself, among the plan's rules.
+pub(crate) const BUILD: &str = "build";
+
+/// A candidate's figures, and whose they are.
+struct Subject<'a> {
+    /// `build`, or a profiler as `plugin/name`.
+    source: &'a str,
+    label: &'a str,
+    trial: Option<u64>,
+    /// The tuned candidate that it is of, by its place in the plan.
+    candidate: Option<usize>,
+    /// All its parameters.
+    params: &'a Params,
+    /// What is known of it from elsewhere.
+    known: &'a [Metric],
+    /// What the source says.
+    figures: &'a [Metric],
+}
+
+impl Session {
+    /// After an outcome: if it is the new best of its candidate, what does its build say?
+    pub(super) fn diagnose_build(
+        &mut self,
+        proposed: &Proposed,
+        evaluated: &Evaluated,
+        observer: &mut dyn Observer,
+    ) -> Result<(), RunError> {
+        let (Some(build), Some(measurement)) = (&evaluated.build, evaluated.outcome.measurement())
+        else {
+            return Ok(());
+        };
+        let Some(candidate) = self.place_of(&proposed.candidate) else {
+            return Ok(());
+        };
+        let best = self.campaign.best_of(candidate);
+        if best.is_none_or(|best| best.trial != evaluated.trial) {
+            return Ok(());
+        }
+        let label = format!("{} #{}", proposed.candidate, evaluated.trial);
+        let mut figures = build.figures.clone();
+        figures.extend(geometry(build, &self.plan.device.facts));
+        self.diagnose(
+            &Subject {
+                source: BUILD,
+                label: &label,
+                trial: Some(evaluated.trial),
+                candidate: Some(candidate),
+                params: &proposed.params,
+                known: &measurement.metrics,
+                figures: &figures,
+            },
+            true,
+            observer,
+        )
+    }
+
+    /// What was cut off between figures and their diagnosis is made up for.
+    pub(super) fn diagnose_what_is_left(
+        &mut self,
+        observer: &mut dyn Observer,
+    ) -> Result<(), RunError> {
+        match self.history.undiagnosed.take() {
+            None => Ok(()),
+            Some(Undiagnosed::Build(trial)) => {
+                let mut proposed = self.history.proposed.iter();
+                let proposed = proposed.find(|it| it.trial == trial).cloned();
+                let evaluated = self.history.evaluated.get(&trial).cloned();
+                match proposed.zip(evaluated) {
+                    Some((proposed, evaluated)) => {
+                        self.diagnose_build(&proposed, &evaluated, observer)
+                    }
+                    None => Ok(()),
+                }
+            }
+            Some(Undiagnosed::Profile(profiled)) => {
+                let entrant = profiled
+                    .trial
+                    .and_then(|trial| Entrant::trial(&self.plan, &self.history, trial));
+                match entrant {
+                    Some(entrant) if profiled.failure.is_none() => {
+                        self.diagnose_profile(&profiled, &entrant.params, true, observer)
+                    }
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// What a profile says; `during_search`: the search is told.
+    pub(super) fn diagnose_profile(
+        &mut self,
+        profiled: &Profiled,
+        params: &Params,
+        during_search: bool,
+        observer: &mut dyn Observer,
+    ) -> Result<(), RunError> {
+        let proposed = profiled.trial.and_then(|trial| {
+            let mut proposed = self.history.proposed.iter();
+            proposed.find(|proposed| proposed.trial == trial)
+        });
+        let candidate = proposed.and_then(|proposed| self.place_of(&proposed.candidate));
+        let evaluated = profiled
+            .trial
+            .and_then(|trial| self.history.evaluated.get(&trial));
+        let known = evaluated
+            .and_then(|evaluated| evaluated.outcome.measurement())
+            .map_or_else(Vec::new, |measurement| measurement.metrics.clone());
+        self.diagnose(
+            &Subject {
+                source: &profiled.profiler,
+                label: &profiled.label,
+                trial: profiled.trial,
+                candidate,
+                params,
+                known: &known,
+                figures: &profiled.metrics,
+            },
+            during_search,
+            observer,
+        )
+    }
+
+    fn diagnose(
+        &mut self,
+        subject: &Subject<'_>,
+        tell: bool,
+        observer: &mut dyn Observer,
+    ) -> Result<(), RunError> {
+        let none = Rules::default();
+        let shipped = match self.plan.rules.get(subject.source) {
+            Some(text) => read(text, subject.source)?,
+            None => Rules::default(),
+        };
+        let space = subject
+            .candidate
+            .and_then(|candidate| self.campaign.space(candidate))
+            .map_or(&none, |space| space.rules());
+        if shipped.is_empty() && space.is_empty() {
+            return Ok(());
+        }
+        let own: BTreeSet<String> = subject.figures.iter().map(|it| it.name.clone()).collect();
+        let known = self.known(subject);
+        let first = subject.source == BUILD;
+        let findings = diagnose(&shipped, space, &known, &own, first);
+        self.record_findings(subject, &findings, tell, observer)
+    }
+
+    /// Writes down what was found, and tells it to the search. Where a source has nothing to say any
+    /// more, the search is told that too.
+    fn record_findings(
+        &mut self,
+        subject: &Subject<'_>,
+        findings: &Findings,
+        tell: bool,
+        observer: &mut dyn Observer,
+    ) -> Result<(), RunError> {
+        let source = source(subject.source);
+        let mut told = None;
+        if let (true, Some(candidate), Some(trial)) = (tell, subject.candidate, subject.trial) {
+            let insights = findings.insights(trial, &source);
+            told = Some(serde_json::to_value(&insights).map_err(|error| {
+                RunError::internal(format!("insights cannot be written: {error}"))
+            })?);
+            self.campaign.add_insights(candidate, &source, insights);
+        }
+        let lines = findings.diagnoses.iter().map(|diagnosis| DiagnosisLine {
+            rule: diagnosis.rule.clone(),
+            statement: diagnosis.statement.clone(),
+            severity: diagnosis.severity,
+            levers: diagnosis
+                .levers
+                .iter()
+                .map(|it| it.lever.to_string())
+                .collect(),
+        });
+        let diagnosed = Diagnosed {
+            at: now(),
+            source: subject.source.to_owned(),
+            label: subject.label.to_owned(),
+            trial: subject.trial,
+            diagnoses: lines.collect(),
+            unjudged: findings.unjudged.clone(),
+            told,
+        };
+        self.append(Record::Diagnosed(diagnosed.clone()))?;
+        observer.on(&Event::Diagnosed(&diagnosed));
+        Ok(())
+    }
+
+    /// Everything that a rule may name: facts of the device, the problem, parameters, figures.
+    fn known(&self, subject: &Subject<'_>) -> Params {
+        let mut known = self.plan.device.facts.clone();
+        if let Work::Problem { spec, .. } = &self.plan.work {
+            known.extend(spec.fields.clone());
+            known.extend(spec.constants.clone());
+        }
+        let metrics = subject.known.iter().chain(subject.figures);
+        known.extend(metrics.map(|it| (it.name.clone(), Value::Float(it.value))));
+        known.extend(subject.params.clone());
+        known
+    }
+
+    fn place_of(&self, candidate: &str) -> Option<usize> {
+        let mut candidates = self.plan.candidates.iter();
+        candidates.position(|planned| planned.label == candidate)
+    }
+}
+
+/// Figures of the launch of a GPU kernel: its sizes, `blocks` and `threads` (of a block) over all
+/// dimensions, `waves` (how often the blocks fill the device) and `last_wave` (the share of it that the
+/// last ones fill).
+fn geometry(build: &BuildFacts, device: &Params) -> Vec<Metric> {
+    let info = |name: &str, value: f64| Metric::new(name, "", Direction::Info, value);
+    let sizes = build.launch.iter();
+    let mut figures: Vec<Metric> = sizes
+        .filter_map(|(name, value)| Some(info(name, value.as_float()?)))
+        .collect();
+    let over = |kind: &str| -> Option<f64> {
+        let of_kind = |axis: &str| build.launch.get(&format!("{kind}_{axis}"))?.as_float();
+        of_kind("x").map(|x| x * of_kind("y").unwrap_or(1.0) * of_kind("z").unwrap_or(1.0))
+    };
+    figures.extend(over("block").map(|threads| info("threads", threads)));
+    let Some(blocks) = over("grid") else {
+        return figures;
+    };
+    figures.push(info("blocks", blocks));
+    let mut known = build.figures.iter();
+    let resident = known.find(|figure| figure.name == "blocks_per_sm");
+    let sms = device.get("SMS").and_then(Value::as_float);
+    if let (Some(resident), Some(sms)) = (resident, sms) {
+        let waves = blocks / (resident.value * sms);
+        if waves.is_finite() {
+            let whole = waves.ceil().max(1.0);
+            figures.push(info("waves", waves));
+            figures.push(info("last_wave", waves - (whole - 1.0)));
+        }
+    }
+    figures
+}
+
+/// Rules as the plan has them.
+///
+/// # Errors
+/// Where they cannot be read, and where that is.
+pub(crate) fn read(text: &str, source: &str) -> Result<Rules, RunError> {
+    Rules::parse(text, &format!("<the rules of {source}>"))
+        .map_err(|errors| RunError::input(errors.to_string()))
+}
+
+/// The engine's name of a source.
+pub(super) fn source(name: &str) -> Source {
+    match name {
+        BUILD => Source::Build,
+        profiler => Source::Profiler(profiler.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use evo_types::ContentHash;
+
+    use super::*;
+
+    fn geometry_of(launch: &[(&str, i64)], figures: &[(&str, f64)]) -> Vec<String> {
+        let build = BuildFacts {
+            code: ContentHash::of_bytes(b"code"),
+            launch: launch
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), Value::Int(*value)))
+                .collect(),
+            runtime: Params::new(),
+            figures: figures
+                .iter()
+                .map(|(name, value)| Metric::new(name, "", Direction::Info, *value))
+                .collect(),
+        };
+        let device = [("SMS".to_owned(), Value::Int(132))].into();
+        geometry(&build, &device)
+            .iter()
+            .map(|figure| format!("{} {}", figure.name, figure.value))
+            .collect()
+    }
+
+    #[test]
+    fn the_geometry_says_how_often_the_device_is_filled() {
+        let launch = [("block_x", 128), ("grid_x", 8), ("grid_y", 33)];
+        let figures = geometry_of(&launch, &[("blocks_per_sm", 1.0)]);
+        assert_eq!(
+            figures,
+            [
+                "block_x 128",
+                "grid_x 8",
+                "grid_y 33",
+                "threads 128",
+                "blocks 264",
+                "waves 2",
+                "last_wave 1"
+            ]
+        );
+        let figures = geometry_of(&[("grid_x", 165)], &[("blocks_per_sm", 1.0)]);
+        assert_eq!(figures[2..], ["waves 1.25", "last_wave 0.25"]);
+        assert_eq!(geometry_of(&[], &[]), Vec::<String>::new());
+        // What does not fit on the device at all has no waves.
+        assert_eq!(
+            geometry_of(&[("grid_x", 1)], &[("blocks_per_sm", 0.0)]).len(),
+            2
+        );
+    }
+
+    /// The rules that are shipped, on figures of a build of `sdpa-ws`.
+    #[test]
+    fn the_rules_of_builds_name_what_limits_a_kernel_and_nothing_else() {
+        let rules = read(include_str!("../../rules/build.ron"), BUILD).unwrap();
+        let said = |changes: &[(&str, f64)]| -> Vec<String> {
+            let usual = [
+                ("spill_store_bytes", 0.0),
+                ("spill_load_bytes", 0.0),
+                ("registers", 128.0),
+                ("block_shared_bytes", 40960.0),
+                ("blocks_per_sm", 4.0),
+                ("threads", 128.0),
+                ("blocks", 2112.0),
+                ("waves", 4.0),
+                ("last_wave", 1.0),
+                ("REGISTERS_PER_SM", 65536.0),
+                ("SMEM_PER_SM", 233472.0),
+                ("SMS", 132.0),
+            ];
+            let known: Params = usual
+                .iter()
+                .chain(changes)
+                .map(|(name, value)| ((*name).to_owned(), Value::Float(*value)))
+                .collect();
+            let found = diagnose(&rules, &Rules::default(), &known, &BTreeSet::new(), true);
+            assert!(found.unjudged.is_empty(), "{:?}", found.unjudged);
+            found.diagnoses.into_iter().map(|it| it.rule).collect()
+        };
+        assert_eq!(said(&[("blocks_per_sm", 8.0)]), Vec::<String>::new());
+        let spills = [("blocks_per_sm", 8.0), ("spill_store_bytes", 64.0)];
+        assert_eq!(said(&spills), ["register_spills"]);
+        assert_eq!(said(&[]), ["register_limited"]);
+        let shared = [("registers", 64.0), ("block_shared_bytes", 50_000.0)];
+        assert_eq!(said(&shared), ["shared_memory_limited"]);
+        let few = [("blocks", 64.0), ("waves", 0.12), ("blocks_per_sm", 8.0)];
+        assert_eq!(said(&few), ["too_few_blocks"]);
+        let uneven = [("waves", 1.25), ("last_wave", 0.25), ("blocks_per_sm", 8.0)];
+        assert_eq!(said(&uneven), ["uneven_waves"]);
+    }
+}
