@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Resume(Resume),
     /// Write the reports of a run again and print its table.
     Report(Report),
+    /// What limits the best of a run, and what its search believes: diagnoses, levers, insights
+    Explain(Explain),
     /// Write the trials of runs as recorded tuning data, to search and study them again.
     Export(Export),
     /// Execute candidates of a run again, untimed: bit by bit, or for sanitizers and profilers.
@@ -142,6 +144,21 @@ pub(crate) struct Report {
     pub(crate) run: PathBuf,
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+#[derive(Debug, Arguments)]
+pub(crate) struct Explain {
+    /// The run folder; the run may be under way.
+    pub(crate) run: PathBuf,
+    /// The candidate, where only one of several is wanted.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) candidate: Option<String>,
+    /// Print what the next proposal is told, word for word.
+    #[arg(long)]
+    pub(crate) proposal_context: bool,
+    /// Print one JSON document on standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Arguments)]

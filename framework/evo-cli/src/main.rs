@@ -42,6 +42,7 @@ fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Run(run) => command::run::run(run),
         Command::Resume(resume) => command::run::resume(resume),
         Command::Report(report) => command::report::report(&report),
+        Command::Explain(explain) => command::explain::explain(&explain),
         Command::Export(export) => command::export::export(&export),
         Command::Replay(replay) => command::replay::replay(&replay),
         Command::Space(space) => command::space::space(space),

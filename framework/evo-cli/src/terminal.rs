@@ -297,6 +297,14 @@ impl Watch {
             )),
             Event::Compared(comparison) => Some(self.compared(comparison)),
             Event::Warning(message) => Some(format!("warning: {message}")),
+            Event::Diagnosed(diagnosed) => {
+                let worst = diagnosed.diagnoses.first()?;
+                let levers = match worst.levers.as_slice() {
+                    [] => String::new(),
+                    levers => format!(": {}", levers.join(", ")),
+                };
+                Some(format!("{}: {}{levers}", diagnosed.label, worst.statement))
+            }
             Event::Profiled(profiled) => Some(match &profiled.failure {
                 Some(failure) => format!(
                     "{}: no profile of {}: {failure}",

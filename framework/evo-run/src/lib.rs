@@ -37,7 +37,7 @@ pub use check::{
     CheckDevice, CheckEvent, CheckOptions, CheckReport, CheckSpace, CheckTarget, Rule, Ruling,
     Verdict, asks, check, cure, named_values,
 };
-pub use driver::{Queues, RunEnd, Session};
+pub use driver::{Explained, Queues, RunEnd, Session, explain};
 pub use environment::capture as capture_environment;
 pub use error::{ErrorKind, RunError};
 pub use event::{Event, Observer, Progress, SilentObserver};

@@ -17,6 +17,9 @@ const WARM_UP: u32 = 3;
 /// Seconds of launches that are charged.
 const SECONDS: f64 = 0.5;
 
+/// What its figures mean.
+const RULES: &str = include_str!("../rules.ron");
+
 struct Usage;
 
 impl Profiler for Usage {
@@ -25,7 +28,7 @@ impl Profiler for Usage {
             name: "usage".to_owned(),
             doc: "CPU time, busy cores, page faults and context switches per launch".to_owned(),
             devices: vec!["cpu".to_owned()],
-            rules: None,
+            rules: Some(RULES.to_owned()),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod doctor;
+pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod plugin;
 pub(crate) mod replay;

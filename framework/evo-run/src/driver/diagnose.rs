@@ -33,6 +33,18 @@ struct Subject<'a> {
     figures: &'a [Metric],
 }
 
+impl Subject<'_> {
+    /// The tuned candidate's label, of `tiled #12`.
+    fn candidate_label(&self) -> &str {
+        candidate_of(self.label)
+    }
+}
+
+/// The candidate's label in that of a trial.
+pub(super) fn candidate_of(label: &str) -> &str {
+    label.rsplit_once(" #").map_or(label, |(label, _)| label)
+}
+
 impl Session {
     /// After an outcome: if it is the new best of its candidate, what does its build say?
     pub(super) fn diagnose_build(
@@ -156,8 +168,16 @@ impl Session {
         }
         let own: BTreeSet<String> = subject.figures.iter().map(|it| it.name.clone()).collect();
         let known = self.known(subject);
-        let first = subject.source == BUILD;
-        let findings = diagnose(&shipped, space, &known, &own, first);
+        let of_build = subject.source == BUILD;
+        let mut findings = diagnose(&shipped, space, &known, &own, of_build);
+        if of_build {
+            // Devices tell different figures, and the rules of builds are for all of them.
+            findings.unjudged.clear();
+            let spoke = self.history.spoke.get(subject.candidate_label());
+            if findings.diagnoses.is_empty() && spoke.is_none_or(|spoke| !spoke) {
+                return Ok(());
+            }
+        }
         self.record_findings(subject, &findings, tell, observer)
     }
 

@@ -8,7 +8,7 @@ use evo_core::engine::{Cost, Proposal, Ranking, ReplayStep};
 use evo_journal::{Comparison, Evaluated, Plan, Profiled, Proposed, Record, Stage};
 use evo_types::ContentHash;
 
-use super::diagnose::source;
+use super::diagnose::{BUILD, candidate_of, source};
 use crate::{JOURNAL, RunError};
 
 /// Everything that has been recorded, folded.
@@ -34,6 +34,8 @@ pub(crate) struct History {
     pub(super) absent_profilers: BTreeSet<String>,
     /// The last thing that rules are applied to, as long as nothing says what came of it.
     pub(super) undiagnosed: Option<Undiagnosed>,
+    /// Whether rules said anything of the last build of each candidate that they were applied to.
+    pub(super) spoke: BTreeMap<String, bool>,
     /// Whether the run ended by itself, and was not extended since.
     pub(super) finished: bool,
     /// Whether the last thing that happened was an orderly interruption.
@@ -110,6 +112,11 @@ impl History {
             Record::Finished { elapsed_s, .. } => {
                 self.finished = true;
                 self.elapsed_s = *elapsed_s;
+            }
+            Record::Diagnosed(diagnosed) if diagnosed.source == BUILD => {
+                let candidate = candidate_of(&diagnosed.label).to_owned();
+                let speaks = !diagnosed.diagnoses.is_empty();
+                self.spoke.insert(candidate, speaks);
             }
             Record::Header(_)
             | Record::Diagnosed(_)

@@ -3,6 +3,7 @@
 mod compare;
 mod diagnose;
 mod entrant;
+mod explain;
 mod finalists;
 mod history;
 mod lanes;
@@ -17,6 +18,7 @@ mod trial;
 
 pub(crate) use diagnose::{BUILD, read as read_rules};
 pub(crate) use entrant::Entrant;
+pub use explain::{Explained, explain};
 pub(crate) use history::{History, read_run};
 pub(crate) use opening::{check_plugins, engine_settings};
 pub use pipeline::Queues;

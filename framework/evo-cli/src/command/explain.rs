@@ -1,0 +1,177 @@
+//! `evo explain`: what limits the best of a run, and what its search believes.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use evo_core::engine::{Action, Insight};
+use evo_report::plain;
+use evo_run::{Explained, RunError};
+use evo_types::format_params;
+use serde_json::{Value, json};
+
+use super::print;
+use crate::args::Explain;
+use crate::failure::Failure;
+
+/// The version of the keys of the document.
+const SCHEMA: u32 = 1;
+
+/// More insights than this are abbreviated.
+const MOST: usize = 12;
+
+/// `evo explain`.
+pub(crate) fn explain(args: &Explain) -> Result<ExitCode, Failure> {
+    let mut explained = evo_run::explain(&args.run)?;
+    if let Some(wanted) = &args.candidate {
+        let names: Vec<String> = explained
+            .iter()
+            .map(|candidate| candidate.state.candidate.clone())
+            .collect();
+        explained.retain(|candidate| candidate.state.candidate == *wanted);
+        if explained.is_empty() {
+            return Err(RunError::input(format!(
+                "{}: no candidate is called `{wanted}`",
+                args.run.display()
+            ))
+            .hint(format!("they are {}", names.join(", ")))
+            .into());
+        }
+    }
+    let text = match (args.json, args.proposal_context) {
+        (true, context) => {
+            let candidates: Vec<Value> = explained.iter().map(|it| document(it, context)).collect();
+            let document = json!({ "schema": SCHEMA, "candidates": candidates });
+            serde_json::to_string_pretty(&document).map_err(std::io::Error::from)? + "\n"
+        }
+        (false, true) => {
+            let words = explained.iter().map(|it| it.information.to_string());
+            words.collect::<Vec<String>>().join("\n")
+        }
+        (false, false) => explained
+            .iter()
+            .map(render)
+            .collect::<Vec<String>>()
+            .join("\n"),
+    };
+    print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Keys stay as they are under one `schema`; new ones may be added.
+fn document(explained: &Explained, context: bool) -> Value {
+    let Explained {
+        state,
+        information,
+        diagnoses,
+    } = explained;
+    let mut document = json!({
+        "candidate": state.candidate,
+        "best": state.best,
+        "proposed": state.proposed,
+        "diagnoses": diagnoses,
+        "insights": state.insights,
+        "operators": state.operators,
+    });
+    if context && let Value::Object(entries) = &mut document {
+        entries.insert("proposal_context".to_owned(), json!(information));
+    }
+    document
+}
+
+fn render(explained: &Explained) -> String {
+    let state = &explained.state;
+    let mut out = String::new();
+    let name = plain(&state.candidate);
+    match &state.best {
+        Some(best) => {
+            let metric = explained.information.task.ranking.metric();
+            let _ = writeln!(
+                out,
+                "{name}: {metric} {:.4} in trial {} of {} proposed\n  {}",
+                best.value,
+                best.trial,
+                state.proposed,
+                plain(&format_params(&best.params))
+            );
+        }
+        None => {
+            let _ = writeln!(
+                out,
+                "{name}: nothing was measured of {} proposed",
+                state.proposed
+            );
+        }
+    }
+    diagnoses(&mut out, explained);
+    beliefs(&mut out, &state.insights);
+    out
+}
+
+fn diagnoses(out: &mut String, explained: &Explained) {
+    out.push_str("\nwhat limits it\n");
+    let mut said = false;
+    for diagnosed in &explained.diagnoses {
+        let of = match (&explained.state.best, diagnosed.trial) {
+            (Some(best), Some(trial)) if best.trial != trial => format!(" of trial {trial}"),
+            _ => String::new(),
+        };
+        for diagnosis in &diagnosed.diagnoses {
+            said = true;
+            let _ = writeln!(
+                out,
+                "  {:.2}  {} ({}{of})",
+                diagnosis.severity,
+                plain(&diagnosis.statement),
+                plain(&diagnosed.source)
+            );
+            if !diagnosis.levers.is_empty() {
+                let _ = writeln!(out, "        try: {}", plain(&diagnosis.levers.join(", ")));
+            }
+        }
+        for (rule, why) in &diagnosed.unjudged {
+            let _ = writeln!(
+                out,
+                "        not judged: {} of {}, since {}",
+                plain(rule),
+                plain(&diagnosed.source),
+                plain(why)
+            );
+        }
+    }
+    if !said {
+        out.push_str("  no rule holds for what builds and profiles say\n");
+    }
+}
+
+fn beliefs(out: &mut String, insights: &[Insight]) {
+    let (idle, acting): (Vec<&Insight>, Vec<&Insight>) = insights
+        .iter()
+        .partition(|insight| insight.lever.action == Action::NoEffect);
+    out.push_str("\nwhat the search believes (strength, credit, age in trials)\n");
+    if acting.is_empty() {
+        out.push_str("  nothing yet\n");
+    }
+    for insight in acting.iter().take(MOST) {
+        let _ = writeln!(
+            out,
+            "  {:.2} {:.2} {:>4}  {} ({}; {})",
+            insight.strength,
+            insight.credit,
+            insight.age,
+            plain(&insight.lever.to_string()),
+            plain(&insight.statement),
+            plain(&insight.source.to_string())
+        );
+    }
+    if acting.len() > MOST {
+        let _ = writeln!(out, "  and {} more (--json has all)", acting.len() - MOST);
+    }
+    if !idle.is_empty() {
+        let names: Vec<&str> = idle.iter().map(|it| it.lever.param.as_str()).collect();
+        let _ = writeln!(
+            out,
+            "\nwhat makes no difference: {}",
+            plain(&names.join(", "))
+        );
+    }
+}

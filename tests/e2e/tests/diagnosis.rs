@@ -1,0 +1,225 @@
+//! Profiles and builds become diagnoses, diagnoses become insights, and these guide what is proposed.
+
+// A test says what is wrong by failing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use evo_e2e::Bench;
+use evo_journal::{Diagnosed, Record};
+
+/// `knobs` with rules: one on what a profile shows, one on the build, one that asks for too much.
+const SPACE: &str = r#"(
+    name: "knobs",
+    params: [
+        (name: "UNROLL", values: [1, 2, 3, 4]),
+        (name: "GRID", values: [1, 2, 4]),
+        (name: "SPIN", values: [0, 2, 4], default: 4),
+        (name: "PAD", values: [0, 8, 16]),
+    ],
+    rules: [
+        (
+            id: "passes",
+            when: "cpu_time > 0.0 and SPIN > 0",
+            says: "{SPIN} passes more than needed in {launches} launches",
+            severity: "min(1.0, SPIN / 4.0)",
+            levers: [(param: "SPIN", action: lower, strength: 0.5), (param: "SPIN", action: set(0))],
+        ),
+        (
+            id: "one_block",
+            when: "GRID == 1 and code_bytes > 0",
+            says: "there is one block",
+            severity: 0.2,
+            levers: [(param: "GRID", action: raise)],
+        ),
+        (
+            id: "idle_cores",
+            levers: [(param: "GRID", action: raise, strength: 0.5)],
+        ),
+    ],
+)"#;
+
+fn spec(trials: u32, every: u32) -> String {
+    format!(
+        "(plugin: \"knobs\", tune: [(kernel: \"knobs\", space: \"space.ron\")], profilers: [\"usage\"],
+            profile_every: {every}, budget: (trials: {trials}), top_k: 1,
+            measure: (confirm_processes: 1, confirm_rounds: 8, confirm_seconds: 0.2, max_seconds: 0.05))"
+    )
+}
+
+fn bench(trials: u32, every: u32) -> Bench {
+    let bench = Bench::new();
+    bench.file("space.ron", SPACE);
+    bench.file("spec.ron", &spec(trials, every));
+    bench
+}
+
+fn diagnosed(bench: &Bench, run: &str) -> Vec<Diagnosed> {
+    let records = bench.records(run).into_iter();
+    let found = records.filter_map(|record| match record {
+        Record::Diagnosed(diagnosed) => Some(diagnosed),
+        _ => None,
+    });
+    found.collect()
+}
+
+#[test]
+fn a_profile_during_the_search_is_told_to_the_search() {
+    let bench = bench(14, 3);
+    let shown = bench.run(&["run", "spec.ron", "--out", "r"]).ok();
+    let all = diagnosed(&bench, "r");
+    let first = all
+        .iter()
+        .find(|it| it.source == "profiler-usage/usage")
+        .expect("a profile was diagnosed");
+    assert!(first.told.is_some(), "the search was told");
+    let at = |wanted: &dyn Fn(&Record) -> bool| {
+        let records = bench.records("r");
+        records.iter().position(wanted).expect("it is there")
+    };
+    let profiled = at(&|record| matches!(record, Record::Profiled(_)));
+    let last = bench.records("r").len();
+    assert!(profiled + 5 < last);
+    let proposed_after = bench.records("r")[profiled..]
+        .iter()
+        .any(|record| matches!(record, Record::Proposed(_)));
+    assert!(proposed_after, "the profile came while the search went on");
+    let builds = all.iter().filter(|it| it.source == "build");
+    for diagnosed in builds {
+        assert!(diagnosed.unjudged.is_empty());
+        assert!(diagnosed.told.is_some(), "the search was told");
+    }
+    assert!(
+        shown.stderr.contains("profiled, 9 metrics"),
+        "{}",
+        shown.stderr
+    );
+    let summary = fs::read_to_string(bench.path().join("r/reports/summary.md")).unwrap();
+    assert!(summary.contains("## Diagnosis of knobs #"), "{summary}");
+}
+
+#[test]
+fn explain_says_what_limits_a_run_and_what_its_search_believes() {
+    let bench = bench(8, 0);
+    // Every value but the worst one of the planted parameter is out of reach.
+    bench.file(
+        "spec.ron",
+        &spec(8, 0).replace(
+            "space: \"space.ron\"",
+            "space: \"space.ron\", pinned: {\"SPIN\": 4}",
+        ),
+    );
+    bench
+        .run(&["run", "spec.ron", "--out", "r", "--quiet"])
+        .ok();
+    let shown = bench.run(&["explain", "r"]).ok();
+    assert!(
+        shown.stdout.starts_with("knobs: kernel_time "),
+        "{}",
+        shown.stdout
+    );
+    assert!(
+        shown.stdout.contains("1.00  4 passes more than needed in "),
+        "{}",
+        shown.stdout
+    );
+    assert!(
+        shown.stdout.contains("try: set SPIN=0, lower SPIN"),
+        "{}",
+        shown.stdout
+    );
+    assert!(
+        shown.stdout.contains("what the search believes"),
+        "{}",
+        shown.stdout
+    );
+    let summary = fs::read_to_string(bench.path().join("r/reports/summary.md")).unwrap();
+    assert!(
+        summary.contains("| 4 passes more than needed in "),
+        "{summary}"
+    );
+
+    let context = bench.run(&["explain", "r", "--proposal-context"]).ok();
+    assert!(
+        context
+            .stdout
+            .starts_with("Task: tune `knobs` for the lowest kernel_time.")
+    );
+    assert!(context.stdout.contains("Solutions so far, best first:"));
+    let json = bench.run(&["explain", "r", "--json"]).ok();
+    let document: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(document["candidates"][0]["candidate"], "knobs");
+    let rule = &document["candidates"][0]["diagnoses"];
+    assert!(rule.to_string().contains("\"passes\""), "{rule}");
+    let json = bench
+        .run(&["explain", "r", "--json", "--proposal-context"])
+        .ok();
+    let document: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert!(document["candidates"][0]["proposal_context"]["task"].is_object());
+
+    bench
+        .run(&["explain", "r", "--candidate", "knob"])
+        .fails(2, &["no candidate is called `knob`", "they are knobs"]);
+    bench
+        .run(&["explain", "nowhere"])
+        .fails(2, &["nowhere: there is no run in this folder"]);
+}
+
+#[test]
+fn a_run_that_was_killed_knows_what_it_was_told_before() {
+    let bench = bench(16, 2);
+    let mut child = bench.start(&["run", "spec.ron", "--out", "r"]);
+    let began = Instant::now();
+    // Killed right after the search was told something.
+    loop {
+        let text = fs::read_to_string(bench.path().join("r/journal.jsonl")).unwrap_or_default();
+        if text.matches("\"type\":\"diagnosed\"").count() >= 2 {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(120), "{text}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let before = bench.proposals("r");
+    bench.run(&["resume", "r"]).ok();
+    let after = bench.proposals("r");
+    let mut records = bench.records("r").into_iter();
+    assert!(records.any(|record| matches!(record, Record::Finished { .. })));
+    assert_eq!(
+        after[..before.len()],
+        before[..],
+        "what was proposed stays proposed"
+    );
+    // Nothing is profiled or diagnosed twice.
+    let mut profiled: Vec<(String, String)> = Vec::new();
+    for record in bench.records("r") {
+        if let Record::Profiled(it) = record {
+            let seen = (it.profiler, it.label);
+            assert!(!profiled.contains(&seen), "{seen:?} again");
+            profiled.push(seen);
+        }
+    }
+    bench.run(&["explain", "r"]).ok();
+}
+
+#[test]
+fn rules_that_make_no_sense_are_told_before_anything_runs() {
+    let bench = bench(4, 0);
+    let cases = [
+        ("action: set(0)", "action: set(3)", "3 for `SPIN`"),
+        (
+            "param: \"SPIN\", action: lower",
+            "param: \"SPIM\", action: lower",
+            "did you mean `SPIN`",
+        ),
+        ("SPIN > 0\"", "SPIN >\"", "space.ron:12"),
+    ];
+    for (right, wrong, wanted) in cases {
+        bench.file("space.ron", &SPACE.replacen(right, wrong, 1));
+        bench
+            .run(&["run", "spec.ron", "--out", "r"])
+            .fails(2, &["space.ron", wanted]);
+    }
+}
