@@ -6,6 +6,18 @@ use evo_plugin::{DeviceFacts, Direction, Error, Metric, Plugin, Profiler, Profil
 /// Launches that are timed one by one.
 const LAUNCHES: usize = 300;
 
+/// What the figures mean; a space file may add what to do about it.
+const RULES: &str = r#"(
+    rules: [
+        (
+            id: "long_tail",
+            when: "tail > 2",
+            says: "one launch in a hundred takes {tail} times as long as the median or longer",
+            severity: "min(1.0, tail / 10.0)",
+        ),
+    ],
+)"#;
+
 struct Jitter;
 
 impl Profiler for Jitter {
@@ -14,7 +26,7 @@ impl Profiler for Jitter {
             name: "jitter".to_owned(),
             doc: "The spread of single launches: quantiles, and how many are far off".to_owned(),
             devices: vec!["cpu".to_owned()],
-            rules: None,
+            rules: Some(RULES.to_owned()),
         }
     }
 

@@ -7,6 +7,7 @@ use evo_types::{Direction, FieldInfo, FieldKind, KernelInfo, Params, PluginInfo}
 use evo_wire::Rule;
 
 use super::Ledger;
+use crate::driver::read_rules;
 use crate::plan::complete_fields;
 use crate::{RunError, RunSpec, parse_ron};
 
@@ -93,6 +94,11 @@ fn faults(info: &PluginInfo) -> Vec<String> {
     for profiler in &info.profilers {
         let what = format!("the profiler `{}`", profiler.name);
         faults.extend(device_fault(&what, &profiler.devices));
+        let rules = profiler.rules.as_deref();
+        let read = rules.map(|text| read_rules(text, &profiler.name));
+        if let Some(Err(error)) = read {
+            faults.push(format!("{what} has rules that cannot be read: {error}"));
+        }
     }
     if let Some(text) = &info.default_spec
         && let Err(error) = parse_ron::<RunSpec>(text, "<its default spec>")
@@ -182,7 +188,7 @@ fn repeated<'a>(names: &[&'a str]) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use evo_types::{InterfaceVersion, ParamInfo, Value};
+    use evo_types::{InterfaceVersion, ParamInfo, ProfilerInfo, Value};
 
     use super::*;
 
@@ -238,6 +244,23 @@ mod tests {
             ..info(kernel())
         };
         assert!(faults(&spec)[0].contains("tuen"));
+        let profiler = |rules: &str| PluginInfo {
+            profilers: vec![ProfilerInfo {
+                name: "counts".into(),
+                doc: String::new(),
+                devices: vec!["cpu".into()],
+                rules: Some(rules.into()),
+            }],
+            ..info(kernel())
+        };
+        let right = profiler("(rules: [(id: \"a\", when: \"x > 0\", says: \"b\")])");
+        assert_eq!(faults(&right), Vec::<String>::new());
+        let wrong = profiler("(rules: [(id: \"a\", when: \"x >\", says: \"b\")])");
+        let text = faults(&wrong).join("\n");
+        assert!(
+            text.contains("`counts` has rules that cannot be read"),
+            "{text}"
+        );
     }
 
     #[test]
