@@ -228,6 +228,7 @@ fn every_shipped_plugin_passes() {
     for name in [
         "built-in",
         "command",
+        "profiler-perf",
         "profiler-usage",
         "recorded",
         "sdpa-cpu",
