@@ -203,6 +203,15 @@ pub trait RawRunnable {
     fn artifact(&self) -> RawArtifact;
     #[sabi(last_prefix_field)]
     fn launch(&mut self) -> RawResult<()>;
+    /// Interface 1.1. A JSON array: program and arguments.
+    fn command(&self, launches: u32) -> RawResult<RString> {
+        let _ = launches;
+        RResult::RErr(RString::new())
+    }
+    /// Interface 1.1. A folder; empty where there is none.
+    fn folder(&self) -> RString {
+        RString::new()
+    }
 }
 
 pub type BoxedRunnable<'a> = RawRunnable_TO<'a, RBox<()>>;

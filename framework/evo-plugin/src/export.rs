@@ -392,6 +392,23 @@ impl Runnable for RunnableShim<'_> {
             .into_result()
             .map_err(|error| Error::from_json(&error))
     }
+
+    fn command(&self, launches: u32) -> Result<Vec<String>, Error> {
+        let words = self.runnable.command(launches).into_result();
+        let words = words.map_err(|error| match error.as_str() {
+            // An evo of interface 1.0.
+            "" => Error::Rejected(
+                "this evo cannot launch a candidate in a process of its own".to_owned(),
+            ),
+            error => Error::from_json(error),
+        })?;
+        document(&words)
+    }
+
+    fn folder(&self) -> Option<std::path::PathBuf> {
+        let folder = self.runnable.folder();
+        (!folder.is_empty()).then(|| folder.as_str().into())
+    }
 }
 
 /// Used by the host to read errors and artifacts.

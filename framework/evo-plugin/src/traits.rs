@@ -208,4 +208,22 @@ pub trait Runnable {
     /// # Errors
     /// What the kernel returned.
     fn launch(&mut self) -> Result<(), Error>;
+
+    /// A program and its arguments that launch the same candidate in a process of its own, for tools
+    /// that look at a process from outside: once to warm up, then so often. On a GPU the launches after
+    /// the first lie between `cuProfilerStart` and `cuProfilerStop`.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`] where this evo cannot do it.
+    fn command(&self, launches: u32) -> Result<Vec<String>, Error> {
+        let _ = launches;
+        Err(Error::Rejected(
+            "this evo cannot launch a candidate in a process of its own".to_owned(),
+        ))
+    }
+
+    /// A folder for files that the run keeps, such as the report of a tool.
+    fn folder(&self) -> Option<std::path::PathBuf> {
+        None
+    }
 }

@@ -27,6 +27,7 @@ pub mod knobs;
 mod limits;
 mod manifest;
 mod model;
+mod profiles;
 mod ratio;
 mod recorded;
 mod summary;

@@ -10,12 +10,13 @@ use crate::ReportError;
 use crate::bench;
 use crate::manifest::manifest;
 use crate::model::RunModel;
+use crate::profiles::profiles;
 use crate::summary::summary_markdown;
 use crate::topk::topk;
 use crate::tune_log::tune_log;
 
 /// Writes every derived file into a run folder and says which: `manifest.yaml`, `tune_log.csv`,
-/// `topk.json`, `bench/<candidate>.json` and `reports/summary.md`. A file is there in full or as
+/// `topk.json`, `bench/<candidate>.json`, `<profiler>/summary.json` and `reports/summary.md`. A file is there in full or as
 /// it was before. Files in `bench/` of candidates that are compared no more are removed.
 ///
 /// # Errors
@@ -31,6 +32,13 @@ pub fn write_all(model: &RunModel, folder: &Path) -> Result<Vec<PathBuf>, Report
         files.push((
             bench_folder.join(name),
             pretty("bench/<candidate>.json", &document)?,
+        ));
+    }
+    for (name, document) in profiles(model) {
+        let file = "<profiler>/summary.json";
+        files.push((
+            folder.join(name).join("summary.json"),
+            pretty(file, &document)?,
         ));
     }
     let summary = summary_markdown(model)?.into_bytes();

@@ -17,7 +17,7 @@ pub struct InterfaceVersion {
 
 impl InterfaceVersion {
     /// The version that this build of the framework speaks.
-    pub const CURRENT: Self = Self { major: 1, minor: 0 };
+    pub const CURRENT: Self = Self { major: 1, minor: 1 };
 }
 
 impl fmt::Display for InterfaceVersion {

@@ -188,6 +188,9 @@ pub struct ProfileJob {
     pub request: BuildRequest,
     /// The seed of the inputs.
     pub seed: u64,
+    /// A folder for files of the profiler, which the host keeps; absent where it keeps none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<PathBuf>,
 }
 
 /// Something that some plugins need of the machine.

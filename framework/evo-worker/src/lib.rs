@@ -26,6 +26,7 @@
 //! | `measure`, `compare` | one candidate from build to outcome; several, interleaved |
 //! | `objective`, `profile` | what is no kernel; profiling passes |
 //! | `replay` | a candidate executed again, untimed: bit by bit, or for tools |
+//! | `outside` | a candidate in a process of its own, for tools |
 //! | `conform` | probes of the rules that plugins keep |
 
 mod batches;
@@ -49,6 +50,7 @@ mod loader;
 mod measure;
 mod memory;
 mod objective;
+mod outside;
 mod peaks;
 mod profile;
 mod quantisation;

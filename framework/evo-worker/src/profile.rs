@@ -3,14 +3,16 @@
 use abi_stable::sabi_trait::TD_Opaque;
 use abi_stable::std_types::RString;
 use evo_plugin::__private::host;
+use evo_plugin::Error;
 use evo_plugin::abi::{BoxedRunnable, RawArtifact, RawResult, RawRunnable, RawRunnable_TO};
 use evo_types::{Metric, Outcome, Phase};
-use evo_wire::ProfileJob;
+use evo_wire::{ProfileJob, ReplayJob, ReplayMode, Request};
 
 use crate::check::Slot;
 use crate::component::Built;
 use crate::fault::{Fault, LaunchPlace, outcome_of};
 use crate::memory::Placement;
+use crate::outside::Outside;
 use crate::serve::{Reporter, Worker};
 
 /// The candidate as the profiler sees it.
@@ -18,6 +20,8 @@ struct Runnable<'a> {
     slot: Slot,
     built: &'a Built,
     request: &'a str,
+    job: &'a ProfileJob,
+    hello: &'a Request,
 }
 
 impl RawRunnable for Runnable<'_> {
@@ -36,6 +40,40 @@ impl RawRunnable for Runnable<'_> {
             host::to_result(done)
         })
     }
+
+    fn command(&self, launches: u32) -> RawResult<RString> {
+        host::to_result(self.outside(launches).map(RString::from))
+    }
+
+    fn folder(&self) -> RString {
+        let folder = self.job.folder.as_ref();
+        folder.map_or_else(RString::new, |folder| folder.to_string_lossy().into())
+    }
+}
+
+impl Runnable<'_> {
+    /// The command as a JSON array.
+    fn outside(&self, launches: u32) -> Result<String, Error> {
+        let folder = self.job.folder.as_ref().ok_or_else(|| {
+            Error::Rejected("there is no folder in which to say what to launch".to_owned())
+        })?;
+        let outside = Outside {
+            hello: self.hello.clone(),
+            job: ReplayJob {
+                problem: self.job.problem.clone(),
+                kernel: self.job.kernel.clone(),
+                request: self.job.request.clone(),
+                seeds: vec![self.job.seed],
+                distribution: None,
+                check_all_rows: false,
+                // What lies around the buffers is nobody's concern here.
+                guards: false,
+                mode: ReplayMode::Launch { launches },
+            },
+        };
+        let words = outside.command(folder).map_err(Error::Failed)?;
+        serde_json::to_string(&words).map_err(|error| Error::Failed(error.to_string()))
+    }
 }
 
 /// Why the profiler does not work here, if it does not.
@@ -52,7 +90,7 @@ pub(crate) fn absent(worker: &mut Worker, job: &ProfileJob) -> Result<Option<Str
         .map(|error| error.to_string()))
 }
 
-fn refused(job: &ProfileJob, error: &evo_plugin::Error) -> Fault {
+fn refused(job: &ProfileJob, error: &Error) -> Fault {
     Fault::refused(format!("the profiler `{}`: {error}", job.profiler.name))
 }
 
@@ -70,7 +108,7 @@ pub(crate) fn profile(
     job: &ProfileJob,
 ) -> Result<Vec<Metric>, Fault> {
     let plugin = worker.plugin(&job.profiler.plugin)?;
-    let refused = |error: evo_plugin::Error| refused(job, &error);
+    let refused = |error: Error| refused(job, &error);
     let profiler =
         host::result(plugin.raw.profiler(job.profiler.name.as_str().into())).map_err(refused)?;
     let problem = worker.problem(&job.problem)?;
@@ -90,14 +128,18 @@ pub(crate) fn profile(
     slot.ready(&problem, &job.request, distribution, prepares, place)?;
     reporter.phase(Phase::Profile)?;
     let request = document(serde_json::to_string(&job.request))?;
+    let hello = worker.hello.clone();
+    let hello = hello.ok_or_else(|| Fault::internal("a profile before the first message"))?;
     let runnable = Runnable {
         slot,
         built: &built,
         request: &request,
+        job,
+        hello: &hello,
     };
     let boxed: BoxedRunnable<'_> = RawRunnable_TO::from_value(runnable, TD_Opaque);
     let text = host::result(profiler.profile(boxed)).map_err(|error| match error {
-        evo_plugin::Error::Panicked(_) | evo_plugin::Error::Implausible(_) => {
+        Error::Panicked(_) | Error::Implausible(_) => {
             Fault::from(outcome_of(error, Phase::Profile))
         }
         error => refused(error),

@@ -148,6 +148,8 @@ impl Reporter<'_> {
 /// What the worker keeps between requests.
 #[derive(Default)]
 pub(crate) struct Worker {
+    /// The first message, for a process that is to be like this one.
+    pub(crate) hello: Option<Request>,
     loader: Option<Loader>,
     pub(crate) builder: Builder,
     pub(crate) objectives: Objectives,
@@ -164,10 +166,14 @@ impl Worker {
         match request {
             Request::Hello {
                 protocol,
-                store,
-                device,
-                cpus,
-            } => self.hello(protocol, store, &device, &cpus),
+                ref store,
+                ref device,
+                ref cpus,
+            } => {
+                let reply = self.hello(protocol, store.clone(), device, cpus)?;
+                self.hello = Some(request);
+                Ok(reply)
+            }
             Request::Tools => Ok(Reply::Tools {
                 tools: tools::tools(),
             }),

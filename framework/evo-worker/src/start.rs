@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::ExitCode;
 
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
@@ -15,9 +16,22 @@ const CHANNEL_FD_LOW: i32 = 64;
 /// Bytes of the largest file that a plugin may write: a runaway log must not fill the disk.
 const FILE_BYTES: u64 = 4 << 30;
 
-/// The `worker` subcommand: takes the channel from descriptor 0, shields it from plugins, limits
+/// The `worker` subcommand. With `--job FILE` it does what a file says, for tools that look at a process
+/// from outside; else it takes the channel from descriptor 0, shields it from plugins, limits
 /// the process, and serves until the other side closes the channel.
 pub fn main() -> ExitCode {
+    let mut words = std::env::args_os().skip(2);
+    if let (Some(word), Some(file)) = (words.next(), words.next())
+        && word == "--job"
+    {
+        return match shield() {
+            Ok(()) => crate::outside::run(Path::new(&file)),
+            Err(error) => {
+                eprintln!("the worker could not be set up: {error}");
+                ExitCode::from(2)
+            }
+        };
+    }
     match set_up() {
         Ok(channel) => crate::run(channel),
         Err(error) => {
@@ -30,10 +44,15 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn set_up() -> io::Result<UnixStream> {
+/// Ends with whoever started it, and limits what plugins may do.
+fn shield() -> io::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     limit(Resource::Core, 0)?;
-    limit(Resource::Fsize, FILE_BYTES)?;
+    limit(Resource::Fsize, FILE_BYTES)
+}
+
+fn set_up() -> io::Result<UnixStream> {
+    shield()?;
     let channel = take_channel()?;
     let channel = UnixStream::from(channel);
     // Fails where descriptor 0 was no socket.

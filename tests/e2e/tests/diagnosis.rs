@@ -223,3 +223,40 @@ fn rules_that_make_no_sense_are_told_before_anything_runs() {
             .fails(2, &["space.ron", wanted]);
     }
 }
+
+#[test]
+fn a_profiler_can_look_at_a_candidate_in_a_process_of_its_own_and_leave_files() {
+    let bench = bench(3, 0);
+    let spec = spec(3, 0).replace("\"usage\"", "\"outside\", \"usage\"");
+    bench.file("spec.ron", &spec);
+    bench
+        .run(&["run", "spec.ron", "--out", "r", "--quiet"])
+        .ok();
+    let folder = bench.path().join("r/outside");
+    let text = fs::read_to_string(folder.join("summary.json")).unwrap();
+    let summary: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(summary["profiler"], "knobs/outside");
+    let candidates = summary["candidates"].as_array().unwrap();
+    assert!(!candidates.is_empty());
+    for candidate in candidates {
+        assert_eq!(candidate["metrics"]["exit_code"]["value"], 0.0, "{text}");
+        let label = candidate["candidate"].as_str().unwrap();
+        let kept = folder
+            .join(label.replace([' ', '#'], "-"))
+            .join("outside.txt");
+        let said = fs::read_to_string(&kept).unwrap();
+        assert!(said.starts_with("exit status: 0"), "{said}");
+    }
+    let usage = fs::read_to_string(bench.path().join("r/usage/summary.json")).unwrap();
+    let usage: serde_json::Value = serde_json::from_str(&usage).unwrap();
+    assert!(usage["candidates"][0]["metrics"]["cpu_time"]["value"].is_number());
+    assert_eq!(usage["candidates"][0]["metrics"]["cpu_time"]["unit"], "us");
+
+    // What such a process cannot do it says, and ends with an error.
+    let wrong = bench.file("job.json", "{}");
+    let ended = bench.run(&["worker", "--job", wrong.to_str().unwrap()]);
+    ended.fails(2, &["job.json", "missing field"]);
+    bench
+        .run(&["worker", "--job", "nowhere.json"])
+        .fails(2, &["nowhere.json: No such file"]);
+}

@@ -65,7 +65,7 @@ pub(super) fn plan(space: &Space, settings: &AuditSettings) -> Planned {
     let name = |param: &usize| Some(space.params().get(*param)?.name.clone());
     let wanted = |param: &&usize| {
         let named = |name| settings.params.contains(&name);
-        settings.params.is_empty() || name(*param).is_some_and(named)
+        settings.params.is_empty() || name(param).is_some_and(named)
     };
     let varied: Vec<usize> = space.searched().iter().filter(wanted).copied().collect();
     let mut changes = Vec::new();

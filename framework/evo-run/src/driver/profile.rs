@@ -1,9 +1,13 @@
 //! Profiling passes, apart from every ranked measurement: over the best solution now and then during
 //! the search, which is told what rules make of it, and over baselines and finalists at the end.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use evo_journal::{Profiled, Record, Work};
 use evo_types::BuildRequest;
 use evo_wire::{ProfileJob, Reply, Request};
+use tempfile::TempDir;
 
 use super::entrant::Entrant;
 use super::session::{Session, now};
@@ -11,6 +15,9 @@ use super::trial::{Sorted, sort};
 use crate::plan::unexpected;
 use crate::worker::{CallFailure, Patience};
 use crate::{Event, Observer, RunError, lock};
+
+/// A file that says to a process of its own what to launch; not of the profiler's making.
+const JOB: &str = "job.json";
 
 /// A profiler and what it is to look at.
 #[derive(Debug, Clone)]
@@ -34,7 +41,8 @@ impl Session {
                 if !self.is_wanted(&pass) {
                     continue;
                 }
-                let request = self.profile_request(&pass)?;
+                let scratch = scratch()?;
+                let request = self.profile_request(&pass, &scratch)?;
                 let held = lock::device(&self.plan.device.uuid, &self.stop, |holder| {
                     observer.on(&Event::WaitingForDevice { holder });
                 })?;
@@ -51,7 +59,7 @@ impl Session {
                                 subject: label.clone(),
                             })
                         });
-                if !self.take_profile(&pass, reply, false, observer)? {
+                if !self.take_profile(&pass, reply, &scratch, false, observer)? {
                     return Ok(false);
                 }
             }
@@ -60,13 +68,16 @@ impl Session {
     }
 
     /// The passes that are due now, between two trials of the search: over the best solution of each
-    /// candidate that no profiler has seen, where there have been so many trials since the last pass.
+    /// candidate that no profiler has seen, where there have been so many trials since the last pass
+    /// and the preset listens to insights.
     /// What is recorded decides, so that a resumed run has them at the same place.
     pub(super) fn due_passes(&self) -> Vec<Pass> {
         let every = self.plan.profile_every;
         let trials = self.history.evaluated.len() as u64;
         let waited = trials.saturating_sub(self.history.profiled_at);
-        if every == 0 || waited < every || matches!(self.plan.work, Work::Objective { .. }) {
+        let listens = self.campaign.settings().information.insights;
+        let kernels = matches!(self.plan.work, Work::Problem { .. });
+        if every == 0 || waited < every || !listens || !kernels {
             return Vec::new();
         }
         let candidates = 0..self.plan.candidates.len();
@@ -91,8 +102,12 @@ impl Session {
             && !self.history.absent_profilers.contains(&pass.profiler)
     }
 
-    /// What a worker is asked for.
-    pub(super) fn profile_request(&self, pass: &Pass) -> Result<Request, RunError> {
+    /// What a worker is asked for; a profiler may leave files in the scratch folder.
+    pub(super) fn profile_request(
+        &self,
+        pass: &Pass,
+        scratch: &TempDir,
+    ) -> Result<Request, RunError> {
         let Pass { profiler, target } = pass;
         let (Some((plugin, name)), Work::Problem { spec, .. }) =
             (profiler.split_once('/'), &self.plan.work)
@@ -114,6 +129,7 @@ impl Session {
                 device: self.plan.device.clone(),
             },
             seed: self.seed_for("profile", target.trial.unwrap_or_default()),
+            folder: Some(scratch.path().to_owned()),
         })))
     }
 
@@ -122,6 +138,7 @@ impl Session {
         &mut self,
         pass: &Pass,
         reply: Result<Reply, CallFailure>,
+        scratch: &TempDir,
         during_search: bool,
         observer: &mut dyn Observer,
     ) -> Result<bool, RunError> {
@@ -142,6 +159,9 @@ impl Session {
                 Sorted::Error(error) => return Err(error),
             },
         };
+        if failure.is_none() {
+            self.keep_files(pass, scratch.path(), observer)?;
+        }
         let profiled = Profiled {
             at: now(),
             profiler: pass.profiler.clone(),
@@ -157,5 +177,90 @@ impl Session {
             self.diagnose_profile(&profiled, params, during_search, observer)?;
         }
         Ok(true)
+    }
+
+    /// Moves what a profiler has left into the run folder, `<profiler>/<candidate>/`. What cannot be
+    /// kept is told; the profile itself is in the journal.
+    fn keep_files(
+        &mut self,
+        pass: &Pass,
+        scratch: &Path,
+        observer: &mut dyn Observer,
+    ) -> Result<(), RunError> {
+        let (_, name) = pass.profiler.split_once('/').unwrap_or(("", "profiles"));
+        let to = self.folder.path().join(file_name(name));
+        let to = to.join(file_name(&pass.target.label));
+        match move_files(scratch, &to) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let message = format!(
+                    "the files of {} cannot be kept in {}: {error}",
+                    pass.profiler,
+                    to.display()
+                );
+                self.warn(observer, &message)
+            }
+        }
+    }
+}
+
+/// A folder for one pass.
+pub(super) fn scratch() -> Result<TempDir, RunError> {
+    tempfile::Builder::new()
+        .prefix("evo-profile-")
+        .tempdir()
+        .map_err(|error| {
+            RunError::environment(format!("no folder for a profile can be made: {error}"))
+                .hint("free some space, or set TMPDIR to a folder that you may write to")
+        })
+}
+
+/// Plain files only: a link could lead anywhere.
+fn move_files(from: &Path, to: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        if entry.file_name() == JOB || !entry.file_type()?.is_file() {
+            continue;
+        }
+        fs::create_dir_all(to)?;
+        // Folders of temporary files are often on another file system.
+        fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
+/// A label as a name in a folder.
+fn file_name(label: &str) -> PathBuf {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let name: String = label.chars().map(plain).take(100).collect();
+    PathBuf::from(if name.is_empty() {
+        "-".to_owned()
+    } else {
+        name
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_a_profiler_are_kept_under_harmless_names() {
+        assert_eq!(file_name("../tiled #12"), PathBuf::from("---tiled--12"));
+        assert_eq!(file_name(""), PathBuf::from("-"));
+        let from = scratch().unwrap();
+        let to = scratch().unwrap();
+        let path = |name: &str| from.path().join(name);
+        fs::write(path("report.txt"), "1").unwrap();
+        fs::write(path(JOB), "2").unwrap();
+        fs::create_dir(path("folder")).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", path("link")).unwrap();
+        let kept = to.path().join("a");
+        move_files(from.path(), &kept).unwrap();
+        let names: Vec<_> = fs::read_dir(&kept)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(names, ["report.txt"]);
     }
 }

@@ -19,7 +19,7 @@ use evo_wire::{Reply, Request};
 
 use super::lanes::{Crew, Ended, Job, News, Report};
 use super::pipeline::{Pipeline, Queues, Step};
-use super::profile::Pass;
+use super::profile::{self, Pass};
 use super::session::{Session, now};
 use super::trial::{BuildEnd, Built, Judged, judged_answer};
 use crate::plan::unexpected;
@@ -237,9 +237,14 @@ impl Search<'_, '_> {
     /// Has the first device's worker profile candidates, while nothing else is under way.
     fn profile(&mut self, passes: Vec<Pass>) -> Result<(), RunError> {
         for pass in passes {
+            // What is left out is due again when the run goes on.
+            if self.session.stop.requested() {
+                break;
+            }
+            let scratch = profile::scratch()?;
             let job = Job {
                 trial: PROFILE,
-                request: self.session.profile_request(&pass)?,
+                request: self.session.profile_request(&pass, &scratch)?,
                 also: Vec::new(),
                 measuring_s: 0.0,
                 device: self.uuid(0),
@@ -274,7 +279,7 @@ impl Search<'_, '_> {
             };
             if !self
                 .session
-                .take_profile(&pass, reply, true, self.observer)?
+                .take_profile(&pass, reply, &scratch, true, self.observer)?
             {
                 self.interrupted = true;
                 return Ok(());

@@ -12,6 +12,7 @@ fn job(host: &mut Host, mode: &str) -> ProfileJob {
         kernel: component("misbehave", "misbehave"),
         request: host.request(mode, 8),
         seed: 5,
+        folder: None,
     }
 }
 

@@ -8,6 +8,7 @@
 //! | `PAD` | is dead: it reaches the compiler, and even a name, but nothing that is executed |
 
 mod build;
+mod outside;
 mod problem;
 
 use std::path::Path;
@@ -137,6 +138,7 @@ fn plugin() -> Plugin {
     )
     .problem(Filter)
     .kernel(Knobs)
+    .profiler(outside::Outside)
     .default_spec(DEFAULT_SPEC)
 }
 

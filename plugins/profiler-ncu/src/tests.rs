@@ -1,0 +1,199 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use evo_plugin::{Artifact, BuildRequest};
+use tempfile::TempDir;
+
+use super::*;
+
+/// Nsight Compute 2025.3.1 on an H100: two attention kernels.
+const PAGE: &str = include_str!("../tests/ncu_raw_h100_2025.3.1.csv");
+
+fn value(metrics: &[Metric], name: &str) -> Option<f64> {
+    metrics.iter().find(|it| it.name == name).map(|it| it.value)
+}
+
+#[test]
+fn a_real_page_is_read_without_a_gap() {
+    let kernels = page::read(PAGE).unwrap();
+    assert_eq!(kernels.len(), 2);
+    let longest = page::longest(&kernels).unwrap();
+    assert_eq!(longest.get("gpu__time_duration.sum"), Some(11872.0));
+    let metrics = metrics::metrics(&kernels[0]);
+    let expected = [
+        ("gpu_time", 6336.0),
+        ("sm_throughput", 18.09),
+        ("tensor_active", 29.58),
+        ("achieved_occupancy", 12.38),
+        ("possible_occupancy", 12.5),
+        ("eligible_warps", 0.30),
+        ("l2_throughput", 25.05),
+        ("dram_throughput", 14.97),
+        ("l2_hit_rate", 55.99),
+        ("bank_conflicts", 52.0),
+        ("shared_wavefronts", 227_377.0),
+        ("store_sectors_per_request", 16.0),
+        ("thread_registers", 192.0),
+        ("launched_blocks", 128.0),
+        ("launched_waves", 0.97),
+        ("limit_registers", 1.0),
+        ("limit_shared_memory", 1.0),
+        ("instructions", 820_096.0),
+        ("stall_long_scoreboard", 1.97),
+        ("stall_barrier", 1.28),
+    ];
+    for (name, wanted) in expected {
+        assert_eq!(value(&metrics, name), Some(wanted), "{name}");
+    }
+    // Nothing is loaded from global memory by threads here, so there is no share of it.
+    assert_eq!(value(&metrics, "load_efficiency"), None);
+    let stalls: Vec<f64> = metrics
+        .iter()
+        .filter(|it| it.name.starts_with("stall_"))
+        .map(|it| it.value)
+        .collect();
+    assert!(stalls.len() > 10 && stalls.is_sorted_by(|a, b| a >= b));
+    assert!(metrics.iter().all(Metric::is_finite));
+}
+
+#[test]
+fn other_names_of_the_same_figures_are_known() {
+    let text = "==PROF== Connected to process 1\n\
+        \"ID\",\"Kernel Name\",\"sm__inst_executed_pipe_tensor.avg.pct_of_peak_sustained_active\",\
+        \"dram__throughput.avg.pct_of_peak_sustained_elapsed\",\
+        \"smsp__average_warp_latency_issue_stalled_barrier.ratio\",\
+        \"smsp__average_warp_latency_issue_stalled_selected.ratio\"\n\
+        \"\",\"\",\"%\",\"%\",\"\",\"\"\n\"0\",\"k\",\"41.5\",\"80\",\"2.5\",\"1\"\n";
+    let metrics = figures(text).unwrap();
+    assert_eq!(value(&metrics, "tensor_active"), Some(41.5));
+    assert_eq!(value(&metrics, "dram_throughput"), Some(80.0));
+    assert_eq!(value(&metrics, "stall_barrier"), Some(2.5));
+    assert_eq!(value(&metrics, "stall_selected"), None);
+    assert_eq!(value(&metrics, "launches"), Some(1.0));
+}
+
+#[test]
+fn a_driver_that_lets_only_root_profile_is_told_with_the_cure() {
+    let restricted = "ModifyDeviceFiles: 1\nRmProfilingAdminOnly: 1\n";
+    tool::permitted(restricted, true).unwrap();
+    tool::permitted("RmProfilingAdminOnly: 0\n", false).unwrap();
+    tool::permitted("", false).unwrap();
+    let error = tool::permitted(restricted, false).unwrap_err().to_string();
+    assert!(
+        error.contains("NVreg_RestrictProfilingToAdminUsers=0"),
+        "{error}"
+    );
+}
+
+/// A candidate whose command is known.
+struct Candidate {
+    folder: TempDir,
+    request: BuildRequest,
+    artifact: Artifact,
+}
+
+impl Runnable for Candidate {
+    fn request(&self) -> &BuildRequest {
+        &self.request
+    }
+    fn artifact(&self) -> &Artifact {
+        &self.artifact
+    }
+    fn launch(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+    fn command(&self, launches: u32) -> Result<Vec<String>, Error> {
+        Ok(vec!["candidate".to_owned(), format!("{launches}")])
+    }
+    fn folder(&self) -> Option<PathBuf> {
+        Some(self.folder.path().to_owned())
+    }
+}
+
+fn candidate() -> Candidate {
+    let request = serde_request();
+    Candidate {
+        folder: TempDir::new().unwrap(),
+        request,
+        artifact: Artifact::default(),
+    }
+}
+
+fn serde_request() -> BuildRequest {
+    use evo_plugin::{CachePolicy, Params, ProblemSpec};
+    BuildRequest {
+        problem: ProblemSpec {
+            problem: "p".into(),
+            fields: Params::new(),
+            tensors: vec![],
+            constants: Params::new(),
+            gates: vec![],
+            flops: 0.0,
+            bytes: 0.0,
+            cache: CachePolicy::Hot,
+            extra_shapes: vec![],
+            unquantised: Params::new(),
+            distributions: vec![],
+        },
+        config: Params::new(),
+        device: DeviceFacts {
+            kind: "cuda".into(),
+            name: String::new(),
+            uuid: String::new(),
+            facts: Params::new(),
+        },
+    }
+}
+
+/// Stands for the tool: a script.
+fn stand_in(folder: &TempDir, script: &str) -> PathBuf {
+    let path = folder.path().join("ncu");
+    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+#[test]
+fn the_tool_is_run_over_the_candidate_and_its_report_is_kept() {
+    let (place, candidate) = (TempDir::new().unwrap(), candidate());
+    let page = place.path().join("page.csv");
+    fs::write(&page, PAGE).unwrap();
+    let log = place.path().join("log");
+    let ncu = stand_in(
+        &place,
+        &format!(
+            "echo \"$@\" >> {log}\n\
+             case \"$*\" in *--export*) echo report > {report} ;; *--import*) cat {page} ;; esac",
+            log = log.display(),
+            report = candidate.folder.path().join("report.ncu-rep").display(),
+            page = page.display()
+        ),
+    );
+    let text = tool::profile(&ncu, &candidate).unwrap();
+    assert_eq!(value(&figures(&text).unwrap(), "launches"), Some(2.0));
+    let log = fs::read_to_string(log).unwrap();
+    let first = log.lines().next().unwrap();
+    assert!(
+        first.contains("--clock-control none --profile-from-start off"),
+        "{first}"
+    );
+    assert!(first.ends_with("candidate 2"), "{first}");
+}
+
+#[test]
+fn a_tool_that_fails_is_told_in_its_own_words() {
+    let (place, candidate) = (TempDir::new().unwrap(), candidate());
+    let failing = stand_in(
+        &place,
+        "echo '==PROF== Connected'; echo '==ERROR== ERR_NVGPUCTRPERM - The user does not have permission'; exit 1",
+    );
+    let error = tool::profile(&failing, &candidate).unwrap_err().to_string();
+    assert!(error.contains("does not have permission"), "{error}");
+    assert!(error.contains("run as root"), "{error}");
+    let silent = stand_in(&place, "exit 0");
+    let error = tool::profile(&silent, &candidate).unwrap_err().to_string();
+    assert!(error.contains("wrote no report.ncu-rep"), "{error}");
+    let error = tool::profile(&place.path().join("nothing"), &candidate);
+    assert!(error.unwrap_err().to_string().contains("cannot be started"));
+}
