@@ -12,6 +12,8 @@
     unreachable_pub
 )]
 
+use std::path::PathBuf;
+
 use abi_stable::StableAbi;
 use abi_stable::library::RootModule;
 use abi_stable::package_version_strings;
@@ -19,6 +21,7 @@ use abi_stable::sabi_trait;
 use abi_stable::sabi_types::VersionStrings;
 use abi_stable::std_types::{RBox, RResult, RSlice, RStr, RString, RVec};
 use evo_types::Dtype;
+use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
@@ -196,22 +199,27 @@ pub trait RawObjective: Send {
 
 pub type BoxedObjective = RawObjective_TO<'static, RBox<()>>;
 
+/// How a profiler can look at a candidate from outside: part of the document of a
+/// [`RawRunnable`]'s request.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outside {
+    /// Program and arguments; the number of launches is added.
+    #[serde(default)]
+    pub command: Vec<String>,
+    /// A folder for files that the run keeps.
+    #[serde(default)]
+    pub folder: Option<PathBuf>,
+}
+
 /// The host's side of a profile: the candidate that may be launched.
 #[sabi_trait]
 pub trait RawRunnable {
+    /// The request as JSON. Since interface 1.1 it also has `outside`: `{"command": [...], "folder":
+    /// "..."}`, see [`Outside`].
     fn request(&self) -> RString;
     fn artifact(&self) -> RawArtifact;
     #[sabi(last_prefix_field)]
     fn launch(&mut self) -> RawResult<()>;
-    /// Interface 1.1. A JSON array: program and arguments.
-    fn command(&self, launches: u32) -> RawResult<RString> {
-        let _ = launches;
-        RResult::RErr(RString::new())
-    }
-    /// Interface 1.1. A folder; empty where there is none.
-    fn folder(&self) -> RString {
-        RString::new()
-    }
 }
 
 pub type BoxedRunnable<'a> = RawRunnable_TO<'a, RBox<()>>;

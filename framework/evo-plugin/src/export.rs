@@ -10,9 +10,9 @@ use serde_json::json;
 
 use crate::abi::{
     BoxedInstance, BoxedKernel, BoxedObjective, BoxedPlugin, BoxedProblem, BoxedProfiler,
-    BoxedRunnable, PluginRoot, PluginRootRef, RawArtifact, RawInstance, RawInstance_TO, RawIo,
-    RawKernel, RawKernel_TO, RawObjective, RawObjective_TO, RawPlugin, RawPlugin_TO, RawProblem,
-    RawProblem_TO, RawProfiler, RawProfiler_TO, RawResult, RawTensor,
+    BoxedRunnable, Outside, PluginRoot, PluginRootRef, RawArtifact, RawInstance, RawInstance_TO,
+    RawIo, RawKernel, RawKernel_TO, RawObjective, RawObjective_TO, RawPlugin, RawPlugin_TO,
+    RawProblem, RawProblem_TO, RawProfiler, RawProfiler_TO, RawResult, RawTensor,
 };
 use crate::guard::{guard, install_hook};
 use crate::{
@@ -357,10 +357,13 @@ impl RawProfiler for ProfilerShim {
 
     fn profile(&self, runnable: BoxedRunnable<'_>) -> RawResult<RString> {
         raw(guard(|| {
-            let request = document(&runnable.request())?;
+            let said = runnable.request();
+            let request = document(&said)?;
+            let WithOutside { outside } = document(&said)?;
             let artifact = artifact_from_raw(&runnable.artifact())?;
             let mut shim = RunnableShim {
                 request,
+                outside,
                 artifact,
                 runnable,
             };
@@ -373,6 +376,7 @@ impl RawProfiler for ProfilerShim {
 
 struct RunnableShim<'a> {
     request: BuildRequest,
+    outside: Outside,
     artifact: Artifact,
     runnable: BoxedRunnable<'a>,
 }
@@ -394,21 +398,26 @@ impl Runnable for RunnableShim<'_> {
     }
 
     fn command(&self, launches: u32) -> Result<Vec<String>, Error> {
-        let words = self.runnable.command(launches).into_result();
-        let words = words.map_err(|error| match error.as_str() {
-            // An evo of interface 1.0.
-            "" => Error::Rejected(
+        let mut words = self.outside.command.clone();
+        if words.is_empty() {
+            return Err(Error::Rejected(
                 "this evo cannot launch a candidate in a process of its own".to_owned(),
-            ),
-            error => Error::from_json(error),
-        })?;
-        document(&words)
+            ));
+        }
+        words.extend(["--launches".to_owned(), launches.to_string()]);
+        Ok(words)
     }
 
     fn folder(&self) -> Option<std::path::PathBuf> {
-        let folder = self.runnable.folder();
-        (!folder.is_empty()).then(|| folder.as_str().into())
+        self.outside.folder.clone()
     }
+}
+
+/// The part of a request's document that a request itself has not.
+#[derive(Default, serde::Deserialize)]
+struct WithOutside {
+    #[serde(default)]
+    outside: Outside,
 }
 
 /// Used by the host to read errors and artifacts.

@@ -1,5 +1,5 @@
 //! A candidate in a process of its own, for tools that look at a process from outside: what it is to do
-//! is in a file, `evo worker --job FILE`.
+//! is in a file, `evo worker --job FILE --launches N`.
 
 use std::fs;
 use std::os::unix::net::UnixStream;
@@ -7,20 +7,22 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
 
-use evo_wire::{Envelope, FrameError, ReplayJob, Reply, Request, read_frame, write_frame};
+use evo_wire::{
+    Envelope, FrameError, ReplayJob, ReplayMode, Reply, Request, read_frame, write_frame,
+};
 use serde::{Deserialize, Serialize};
 
 /// What the process is to do.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Outside {
+pub(crate) struct Job {
     /// The first message of the host to the worker that asks.
     pub(crate) hello: Request,
     /// What to launch.
     pub(crate) job: ReplayJob,
 }
 
-impl Outside {
-    /// Writes it down; returns the command that does it.
+impl Job {
+    /// Writes it down; returns the command that does it, to which the number of launches is added.
     ///
     /// # Errors
     /// Why the file cannot be written, or the program not be named.
@@ -42,12 +44,12 @@ impl Outside {
 /// The file's name in its folder.
 const JOB: &str = "job.json";
 
-/// Does what a file says, in this process: it plays the host and the worker.
-pub(crate) fn run(file: &Path) -> ExitCode {
+/// Does what a file says, in this process: it plays the host and the worker. `launches` after one to
+/// warm up, where the command line says so.
+pub(crate) fn run(file: &Path, launches: Option<u32>) -> ExitCode {
     let read = fs::read(file).map_err(|error| error.to_string());
-    let outside = read.and_then(|text| {
-        serde_json::from_slice::<Outside>(&text).map_err(|error| error.to_string())
-    });
+    let outside = read
+        .and_then(|text| serde_json::from_slice::<Job>(&text).map_err(|error| error.to_string()));
     let (outside, channel) = match outside.and_then(|it| Ok((it, pair()?))) {
         Ok(both) => both,
         Err(error) => {
@@ -55,6 +57,10 @@ pub(crate) fn run(file: &Path) -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    let mut outside = outside;
+    if let Some(launches) = launches {
+        outside.job.mode = ReplayMode::Launch { launches };
+    }
     let (ours, theirs) = channel;
     let host = thread::spawn(move || ask(ours, outside));
     // Plugins are called on the first thread, as in any worker.
@@ -74,7 +80,7 @@ fn pair() -> Result<(UnixStream, UnixStream), String> {
 }
 
 /// Speaks for the host; closes the channel at the end.
-fn ask(mut channel: UnixStream, outside: Outside) -> Result<(), String> {
+fn ask(mut channel: UnixStream, outside: Job) -> Result<(), String> {
     let requests = [outside.hello, Request::Replay(Box::new(outside.job))];
     for (id, body) in (1..).zip(requests) {
         let said = |error: FrameError| error.to_string();

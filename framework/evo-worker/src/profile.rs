@@ -4,7 +4,9 @@ use abi_stable::sabi_trait::TD_Opaque;
 use abi_stable::std_types::RString;
 use evo_plugin::__private::host;
 use evo_plugin::Error;
-use evo_plugin::abi::{BoxedRunnable, RawArtifact, RawResult, RawRunnable, RawRunnable_TO};
+use evo_plugin::abi::{
+    BoxedRunnable, Outside, RawArtifact, RawResult, RawRunnable, RawRunnable_TO,
+};
 use evo_types::{Metric, Outcome, Phase};
 use evo_wire::{ProfileJob, ReplayJob, ReplayMode, Request};
 
@@ -12,7 +14,7 @@ use crate::check::Slot;
 use crate::component::Built;
 use crate::fault::{Fault, LaunchPlace, outcome_of};
 use crate::memory::Placement;
-use crate::outside::Outside;
+use crate::outside;
 use crate::serve::{Reporter, Worker};
 
 /// The candidate as the profiler sees it.
@@ -20,8 +22,6 @@ struct Runnable<'a> {
     slot: Slot,
     built: &'a Built,
     request: &'a str,
-    job: &'a ProfileJob,
-    hello: &'a Request,
 }
 
 impl RawRunnable for Runnable<'_> {
@@ -40,40 +40,41 @@ impl RawRunnable for Runnable<'_> {
             host::to_result(done)
         })
     }
-
-    fn command(&self, launches: u32) -> RawResult<RString> {
-        host::to_result(self.outside(launches).map(RString::from))
-    }
-
-    fn folder(&self) -> RString {
-        let folder = self.job.folder.as_ref();
-        folder.map_or_else(RString::new, |folder| folder.to_string_lossy().into())
-    }
 }
 
-impl Runnable<'_> {
-    /// The command as a JSON array.
-    fn outside(&self, launches: u32) -> Result<String, Error> {
-        let folder = self.job.folder.as_ref().ok_or_else(|| {
-            Error::Rejected("there is no folder in which to say what to launch".to_owned())
-        })?;
-        let outside = Outside {
-            hello: self.hello.clone(),
+/// The request as a profiler gets it: with the command that launches the candidate in a process of its
+/// own, where there is a folder in which to say what that is.
+fn request(job: &ProfileJob, hello: Option<&Request>) -> Result<String, Fault> {
+    let written = |error: serde_json::Error| {
+        Fault::internal(format!("a document cannot be written: {error}"))
+    };
+    let mut document = serde_json::to_value(&job.request).map_err(written)?;
+    if let (Some(folder), Some(hello), Some(fields)) =
+        (&job.folder, hello, document.as_object_mut())
+    {
+        let outside = outside::Job {
+            hello: hello.clone(),
             job: ReplayJob {
-                problem: self.job.problem.clone(),
-                kernel: self.job.kernel.clone(),
-                request: self.job.request.clone(),
-                seeds: vec![self.job.seed],
+                problem: job.problem.clone(),
+                kernel: job.kernel.clone(),
+                request: job.request.clone(),
+                seeds: vec![job.seed],
                 distribution: None,
                 check_all_rows: false,
                 // What lies around the buffers is nobody's concern here.
                 guards: false,
-                mode: ReplayMode::Launch { launches },
+                mode: ReplayMode::Launch { launches: 1 },
             },
         };
-        let words = outside.command(folder).map_err(Error::Failed)?;
-        serde_json::to_string(&words).map_err(|error| Error::Failed(error.to_string()))
+        let command = outside.command(folder).map_err(Fault::internal)?;
+        let outside = Outside {
+            command,
+            folder: Some(folder.clone()),
+        };
+        let outside = serde_json::to_value(&outside).map_err(written)?;
+        fields.insert("outside".to_owned(), outside);
     }
+    serde_json::to_string(&document).map_err(written)
 }
 
 /// Why the profiler does not work here, if it does not.
@@ -127,15 +128,11 @@ pub(crate) fn profile(
     let prepares = kernel.info.prepares;
     slot.ready(&problem, &job.request, distribution, prepares, place)?;
     reporter.phase(Phase::Profile)?;
-    let request = document(serde_json::to_string(&job.request))?;
-    let hello = worker.hello.clone();
-    let hello = hello.ok_or_else(|| Fault::internal("a profile before the first message"))?;
+    let request = request(job, worker.hello.as_ref())?;
     let runnable = Runnable {
         slot,
         built: &built,
         request: &request,
-        job,
-        hello: &hello,
     };
     let boxed: BoxedRunnable<'_> = RawRunnable_TO::from_value(runnable, TD_Opaque);
     let text = host::result(profiler.profile(boxed)).map_err(|error| match error {

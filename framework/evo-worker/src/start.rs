@@ -1,5 +1,6 @@
 //! Sets the process up before the first plugin is loaded.
 
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -25,7 +26,7 @@ pub fn main() -> ExitCode {
         && word == "--job"
     {
         return match shield() {
-            Ok(()) => crate::outside::run(Path::new(&file)),
+            Ok(()) => crate::outside::run(Path::new(&file), launches(words)),
             Err(error) => {
                 eprintln!("the worker could not be set up: {error}");
                 ExitCode::from(2)
@@ -42,6 +43,13 @@ pub fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// The number behind `--launches`.
+fn launches(mut words: impl Iterator<Item = OsString>) -> Option<u32> {
+    let named = words.next().is_some_and(|word| word == "--launches");
+    let number = words.next().filter(|_| named)?;
+    number.to_str()?.parse().ok()
 }
 
 /// Ends with whoever started it, and limits what plugins may do.

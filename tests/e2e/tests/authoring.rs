@@ -228,7 +228,10 @@ fn every_shipped_plugin_passes() {
     for name in [
         "built-in",
         "command",
+        "profiler-ncu",
+        "profiler-nvml",
         "profiler-perf",
+        "profiler-static",
         "profiler-usage",
         "recorded",
         "sdpa-cpu",

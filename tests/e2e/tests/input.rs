@@ -159,7 +159,7 @@ fn files_that_are_no_plugins_each_get_their_own_error() {
         ),
         (
             bench.test_plugin("wrong-version"),
-            vec!["wrong-version.so", "9.0", "1.0"],
+            vec!["wrong-version.so", "9.0", "1.1"],
         ),
         (
             bench.test_plugin("wrong-layout"),

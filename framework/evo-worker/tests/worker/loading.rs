@@ -40,7 +40,7 @@ fn several_plugins_load_side_by_side() {
 
 #[test]
 fn another_interface_version_is_named_beside_ours() {
-    insta::assert_snapshot!(error(&library("wrong-version")), @"the plugin plugins/mine.so was built for plugin interface 9.0.0, and this evo speaks interface 1.0; build the plugin against `evo-plugin` 1.0, or use an evo that speaks 9.0.0");
+    insta::assert_snapshot!(error(&library("wrong-version")), @"the plugin plugins/mine.so was built for plugin interface 9.0.0, and this evo speaks interface 1.1; build the plugin against `evo-plugin` 1.1, or use an evo that speaks 9.0.0");
 }
 
 #[test]
