@@ -62,11 +62,13 @@ fn document(explained: &Explained, context: bool) -> Value {
     let Explained {
         state,
         information,
+        unit,
         diagnoses,
     } = explained;
     let mut document = json!({
         "candidate": state.candidate,
         "best": state.best,
+        "unit": unit,
         "proposed": state.proposed,
         "diagnoses": diagnoses,
         "insights": state.insights,
@@ -87,8 +89,9 @@ fn render(explained: &Explained) -> String {
             let metric = explained.information.task.ranking.metric();
             let _ = writeln!(
                 out,
-                "{name}: {metric} {:.4} in trial {} of {} proposed\n  {}",
+                "{name}: {metric} {:.4} {} in trial {} ({} proposals)\n  {}",
                 best.value,
+                plain(&explained.unit),
                 best.trial,
                 state.proposed,
                 plain(&format_params(&best.params))
@@ -97,7 +100,7 @@ fn render(explained: &Explained) -> String {
         None => {
             let _ = writeln!(
                 out,
-                "{name}: nothing was measured of {} proposed",
+                "{name}: nothing was measured ({} proposals)",
                 state.proposed
             );
         }

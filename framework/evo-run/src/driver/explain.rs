@@ -19,6 +19,8 @@ pub struct Explained {
     pub state: CandidateState,
     /// What the next proposal is told.
     pub information: Information,
+    /// The unit of the ranked metric; empty as long as nothing was measured.
+    pub unit: String,
     /// What rules said of the best solution, the last word of each source.
     pub diagnoses: Vec<Diagnosed>,
 }
@@ -58,15 +60,28 @@ pub fn explain(run: &Path) -> Result<Vec<Explained>, RunError> {
     campaign
         .replay(replay_steps(&plan, &journal.records)?)
         .map_err(|error| RunError::environment(format!("{}: {error}", run.display())))?;
+    let unit = unit(&plan.metric, &journal.records);
     let states = campaign.state().candidates.into_iter().enumerate();
     let explained = states.filter_map(|(place, state)| {
         Some(Explained {
             information: campaign.information(place)?.clone(),
+            unit: unit.clone(),
             diagnoses: of_best(&state, &journal.records),
             state,
         })
     });
     Ok(explained.collect())
+}
+
+fn unit(metric: &str, records: &[Record]) -> String {
+    let mut found = records.iter().filter_map(|record| match record {
+        Record::Evaluated(evaluated) => evaluated.outcome.measurement()?.metric(metric),
+        _ => None,
+    });
+    found
+        .next()
+        .map(|metric| metric.unit.clone())
+        .unwrap_or_default()
 }
 
 /// The last word of each source on the best solution that it has looked at.
