@@ -8,9 +8,9 @@ use evo_journal::{Diagnosed, Record, read};
 use serde::Serialize;
 
 use super::diagnose::candidate_of;
-use super::history::{plan_of, replay_steps};
+use super::history::{journal_of, plan_of, replay_steps};
 use super::opening::campaign;
-use crate::{JOURNAL, RunError, plan};
+use crate::{RunError, plan};
 
 /// What is known of one tuned candidate.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -31,15 +31,7 @@ pub struct Explained {
 /// Where there is no run in the folder, or its journal cannot be read, has no plan or is of another
 /// version of the engine.
 pub fn explain(run: &Path) -> Result<Vec<Explained>, RunError> {
-    let file = run.join(JOURNAL);
-    if !file.is_file() {
-        return Err(RunError::input(format!(
-            "{}: there is no run in this folder ({JOURNAL} is missing)",
-            run.display()
-        ))
-        .hint("name a folder that `evo run` made, such as runs/<name>"));
-    }
-    let journal = read(&file)?;
+    let journal = read(&journal_of(run)?)?;
     let engine = journal.header().map(|header| header.engine.as_str());
     if engine.is_some_and(|engine| engine != ENGINE_VERSION.to_string()) {
         return Err(RunError::input(format!(

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use evo_core::engine::{Cost, Proposal, Ranking, ReplayStep};
 use evo_journal::{Comparison, Evaluated, Plan, Profiled, Proposed, Record, Stage};
@@ -158,21 +158,29 @@ impl History {
     }
 }
 
+/// The journal of a run.
+///
+/// # Errors
+/// Where there is no run in the folder.
+pub(super) fn journal_of(run: &Path) -> Result<PathBuf, RunError> {
+    let file = run.join(JOURNAL);
+    if file.is_file() {
+        return Ok(file);
+    }
+    Err(RunError::input(format!(
+        "{}: there is no run in this folder ({JOURNAL} is missing)",
+        run.display()
+    ))
+    .hint("name a folder that `evo run` made, such as runs/<name>"))
+}
+
 /// A run that may be under way: its plan, its spec in RON, and what has happened. `purpose` says what
 /// there is nothing for where it has no plan yet: "to start from".
 ///
 /// # Errors
 /// Where there is no run in the folder, or its journal cannot be read or has no plan.
 pub(crate) fn read_run(run: &Path, purpose: &str) -> Result<(Plan, String, History), RunError> {
-    let file = run.join(JOURNAL);
-    if !file.is_file() {
-        return Err(RunError::input(format!(
-            "{}: there is no run in this folder ({JOURNAL} is missing)",
-            run.display()
-        ))
-        .hint("name a folder that `evo run` made, such as runs/<name>"));
-    }
-    let journal = evo_journal::read(&file)?;
+    let journal = evo_journal::read(&journal_of(run)?)?;
     let (plan, spec) = plan_of(&journal.records).ok_or_else(|| {
         RunError::input(format!(
             "{}: the run ended before it had a plan, so there is nothing {purpose}",
