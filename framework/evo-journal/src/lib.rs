@@ -20,7 +20,7 @@ pub use reader::{Journal, read};
 pub use record::{
     BuildFacts, ComparedItem, Comparison, Diagnosed, DiagnosisLine, Environment, Evaluated, Header,
     InsightLine, Limits, OperatorLine, Plan, PlannedCandidate, PlannedPlugin, Profiled, Proposed,
-    Record, Sibling, Snapshot, Stage, Target, Work, register_file,
+    Record, Sibling, Snapshot, Stage, Target, Work, profiler_folder, register_file,
 };
 pub use writer::Writer;
 

@@ -422,6 +422,22 @@ pub struct Profiled {
     pub failure: Option<String>,
 }
 
+/// The folder of a profiler, as `plugin/name`, in a run folder: the name alone where the plugin is called
+/// after it by custom (`profiler-ncu`), else both. It is none of the run's own.
+pub fn profiler_folder(profiler: &str) -> String {
+    let (plugin, name) = profiler.split_once('/').unwrap_or(("", profiler));
+    let own = plugin.strip_prefix("profiler-") == Some(name);
+    let reserved = ["", "bench", "lock", "reports"].contains(&name);
+    let whole = if own && !reserved {
+        name.to_owned()
+    } else {
+        format!("{plugin}-{name}")
+    };
+    // A plugin chooses its names.
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    whole.chars().map(plain).take(100).collect()
+}
+
 /// What rules made of the figures of a candidate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Diagnosed {

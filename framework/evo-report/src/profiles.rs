@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use evo_journal::{Diagnosed, Profiled};
+use evo_journal::{Diagnosed, Profiled, profiler_folder};
 use serde_json::{Map, Value, json};
 
 use crate::model::RunModel;
@@ -10,7 +10,7 @@ use crate::model::RunModel;
 /// The version of the keys.
 const SCHEMA: u32 = 1;
 
-/// The documents by the folder's name, which is the profiler's.
+/// The documents by the folders of the profilers.
 pub(crate) fn profiles(model: &RunModel) -> Vec<(String, Value)> {
     let mut by_profiler: BTreeMap<&str, Vec<&Profiled>> = BTreeMap::new();
     for profiled in &model.profiles {
@@ -20,14 +20,13 @@ pub(crate) fn profiles(model: &RunModel) -> Vec<(String, Value)> {
         own.push(profiled);
     }
     let documents = by_profiler.into_iter().map(|(profiler, seen)| {
-        let name = profiler.rsplit_once('/').map_or(profiler, |(_, name)| name);
         let candidates: Vec<Value> = seen.into_iter().map(|it| candidate(model, it)).collect();
         let document = json!({
             "schema": SCHEMA,
             "profiler": profiler,
             "candidates": candidates,
         });
-        (file_name(name), document)
+        (profiler_folder(profiler), document)
     });
     documents.collect()
 }
@@ -55,12 +54,22 @@ fn candidate(model: &RunModel, profiled: &Profiled) -> Value {
     })
 }
 
-/// A profiler's name as a folder's: a plugin chooses it, and it must not be one of a run's own.
-fn file_name(name: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
-    let plain: String = name.chars().map(plain).take(100).collect();
-    match plain.as_str() {
-        "" | "bench" | "reports" => format!("profiler-{plain}"),
-        _ => plain,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profiler_has_a_folder_that_is_none_of_the_runs_own() {
+        let folders = [
+            ("profiler-ncu/ncu", "ncu"),
+            ("knobs/outside", "knobs-outside"),
+            ("profiler-bench/bench", "profiler-bench-bench"),
+            ("profiler-lock/lock", "profiler-lock-lock"),
+            ("../x/y", "---x-y"),
+            ("", "-"),
+        ];
+        for (profiler, folder) in folders {
+            assert_eq!(profiler_folder(profiler), folder);
+        }
     }
 }

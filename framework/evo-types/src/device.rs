@@ -8,7 +8,7 @@ use crate::Params;
 ///
 /// Facts come from the device itself or from a shipped profile, so that a space for a device can
 /// be looked at where there is none.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct DeviceFacts {
     /// The kind of device: `cpu` or `cuda`.
     pub kind: String,

@@ -207,7 +207,7 @@ pub struct ProfilerInfo {
 }
 
 /// What a kernel is asked to build: the problem, the configuration and the device.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct BuildRequest {
     /// The problem with all fields fixed.
     pub problem: ProblemSpec,

@@ -88,10 +88,11 @@ pub struct Gate {
 }
 
 /// What the caches hold when a timed launch begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CachePolicy {
     /// Launches rotate over enough input sets to exceed the last-level cache.
+    #[default]
     Rotate,
     /// The caches are flushed before each launch.
     Flush,
@@ -100,7 +101,7 @@ pub enum CachePolicy {
 }
 
 /// A problem with all fields fixed: everything that verification and measurement need.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ProblemSpec {
     /// The problem's name, such as `sdpa`.
     pub problem: String,

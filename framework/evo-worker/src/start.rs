@@ -25,10 +25,11 @@ pub fn main() -> ExitCode {
     if let (Some(word), Some(file)) = (words.next(), words.next())
         && word == "--job"
     {
-        return match shield() {
-            Ok(()) => crate::outside::run(Path::new(&file), launches(words)),
+        let ready = shield().map_err(|error| format!("the worker could not be set up: {error}"));
+        return match ready.and_then(|()| launches(words)) {
+            Ok(launches) => crate::outside::run(Path::new(&file), launches),
             Err(error) => {
-                eprintln!("the worker could not be set up: {error}");
+                eprintln!("{error}");
                 ExitCode::from(2)
             }
         };
@@ -45,11 +46,19 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The number behind `--launches`.
-fn launches(mut words: impl Iterator<Item = OsString>) -> Option<u32> {
-    let named = words.next().is_some_and(|word| word == "--launches");
-    let number = words.next().filter(|_| named)?;
-    number.to_str()?.parse().ok()
+/// The number behind `--launches`; `None` where the words end before it.
+fn launches(mut words: impl Iterator<Item = OsString>) -> Result<Option<u32>, String> {
+    let Some(word) = words.next() else {
+        return Ok(None);
+    };
+    if word != "--launches" {
+        return Err(format!("`{}` is no option", word.display()));
+    }
+    let word = words.next().unwrap_or_default();
+    let number = word.to_str().and_then(|word| word.parse().ok());
+    number
+        .map(Some)
+        .ok_or_else(|| format!("`{}` is no number of launches", word.display()))
 }
 
 /// Ends with whoever started it, and limits what plugins may do.

@@ -112,37 +112,10 @@ impl Runnable for Candidate {
 }
 
 fn candidate() -> Candidate {
-    let request = serde_request();
     Candidate {
         folder: TempDir::new().unwrap(),
-        request,
+        request: BuildRequest::default(),
         artifact: Artifact::default(),
-    }
-}
-
-fn serde_request() -> BuildRequest {
-    use evo_plugin::{CachePolicy, Params, ProblemSpec};
-    BuildRequest {
-        problem: ProblemSpec {
-            problem: "p".into(),
-            fields: Params::new(),
-            tensors: vec![],
-            constants: Params::new(),
-            gates: vec![],
-            flops: 0.0,
-            bytes: 0.0,
-            cache: CachePolicy::Hot,
-            extra_shapes: vec![],
-            unquantised: Params::new(),
-            distributions: vec![],
-        },
-        config: Params::new(),
-        device: DeviceFacts {
-            kind: "cuda".into(),
-            name: String::new(),
-            uuid: String::new(),
-            facts: Params::new(),
-        },
     }
 }
 

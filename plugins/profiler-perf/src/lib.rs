@@ -156,10 +156,11 @@ evo_plugin::export!(plugin);
 mod tests {
     use std::time::Instant;
 
-    use evo_plugin::{Artifact, BuildRequest, CachePolicy, Params, ProblemSpec};
+    use evo_plugin::{Artifact, BuildRequest};
 
     use super::*;
 
+    #[derive(Default)]
     struct Spinner(BuildRequest, Artifact);
 
     impl Runnable for Spinner {
@@ -178,34 +179,6 @@ mod tests {
         }
     }
 
-    fn spinner() -> Spinner {
-        let problem = ProblemSpec {
-            problem: "p".into(),
-            fields: Params::new(),
-            tensors: vec![],
-            constants: Params::new(),
-            gates: vec![],
-            flops: 0.0,
-            bytes: 0.0,
-            cache: CachePolicy::Hot,
-            extra_shapes: vec![],
-            unquantised: Params::new(),
-            distributions: vec![],
-        };
-        let device = DeviceFacts {
-            kind: "cpu".into(),
-            name: String::new(),
-            uuid: String::new(),
-            facts: Params::new(),
-        };
-        let request = BuildRequest {
-            problem,
-            config: Params::new(),
-            device,
-        };
-        Spinner(request, Artifact::default())
-    }
-
     fn value(metrics: &[Metric], name: &str) -> Option<f64> {
         metrics.iter().find(|it| it.name == name).map(|it| it.value)
     }
@@ -218,7 +191,7 @@ mod tests {
             assert!(told.contains("perf_event"), "{told}");
             return;
         }
-        let metrics = Perf.profile(&mut spinner()).unwrap();
+        let metrics = Perf.profile(&mut Spinner::default()).unwrap();
         assert!(value(&metrics, "cpu_time").unwrap() > 100.0);
         assert!(value(&metrics, "wall_time").unwrap() >= 2000.0);
         assert!(value(&metrics, "busy_cores").unwrap() > 0.0);

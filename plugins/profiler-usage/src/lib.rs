@@ -84,10 +84,11 @@ evo_plugin::export!(plugin);
 
 #[cfg(test)]
 mod tests {
-    use evo_plugin::{Artifact, BuildRequest, CachePolicy, Params, ProblemSpec};
+    use evo_plugin::{Artifact, BuildRequest};
 
     use super::*;
 
+    #[derive(Default)]
     struct Spinner(BuildRequest, Artifact);
 
     impl Runnable for Spinner {
@@ -108,33 +109,7 @@ mod tests {
 
     #[test]
     fn a_spinning_launch_is_charged_about_its_own_time() {
-        let problem = ProblemSpec {
-            problem: "p".into(),
-            fields: Params::new(),
-            tensors: vec![],
-            constants: Params::new(),
-            gates: vec![],
-            flops: 0.0,
-            bytes: 0.0,
-            cache: CachePolicy::Hot,
-            extra_shapes: vec![],
-            unquantised: Params::new(),
-            distributions: vec![],
-        };
-        let device = DeviceFacts {
-            kind: "cpu".into(),
-            name: String::new(),
-            uuid: String::new(),
-            facts: Params::new(),
-        };
-        let request = BuildRequest {
-            problem,
-            config: Params::new(),
-            device,
-        };
-        let metrics = Usage
-            .profile(&mut Spinner(request, Artifact::default()))
-            .unwrap();
+        let metrics = Usage.profile(&mut Spinner::default()).unwrap();
         let value = |name: &str| {
             metrics
                 .iter()

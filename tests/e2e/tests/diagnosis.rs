@@ -85,11 +85,12 @@ fn a_profile_during_the_search_is_told_to_the_search() {
         .iter()
         .any(|record| matches!(record, Record::Proposed(_)));
     assert!(proposed_after, "the profile came while the search went on");
-    let builds = all.iter().filter(|it| it.source == "build");
-    for diagnosed in builds {
-        assert!(diagnosed.unjudged.is_empty());
-        assert!(diagnosed.told.is_some(), "the search was told");
-    }
+    // The default has one block, so that its build is diagnosed before anything is profiled.
+    let build = all.iter().find(|it| it.source == "build");
+    let build = build.expect("a build was diagnosed");
+    assert_eq!(build.diagnoses[0].statement, "there is one block");
+    assert_eq!(build.diagnoses[0].levers, ["raise GRID"]);
+    assert!(build.told.is_some(), "the search was told");
     assert!(
         shown.stderr.contains("profiled, 9 metrics"),
         "{}",
@@ -232,7 +233,7 @@ fn a_profiler_can_look_at_a_candidate_in_a_process_of_its_own_and_leave_files() 
     bench
         .run(&["run", "spec.ron", "--out", "r", "--quiet"])
         .ok();
-    let folder = bench.path().join("r/outside");
+    let folder = bench.path().join("r/knobs-outside");
     let text = fs::read_to_string(folder.join("summary.json")).unwrap();
     let summary: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(summary["profiler"], "knobs/outside");
@@ -259,4 +260,7 @@ fn a_profiler_can_look_at_a_candidate_in_a_process_of_its_own_and_leave_files() 
     bench
         .run(&["worker", "--job", "nowhere.json"])
         .fails(2, &["nowhere.json: No such file"]);
+    bench
+        .run(&["worker", "--job", "job.json", "--launches", "many"])
+        .fails(2, &["`many` is no number of launches"]);
 }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use evo_journal::{Profiled, Record, Work};
+use evo_journal::{Profiled, Record, Work, profiler_folder};
 use evo_types::BuildRequest;
 use evo_wire::{ProfileJob, Reply, Request};
 use tempfile::TempDir;
@@ -187,8 +187,7 @@ impl Session {
         scratch: &Path,
         observer: &mut dyn Observer,
     ) -> Result<(), RunError> {
-        let (_, name) = pass.profiler.split_once('/').unwrap_or(("", "profiles"));
-        let to = self.folder.path().join(file_name(name));
+        let to = self.folder.path().join(profiler_folder(&pass.profiler));
         let to = to.join(file_name(&pass.target.label));
         match move_files(scratch, &to) {
             Ok(()) => Ok(()),

@@ -4,6 +4,8 @@
 //! are told in the order of the proposals: what is proposed depends on the outcomes and never on
 //! timing.
 
+mod passes;
+
 use std::collections::BTreeMap;
 use std::sync::mpsc::RecvTimeoutError;
 use std::thread;
@@ -19,7 +21,6 @@ use evo_wire::{Reply, Request};
 
 use super::lanes::{Crew, Ended, Job, News, Report};
 use super::pipeline::{Pipeline, Queues, Step};
-use super::profile::{self, Pass};
 use super::session::{Session, now};
 use super::trial::{BuildEnd, Built, Judged, judged_answer};
 use crate::plan::unexpected;
@@ -37,9 +38,6 @@ pub(super) enum SearchEnd {
 /// Attempts after which a trial is given up although the machine stayed up. A program that is
 /// killed again and again is hardly the candidate's fault, so this is generous.
 const MOST_ATTEMPTS: u32 = 20;
-
-/// The number under which a profile is reported: of no trial.
-const PROFILE: u64 = u64::MAX;
 
 /// How often the loop looks whether the user wants to stop.
 const TICK: Duration = Duration::from_millis(40);
@@ -232,62 +230,6 @@ impl Search<'_, '_> {
             }
             self.listen()?;
         }
-    }
-
-    /// Has the first device's worker profile candidates, while nothing else is under way.
-    fn profile(&mut self, passes: Vec<Pass>) -> Result<(), RunError> {
-        for pass in passes {
-            // What is left out is due again when the run goes on.
-            if self.session.stop.requested() {
-                break;
-            }
-            let scratch = profile::scratch()?;
-            let job = Job {
-                trial: PROFILE,
-                request: self.session.profile_request(&pass, &scratch)?,
-                also: Vec::new(),
-                measuring_s: 0.0,
-                device: self.uuid(0),
-            };
-            self.crew.on_lane(0, job)?;
-            let ended = loop {
-                match self.crew.reports.recv_timeout(TICK) {
-                    Ok(Report {
-                        news: News::Ended(ended),
-                        ..
-                    }) => break ended,
-                    Ok(Report {
-                        news: News::WaitingForDevice { holder },
-                        ..
-                    }) => self.observer.on(&Event::WaitingForDevice { holder }),
-                    Ok(Report {
-                        news: News::Phase(phase),
-                        ..
-                    }) => {
-                        let subject = pass.target.label.clone();
-                        self.observer.on(&Event::Phase { phase, subject });
-                    }
-                    Err(RecvTimeoutError::Timeout) => {}
-                    Err(RecvTimeoutError::Disconnected) => {
-                        return Err(RunError::internal("the threads of the search are gone"));
-                    }
-                }
-            };
-            let Some(reply) = ended.answer? else {
-                self.interrupted = true;
-                return Ok(());
-            };
-            if !self
-                .session
-                .take_profile(&pass, reply, &scratch, true, self.observer)?
-            {
-                self.interrupted = true;
-                return Ok(());
-            }
-        }
-        // What they took is no time of the next trial.
-        self.settled = Instant::now();
-        Ok(())
     }
 
     fn propose(&mut self, proposal: &Proposal) -> Result<(), RunError> {
