@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use evo_types::{ContentHash, DeviceFacts, Metric, Outcome, Params, ProblemSpec};
+use evo_types::{ContentHash, DeviceFacts, Direction, Metric, Outcome, Params, ProblemSpec, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::{AbsentBaseline, BaselineRole};
@@ -405,6 +405,40 @@ pub struct BuildFacts {
     pub figures: Vec<Metric>,
 }
 
+impl BuildFacts {
+    /// Figures of the launch of a GPU kernel: its sizes, `blocks` and `threads` (of a block) over all
+    /// dimensions, and where the device's facts say how many blocks it holds, `waves` (how often the
+    /// blocks fill it) and `last_wave` (the share of it that the last ones fill).
+    pub fn geometry(&self, device: &Params) -> Vec<Metric> {
+        let info = |name: &str, value: f64| Metric::new(name, "", Direction::Info, value);
+        let sizes = self.launch.iter();
+        let mut figures: Vec<Metric> = sizes
+            .filter_map(|(name, value)| Some(info(name, value.as_float()?)))
+            .collect();
+        let over = |kind: &str| -> Option<f64> {
+            let of_kind = |axis: &str| self.launch.get(&format!("{kind}_{axis}"))?.as_float();
+            of_kind("x").map(|x| x * of_kind("y").unwrap_or(1.0) * of_kind("z").unwrap_or(1.0))
+        };
+        figures.extend(over("block").map(|threads| info("threads", threads)));
+        let Some(blocks) = over("grid") else {
+            return figures;
+        };
+        figures.push(info("blocks", blocks));
+        let mut known = self.figures.iter();
+        let resident = known.find(|figure| figure.name == "blocks_per_sm");
+        let sms = device.get("SMS").and_then(Value::as_float);
+        if let (Some(resident), Some(sms)) = (resident, sms) {
+            let waves = blocks / (resident.value * sms);
+            if waves.is_finite() {
+                let whole = waves.ceil().max(1.0);
+                figures.push(info("waves", waves));
+                figures.push(info("last_wave", waves - (whole - 1.0)));
+            }
+        }
+        figures
+    }
+}
+
 /// What a profiler saw.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Profiled {
@@ -520,4 +554,56 @@ pub struct OperatorLine {
     pub proposals: u64,
     /// How many of them were better than everything before.
     pub improvements: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn geometry_of(launch: &[(&str, i64)], figures: &[(&str, f64)]) -> Vec<String> {
+        let build = BuildFacts {
+            code: ContentHash::of_bytes(b"code"),
+            launch: launch
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), Value::Int(*value)))
+                .collect(),
+            runtime: Params::new(),
+            figures: figures
+                .iter()
+                .map(|(name, value)| Metric::new(name, "", Direction::Info, *value))
+                .collect(),
+        };
+        let device = [("SMS".to_owned(), Value::Int(132))].into();
+        build
+            .geometry(&device)
+            .iter()
+            .map(|figure| format!("{} {}", figure.name, figure.value))
+            .collect()
+    }
+
+    #[test]
+    fn the_geometry_says_how_often_the_device_is_filled() {
+        let launch = [("block_x", 128), ("grid_x", 8), ("grid_y", 33)];
+        let figures = geometry_of(&launch, &[("blocks_per_sm", 1.0)]);
+        assert_eq!(
+            figures,
+            [
+                "block_x 128",
+                "grid_x 8",
+                "grid_y 33",
+                "threads 128",
+                "blocks 264",
+                "waves 2",
+                "last_wave 1"
+            ]
+        );
+        let figures = geometry_of(&[("grid_x", 165)], &[("blocks_per_sm", 1.0)]);
+        assert_eq!(figures[2..], ["waves 1.25", "last_wave 0.25"]);
+        assert_eq!(geometry_of(&[], &[]), Vec::<String>::new());
+        // What does not fit on the device at all has no waves.
+        assert_eq!(
+            geometry_of(&[("grid_x", 1)], &[("blocks_per_sm", 0.0)]).len(),
+            2
+        );
+    }
 }

@@ -20,7 +20,7 @@ use abi_stable::package_version_strings;
 use abi_stable::sabi_trait;
 use abi_stable::sabi_types::VersionStrings;
 use abi_stable::std_types::{RBox, RResult, RSlice, RStr, RString, RVec};
-use evo_types::Dtype;
+use evo_types::{Dtype, Metric};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -201,7 +201,7 @@ pub type BoxedObjective = RawObjective_TO<'static, RBox<()>>;
 
 /// How a profiler can look at a candidate from outside: part of the document of a
 /// [`RawRunnable`]'s request.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Outside {
     /// Program and arguments; the number of launches is added.
     #[serde(default)]
@@ -209,13 +209,16 @@ pub struct Outside {
     /// A folder for files that the run keeps.
     #[serde(default)]
     pub folder: Option<PathBuf>,
+    /// What was measured of the candidate before, without a profiler.
+    #[serde(default)]
+    pub measured: Vec<Metric>,
 }
 
 /// The host's side of a profile: the candidate that may be launched.
 #[sabi_trait]
 pub trait RawRunnable {
     /// The request as JSON. Since interface 1.1 it also has `outside`: `{"command": [...], "folder":
-    /// "..."}`, see [`Outside`].
+    /// "...", "measured": [...]}`, see [`Outside`].
     fn request(&self) -> RString;
     fn artifact(&self) -> RawArtifact;
     #[sabi(last_prefix_field)]

@@ -411,6 +411,10 @@ impl Runnable for RunnableShim<'_> {
     fn folder(&self) -> Option<std::path::PathBuf> {
         self.outside.folder.clone()
     }
+
+    fn measured(&self) -> &[Metric] {
+        &self.outside.measured
+    }
 }
 
 /// The part of a request's document that a request itself has not.

@@ -226,4 +226,10 @@ pub trait Runnable {
     fn folder(&self) -> Option<std::path::PathBuf> {
         None
     }
+
+    /// What the run has measured of the candidate without a profiler, such as `kernel_time`; empty
+    /// where nothing was.
+    fn measured(&self) -> &[Metric] {
+        &[]
+    }
 }

@@ -32,7 +32,7 @@ use serde_json::{Value, json};
 pub use child::python;
 use connection::Connection;
 pub use connection::processes_on_gpu;
-pub use queue::{Clock, finish, finish_timed, new_stream, record, round_trip};
+pub use queue::{Clock, finish, finish_timed, mark_for_profilers, new_stream, record, round_trip};
 pub use shared::{SharedDeviceMemory, SharedMemory};
 
 /// The version of the protocol that this crate speaks: major, minor. Minor 1 added memory of GPUs,

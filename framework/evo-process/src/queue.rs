@@ -53,6 +53,8 @@ struct Queue {
     /// What a round trip takes, once it was measured.
     trip_s: Option<f64>,
     suspicion: Suspicion,
+    /// Whether profilers are to look at what is launched.
+    marked: bool,
 }
 
 /// A number for a stream that nobody else has.
@@ -81,13 +83,28 @@ pub(crate) fn push(stream: u64, connection: &Arc<Connection>, instance: u64) {
     }
 }
 
+/// Says whether profilers that are over the other side are to look at the launches of a stream from now
+/// on. What is on a GPU in another process cannot be marked from here.
+pub fn mark_for_profilers(stream: u64, begins: bool) {
+    queues().entry(stream).or_default().marked = begins;
+}
+
 #[derive(Deserialize)]
 struct Launched {
     seconds: f64,
 }
 
-fn launch(connection: &Connection, batch: &Batch, collect: bool) -> Result<f64, Error> {
-    let fields = json!({ "order": batch.order, "launches": batch.launches, "collect": collect });
+fn launch(
+    connection: &Connection,
+    batch: &Batch,
+    collect: bool,
+    marked: bool,
+) -> Result<f64, Error> {
+    let mut fields =
+        json!({ "order": batch.order, "launches": batch.launches, "collect": collect });
+    if marked && let Some(fields) = fields.as_object_mut() {
+        fields.insert("marked".to_owned(), json!(true));
+    }
     let launched: Launched = connection.ask("launch", fields)?;
     if launched.seconds.is_finite() && launched.seconds >= 0.0 {
         return Ok(launched.seconds);
@@ -98,10 +115,13 @@ fn launch(connection: &Connection, batch: &Batch, collect: bool) -> Result<f64, 
     )))
 }
 
-fn take_waiting(stream: u64) -> Vec<(Arc<Connection>, Batch)> {
+/// What waits in a stream, and whether profilers are to look at it.
+fn take_waiting(stream: u64) -> (Vec<(Arc<Connection>, Batch)>, bool) {
     let mut queues = queues();
-    let queue = queues.get_mut(&stream);
-    queue.map_or_else(Vec::new, |queue| std::mem::take(&mut queue.waiting))
+    match queues.get_mut(&stream) {
+        Some(queue) => (std::mem::take(&mut queue.waiting), queue.marked),
+        None => (Vec::new(), false),
+    }
 }
 
 /// Launches what waits in a stream, in order, and waits until it is done and the results are in the
@@ -117,8 +137,10 @@ pub fn finish(stream: u64) -> Result<(), Error> {
 /// that a kernel could not write into the output buffers are copied there, after the clock stopped.
 fn launch_waiting(stream: u64, collect: bool) -> Result<Option<f64>, Error> {
     let mut seconds = None;
-    for (connection, batch) in &take_waiting(stream) {
-        seconds = Some(seconds.unwrap_or(0.0) + launch(connection, batch, collect)?);
+    let (waiting, marked) = take_waiting(stream);
+    for (connection, batch) in &waiting {
+        let took = launch(connection, batch, collect, marked)?;
+        seconds = Some(seconds.unwrap_or(0.0) + took);
     }
     Ok(seconds)
 }
@@ -136,7 +158,7 @@ struct Recorded {
 /// # Errors
 /// Where the other side is gone.
 pub fn record(stream: u64, launches: u32) -> Result<Option<u32>, Error> {
-    let waiting = take_waiting(stream);
+    let (waiting, _) = take_waiting(stream);
     let [(connection, batch)] = waiting.as_slice() else {
         return Ok(None);
     };
@@ -160,7 +182,7 @@ pub fn round_trip(stream: u64) -> Result<f64, Error> {
     let mut trips = Vec::with_capacity(TRIPS);
     for _ in 0..TRIPS {
         let start = Instant::now();
-        launch(&connection, &Batch::default(), false)?;
+        launch(&connection, &Batch::default(), false, false)?;
         trips.push(start.elapsed().as_secs_f64());
     }
     trips.sort_by(f64::total_cmp);

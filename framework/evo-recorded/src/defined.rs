@@ -45,6 +45,8 @@ impl Recording {
             exact: false,
             counters: self.counters,
             rows: self.rows.into_iter().map(moved).collect(),
+            // Its space is another one now.
+            origin: None,
         })
     }
 }

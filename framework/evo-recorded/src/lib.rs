@@ -32,4 +32,4 @@ mod space;
 pub use definition::Definition;
 pub use error::RecordingError;
 pub use noise::Noise;
-pub use recording::{Fate, Parameter, Recording, Row};
+pub use recording::{Fate, Origin, Parameter, Recording, Row};

@@ -1,9 +1,10 @@
 //! A recording: parameters, and what became of each configuration.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use evo_types::{Params, Value};
+use serde::Deserialize;
 
 use crate::error::{Reason, RecordingError};
 use crate::python::Restriction;
@@ -64,6 +65,52 @@ pub struct Row {
     pub counters: Vec<f64>,
 }
 
+/// Where a recording came from, if it says so: what a search there was told besides times.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Origin {
+    /// The search space, as RON.
+    pub space: String,
+    /// Fields and constants of the problem, which its expressions may name.
+    pub problem: Params,
+    /// Facts of the device, likewise.
+    pub device: Params,
+    /// Parameters that were fixed.
+    pub pinned: Params,
+    /// The rules (RON) of each source of figures: `build`, or a profiler.
+    pub rules: BTreeMap<String, String>,
+    /// Figures by source and name, one for each row of the recording where there is one.
+    pub figures: BTreeMap<String, BTreeMap<String, Vec<Option<f64>>>>,
+}
+
+impl Origin {
+    /// What a source says of a row; `None` where it has not looked at it.
+    pub fn figures_of(&self, source: &str, row: usize) -> Option<BTreeMap<&str, f64>> {
+        let columns = self.figures.get(source)?.iter();
+        let figures = columns.filter_map(|(name, column)| {
+            let figure = column.get(row).copied().flatten()?;
+            Some((name.as_str(), figure))
+        });
+        let figures: BTreeMap<&str, f64> = figures.collect();
+        (!figures.is_empty()).then_some(figures)
+    }
+
+    fn check(&self, rows: usize) -> Result<(), Reason> {
+        for (source, columns) in &self.figures {
+            for (name, column) in columns {
+                if column.len() != rows {
+                    return Err(format!(
+                        "the figure `{name}` of {source} has {} entries, but there are {rows} \
+                         configurations",
+                        column.len()
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 /// What was recorded of one kernel on one device.
 #[derive(Debug, Clone)]
 pub struct Recording {
@@ -74,6 +121,7 @@ pub struct Recording {
     pub(crate) exact: bool,
     pub(crate) counters: Vec<String>,
     pub(crate) rows: Vec<Row>,
+    pub(crate) origin: Option<Origin>,
     index: HashMap<Vec<u32>, usize>,
 }
 
@@ -89,6 +137,7 @@ pub(crate) struct Parts {
     pub(crate) exact: bool,
     pub(crate) counters: Vec<String>,
     pub(crate) rows: Vec<Row>,
+    pub(crate) origin: Option<Origin>,
 }
 
 impl Recording {
@@ -116,8 +165,12 @@ impl Recording {
     pub(crate) fn assemble(parts: Parts) -> Result<Self, Reason> {
         check_params(&parts.params)?;
         let restrictions = crate::python::translate_all(&parts.restrictions, &parts.params)?;
-        let mut index = HashMap::with_capacity(parts.rows.len());
-        let mut rows: Vec<Row> = Vec::with_capacity(parts.rows.len());
+        let count = parts.rows.len();
+        if let Some(origin) = &parts.origin {
+            origin.check(count)?;
+        }
+        let mut index = HashMap::with_capacity(count);
+        let mut rows: Vec<Row> = Vec::with_capacity(count);
         for row in parts.rows {
             check_row(&row, &parts.params)?;
             match index.get(&row.choices).copied() {
@@ -136,6 +189,9 @@ impl Recording {
                 }
             }
         }
+        if parts.origin.is_some() && rows.len() != count {
+            return Err("a configuration is recorded twice, but figures belong to one".to_owned());
+        }
         if !rows.iter().any(|row| row.fate.time_ms().is_some()) {
             return Err("no configuration in it was measured".to_owned());
         }
@@ -147,6 +203,7 @@ impl Recording {
             exact: parts.exact,
             counters: parts.counters,
             rows,
+            origin: parts.origin,
             index,
         })
     }
@@ -181,6 +238,11 @@ impl Recording {
         &self.rows
     }
 
+    /// Where it came from, if it says so.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.origin.as_ref()
+    }
+
     /// The place of a configuration among the rows, by the indices of its values.
     pub fn find(&self, choices: &[u32]) -> Option<usize> {
         self.index.get(choices).copied()
@@ -202,6 +264,22 @@ impl Recording {
         };
         let choices = self.params.iter().map(choice);
         Ok(self.find(&choices.collect::<Result<Vec<u32>, String>>()?))
+    }
+
+    /// The same for a configuration of the space that it came from, in which parameters can be inactive:
+    /// such a parameter counts as at its first value.
+    ///
+    /// # Errors
+    /// A value that a parameter does not have.
+    pub fn find_active(&self, params: &Params) -> Result<Option<usize>, String> {
+        let mut whole = params.clone();
+        for param in &self.params {
+            if let Some(first) = param.values.first() {
+                let inactive = || first.clone();
+                whole.entry(param.name.clone()).or_insert_with(inactive);
+            }
+        }
+        self.find_params(&whole)
     }
 
     /// The least recorded time in milliseconds.

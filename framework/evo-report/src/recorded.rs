@@ -4,10 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use evo_journal::{Plan, PlannedCandidate, Work};
-use evo_types::{Outcome, OutcomeKind, Params, Value};
+use evo_types::{Metric, Outcome, OutcomeKind, Params, Value};
 use serde_json::{Map, json};
 
 use crate::model::{RunModel, Trial};
+
+/// The source of what builds say, among those of figures.
+const BUILD: &str = "build";
 
 /// What was put together.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +37,8 @@ struct Entry {
     /// What is left of its trial's wall time: the build, and waiting.
     framework_ms: Option<f64>,
     figures: BTreeMap<String, f64>,
+    /// What builds and profilers say of it, by source.
+    sources: BTreeMap<String, BTreeMap<String, f64>>,
 }
 
 /// Puts the trials of one candidate of several runs together, by name.
@@ -217,9 +222,24 @@ fn entry(model: &RunModel, trial: &Trial, unit_ms: f64) -> Option<Entry> {
         }
         other => entry.failure = Some(other.kind()),
     }
+    if let Some(build) = &evaluated.build {
+        let geometry = build.geometry(&model.plan.device.facts);
+        let figures = build.figures.iter().chain(&geometry);
+        entry.sources.insert(BUILD.to_owned(), by_name(figures));
+    }
+    let number = trial.number();
+    let profiles = model.profiles.iter();
+    for profiled in profiles.filter(|it| it.trial == Some(number) && it.failure.is_none()) {
+        let figures = by_name(profiled.metrics.iter());
+        entry.sources.insert(profiled.profiler.clone(), figures);
+    }
     let known = entry.verify_ms.unwrap_or(0.0) + entry.bench_ms.unwrap_or(0.0);
     entry.framework_ms = Some((evaluated.wall_s * 1e3 - known).max(0.0));
     Some(entry)
+}
+
+fn by_name<'a>(figures: impl Iterator<Item = &'a Metric>) -> BTreeMap<String, f64> {
+    figures.map(|it| (it.name.clone(), it.value)).collect()
 }
 
 /// The standard deviation of samples by their mean.
@@ -237,8 +257,14 @@ fn deviation(samples: &[f64]) -> Option<f64> {
 /// Puts what another trial says of the same configuration to what is known. A time goes before a
 /// failure: what has run once is no invalid configuration.
 fn merge(known: &mut Entry, mut other: Entry) {
+    for (source, figures) in std::mem::take(&mut other.sources) {
+        known.sources.entry(source).or_insert(figures);
+    }
     match (known.times.is_empty(), other.times.is_empty()) {
-        (true, false) => *known = other,
+        (true, false) => {
+            other.sources = std::mem::take(&mut known.sources);
+            *known = other;
+        }
         (false, false) => known.times.append(&mut other.times),
         _ => {}
     }
@@ -366,7 +392,60 @@ fn document(
             json!(column(&|entry| entry.figures.get(name).copied())),
         );
     }
+    if let Some((_, model)) = runs.first() {
+        put("origin", origin(runs, model, label, rows));
+    }
     document.into()
+}
+
+/// Where the times came from, so that a study can search the same space and judge the same rules: the
+/// space and what its expressions may name, the figures of builds and profilers, and their rules.
+fn origin(
+    runs: &[(String, RunModel)],
+    model: &RunModel,
+    label: &str,
+    rows: &[(u64, Entry)],
+) -> serde_json::Value {
+    let mut candidates = model.plan.candidates.iter();
+    let planned = candidates.find(|candidate| candidate.label == label);
+    let problem = match &model.plan.work {
+        Work::Problem { spec, .. } => {
+            let mut all = spec.fields.clone();
+            all.extend(spec.constants.clone());
+            all
+        }
+        Work::Objective { .. } => Params::new(),
+    };
+    // Runs may have had different profilers.
+    let rules: BTreeMap<&String, &String> = runs
+        .iter()
+        .flat_map(|(_, model)| &model.plan.rules)
+        .collect();
+    let sources: BTreeSet<&String> = rows
+        .iter()
+        .flat_map(|(_, row)| row.sources.keys())
+        .collect();
+    let figures = sources.into_iter().map(|source| {
+        let of = |entry: &Entry, name: &String| entry.sources.get(source)?.get(name).copied();
+        let names: BTreeSet<&String> = rows
+            .iter()
+            .filter_map(|(_, row)| row.sources.get(source))
+            .flat_map(BTreeMap::keys)
+            .collect();
+        let columns = names.into_iter().map(|name| {
+            let column: Vec<Option<f64>> = rows.iter().map(|(_, row)| of(row, name)).collect();
+            (name.clone(), json!(column))
+        });
+        (source.clone(), columns.collect::<Map<_, _>>().into())
+    });
+    json!({
+        "space": planned.and_then(|planned| planned.space.as_deref()),
+        "problem": problem,
+        "device": model.plan.device.facts,
+        "pinned": planned.map(|planned| &planned.pinned),
+        "rules": rules,
+        "figures": figures.collect::<Map<String, serde_json::Value>>(),
+    })
 }
 
 #[cfg(test)]

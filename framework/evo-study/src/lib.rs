@@ -22,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 mod contestant;
+mod diagnose;
 mod error;
 mod folds;
 mod log;

@@ -147,7 +147,7 @@ mod tests {
             "time": [10, 10.1, 10.2, 10.3, 10.4, 10.5, 10.6, 10.7, 10.8, 10.9],
             "status": [0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
             "rel_std": [0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2]}"#;
-        StudySpace::new(Recording::parse(text, "x").unwrap())
+        StudySpace::new(Recording::parse(text, "x").unwrap()).unwrap()
     }
 
     fn observed(space: &StudySpace, seed: u64, scale: f64) -> (Vec<f64>, Answers, Answers) {
@@ -195,7 +195,7 @@ mod tests {
         let text = r#"{"format": "recorded-space/1", "id": "one",
             "params": [{"name": "A", "values": [0]}], "restrictions": [],
             "restrictions_exact": true, "config": [0], "time": [1], "status": [0]}"#;
-        let space = StudySpace::new(Recording::parse(text, "x").unwrap());
+        let space = StudySpace::new(Recording::parse(text, "x").unwrap()).unwrap();
         let error = noise(&space, 1, 1.0).unwrap_err().to_string();
         assert!(
             error.contains("no recorded spread") && error.contains("--leave-out one"),

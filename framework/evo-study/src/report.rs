@@ -327,7 +327,7 @@ pub(crate) mod tests {
         let text = r#"{"format": "recorded-space/1", "id": "one",
             "params": [{"name": "A", "values": [0, 1]}], "restrictions": [],
             "restrictions_exact": true, "config": [0, 1], "time": [1, 2], "status": [0, 0]}"#;
-        StudySpace::new(evo_recorded::Recording::parse(text, "x").unwrap())
+        StudySpace::new(evo_recorded::Recording::parse(text, "x").unwrap()).unwrap()
     }
 
     #[test]

@@ -226,7 +226,7 @@ mod tests {
             "restrictions": [], "restrictions_exact": true, "config": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9],
             "time": [1, 2, 3, 4, 5, 6, 7, 8, 9, null], "status": [0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
             "bench": [10, 10, 10, 10, 10, 10, 10, 10, 10, 10]}"#;
-        StudySpace::new(Recording::parse(text, "x").unwrap())
+        StudySpace::new(Recording::parse(text, "x").unwrap()).unwrap()
     }
 
     fn run(improve: &[(u64, f64)]) -> RunRecord {

@@ -9,6 +9,7 @@ use evo_types::{
     Direction, Measurement, Metric, Outcome, Phase, RejectedBy, WrongKind, WrongResult,
 };
 
+use crate::diagnose::Diagnosis;
 use crate::noise::{Observer, noise};
 use crate::{Contestant, RunRecord, StudyError, StudySpace, engine_tag};
 
@@ -36,6 +37,7 @@ pub(crate) fn search(
     let mut settings = EngineSettings::new(contestant.preset, Ranking::lower("time"), limits);
     settings.tuning = contestant.tuning.clone();
     let mut observer = Observer::new(space, noise(space, seed, contestant.noise)?);
+    let mut diagnosis = Diagnosis::new(space.told.as_ref(), &space.recording);
     let (mut evals, mut asks, mut cost_ms) = (0, 0, 0.0);
     let begin = cpu_seconds();
     let mut campaign = Campaign::single(space.name(), parsed.clone(), settings, seed);
@@ -44,7 +46,11 @@ pub(crate) fn search(
             break;
         };
         asks += 1;
-        let place = choices(&proposal).and_then(|choices| space.recording.find(&choices));
+        let place = match &space.told {
+            // Parameters may be inactive.
+            Some(_) => space.recording.find_active(&proposal.params).ok().flatten(),
+            None => choices(&proposal).and_then(|choices| space.recording.find(&choices)),
+        };
         let row = place.and_then(|place| Some((place, space.recording.rows().get(place)?)));
         let mut cost = Cost::default();
         let outcome = match row {
@@ -61,6 +67,9 @@ pub(crate) fn search(
         campaign
             .tell(proposal.trial, &outcome, cost)
             .map_err(|error| fail(error.to_string()))?;
+        if let Some(diagnosis) = &mut diagnosis {
+            diagnosis.after(&mut campaign, proposal.trial, evals);
+        }
     }
     let cpu_s = ((cpu_seconds() - begin) * 1e5).round() / 1e5;
     let answers = [observer.observed, observer.confirmed];
@@ -79,7 +88,7 @@ pub(crate) fn search(
     Ok(records.collect())
 }
 
-/// The indices of a proposal's values. Recorded spaces have no conditional parameters.
+/// The indices of a proposal's values. Spaces that are made of recordings have no conditional parameters.
 fn choices(proposal: &Proposal) -> Option<Vec<u32>> {
     match &proposal.genotype {
         Genotype::Config(choices) => choices.iter().copied().collect(),

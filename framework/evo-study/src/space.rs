@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use evo_core::space::{Env, Space};
-use evo_recorded::Recording;
+use evo_recorded::{Origin, Recording};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::StudyError;
+use crate::diagnose::Told;
 
 /// What keeps the draw of a start apart from the other uses of a seed.
 const START_STREAM: u64 = 0x5a17;
@@ -21,21 +22,31 @@ pub struct StudySpace {
     pub(crate) times: Vec<f64>,
     /// The costs of all recorded configurations, ascending.
     pub(crate) costs: Vec<f64>,
+    /// The space that it came from, and what rules say of its rows, where it says so.
+    pub(crate) told: Option<Told>,
 }
 
 impl StudySpace {
     /// Takes a recording.
-    pub fn new(recording: Recording) -> Self {
+    ///
+    /// # Errors
+    /// A recording that says where it came from, with a space or rules that cannot be read.
+    pub fn new(recording: Recording) -> Result<Self, StudyError> {
+        let origin = recording.origin().filter(|origin| !origin.space.is_empty());
+        let told = origin
+            .map(|origin| original(&recording, origin))
+            .transpose()?;
         let times = recording.rows().iter().filter_map(|row| row.fate.time_ms());
         let mut times: Vec<f64> = times.collect();
         times.sort_by(f64::total_cmp);
         let mut costs: Vec<f64> = recording.rows().iter().map(|row| row.cost_ms).collect();
         costs.sort_by(f64::total_cmp);
-        Self {
+        Ok(Self {
             recording,
             times,
             costs,
-        }
+            told,
+        })
     }
 
     /// Reads recordings: files, and all recordings (`.json`, `.json.xz`) of folders, sorted by
@@ -54,7 +65,7 @@ impl StudySpace {
         }
         let mut spaces = Vec::new();
         for file in &files {
-            let space = Self::new(Recording::read(file)?);
+            let space = Self::new(Recording::read(file)?)?;
             let same = |other: &&Self| other.name() == space.name();
             if spaces.iter().any(|other| same(&other)) {
                 let message = format!("there is a second recording called `{}`", space.name());
@@ -98,11 +109,15 @@ impl StudySpace {
         self.times.first().copied().unwrap_or(f64::INFINITY)
     }
 
-    /// The search space, with a recorded configuration that is drawn with the seed as its default.
+    /// The search space: the one that it came from, where the recording says so. Otherwise one that
+    /// is made of what is recorded, with a configuration that is drawn with the seed as its default.
     ///
     /// # Errors
     /// A space that cannot be read: its recording has names or restrictions that spaces do not have.
     pub fn space(&self, seed: u64) -> Result<Arc<Space>, StudyError> {
+        if let Some(told) = &self.told {
+            return Ok(told.space.clone());
+        }
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(START_STREAM);
         let rows = self.recording.rows();
@@ -118,6 +133,23 @@ impl StudySpace {
                 message: errors.to_string(),
             })
     }
+}
+
+/// The space that a recording came from, with its rules.
+fn original(recording: &Recording, origin: &Origin) -> Result<Told, StudyError> {
+    let fail = |message: String| StudyError::Search {
+        space: recording.name().to_owned(),
+        message,
+    };
+    let env = Env {
+        problem: origin.problem.clone(),
+        device: origin.device.clone(),
+        pinned: origin.pinned.clone(),
+    };
+    let file = format!("<space of {}>", recording.name());
+    let space = Space::parse(&origin.space, &file, &env);
+    let space = space.map_err(|errors| fail(errors.to_string()))?;
+    Told::new(Arc::new(space), origin).map_err(fail)
 }
 
 /// The recordings of a folder. Other JSON files, such as lists of spaces, are passed over.

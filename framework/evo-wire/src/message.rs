@@ -191,6 +191,9 @@ pub struct ProfileJob {
     /// A folder for files of the profiler, which the host keeps; absent where it keeps none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folder: Option<PathBuf>,
+    /// What was measured of the candidate before, without a profiler.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub measured: Vec<Metric>,
 }
 
 /// Something that some plugins need of the machine.

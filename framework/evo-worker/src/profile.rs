@@ -49,10 +49,12 @@ fn request(job: &ProfileJob, hello: Option<&Request>) -> Result<String, Fault> {
         Fault::internal(format!("a document cannot be written: {error}"))
     };
     let mut document = serde_json::to_value(&job.request).map_err(written)?;
-    if let (Some(folder), Some(hello), Some(fields)) =
-        (&job.folder, hello, document.as_object_mut())
-    {
-        let outside = outside::Job {
+    let mut outside = Outside {
+        measured: job.measured.clone(),
+        ..Outside::default()
+    };
+    if let (Some(folder), Some(hello)) = (&job.folder, hello) {
+        let own = outside::Job {
             hello: hello.clone(),
             job: ReplayJob {
                 problem: job.problem.clone(),
@@ -66,11 +68,10 @@ fn request(job: &ProfileJob, hello: Option<&Request>) -> Result<String, Fault> {
                 mode: ReplayMode::Launch { launches: 1 },
             },
         };
-        let command = outside.command(folder).map_err(Fault::internal)?;
-        let outside = Outside {
-            command,
-            folder: Some(folder.clone()),
-        };
+        outside.command = own.command(folder).map_err(Fault::internal)?;
+        outside.folder = Some(folder.clone());
+    }
+    if let Some(fields) = document.as_object_mut() {
         let outside = serde_json::to_value(&outside).map_err(written)?;
         fields.insert("outside".to_owned(), outside);
     }

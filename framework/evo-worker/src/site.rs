@@ -81,11 +81,13 @@ impl Site {
         }
     }
 
-    /// Tells profilers that are over this process where the part to look at begins and ends, where
-    /// there is a way to do so.
+    /// Tells profilers that are over the process that launches where the part to look at begins and
+    /// ends, where there is a way to do so.
     pub(crate) fn mark_for_profilers(&self, begins: bool) {
-        if let Self::Cuda(gpu) = self {
-            gpu.mark_for_profilers(begins);
+        match self {
+            Self::Cuda(gpu) => gpu.mark_for_profilers(begins),
+            Self::CudaProcess(_, stream) => evo_process::mark_for_profilers(*stream, begins),
+            Self::Host | Self::Process(_) => {}
         }
     }
 

@@ -151,7 +151,7 @@ fn the_tool_is_run_over_the_candidate_and_its_report_is_kept() {
         first.contains("--clock-control none --profile-from-start off"),
         "{first}"
     );
-    assert!(first.ends_with("candidate 2"), "{first}");
+    assert!(first.ends_with("candidate 1"), "{first}");
 }
 
 #[test]

@@ -9,7 +9,26 @@ use evo_plugin::{Error, Runnable};
 use crate::page;
 
 /// Launches that are looked at.
-const LAUNCHES: u32 = 2;
+const LAUNCHES: u32 = 1;
+
+/// What is collected: everything that [`crate::metrics`] tells, and what `ncu-ui` shows beside it. Not
+/// in it are counters of each line of code, samples over time and charts, which make most of the
+/// passes and of the report.
+const SECTIONS: [&str; 9] = [
+    "SpeedOfLight",
+    "ComputeWorkloadAnalysis",
+    "MemoryWorkloadAnalysis",
+    "MemoryWorkloadAnalysis_Tables",
+    "SchedulerStats",
+    "WarpStateStats",
+    "InstructionStats",
+    "LaunchStats",
+    "Occupancy",
+];
+
+/// Metrics that are in no section of these.
+const METRICS: &str = "smsp__sass_average_data_bytes_per_sector_mem_global_op_ld.ratio,\
+                       smsp__sass_average_data_bytes_per_sector_mem_global_op_st.ratio";
 
 /// The report that is kept, without and with its ending.
 const REPORT: &str = "report";
@@ -99,7 +118,9 @@ pub(crate) fn profile(ncu: &Path, runnable: &dyn Runnable) -> Result<String, Err
     let report = folder.join(REPORT);
     let mut collect = Command::new(ncu);
     collect
-        .args(["--set", "full", "--force-overwrite", "--export"])
+        .args(SECTIONS.iter().flat_map(|section| ["--section", section]))
+        .args(["--metrics", METRICS])
+        .args(["--force-overwrite", "--export"])
         .arg(&report)
         // Clocks are not ours to touch, and only the launches between the marks count.
         .args(["--clock-control", "none", "--profile-from-start", "off"])

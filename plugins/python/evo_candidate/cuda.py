@@ -6,6 +6,7 @@ to know of them.
 """
 
 import base64
+import contextlib
 import ctypes
 import math
 import sys
@@ -193,6 +194,19 @@ class Device:
         # What went into other streams is waited for too: our caller sees how long that takes.
         self.synchronize()
         return milliseconds.value / 1e3
+
+    @contextlib.contextmanager
+    def marked(self, wanted):
+        """What is launched inside is what profilers over this process are to look at, if `wanted`."""
+        if not wanted:
+            yield
+            return
+        self._call("cuProfilerStart")
+        try:
+            yield
+        finally:
+            self.synchronize()
+            self._call("cuProfilerStop")
 
     def record(self, work):
         """Records what `work` queues instead of running it; what queues it again, or None where it

@@ -268,7 +268,8 @@ class Server:
         device = instances[0].device if instances else None
         if device is not None:
             collect = message.get("collect", True)
-            return {"seconds": self._launch_on_device(device, order, count, collect)}
+            with device.marked(message.get("marked", False)):
+                return {"seconds": self._launch_on_device(device, order, count, collect)}
         batch = _in_turn(instances, count)
         start = time.perf_counter()
         for launch in batch:

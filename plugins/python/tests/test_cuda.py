@@ -29,6 +29,8 @@ class FakeDriver:
         self.replays = 0
         self.lost = False
         self.seconds = 0.25
+        # What profilers are told, and the launches.
+        self.marks = []
 
     def call(self, name, *arguments):
         if self.lost:
@@ -39,6 +41,7 @@ class FakeDriver:
 
     def queue(self, work):
         """What a launch of a kernel is here."""
+        self.marks.append("launch")
         if self.recording is None:
             work()
         else:
@@ -46,6 +49,12 @@ class FakeDriver:
 
     def cuDeviceGetCount(self, count):
         count._obj.value = 1
+
+    def cuProfilerStart(self):
+        self.marks.append("start")
+
+    def cuProfilerStop(self):
+        self.marks.append("stop")
 
     def cuDeviceGetUuid_v2(self, uuid, index):
         uuid._obj[:] = UUID
@@ -178,6 +187,12 @@ class OnADevice(unittest.TestCase):
         self.assertEqual(len(DRIVER.opened), 1)
         self.well("launch", order=[], launches=0, forget=[1])
         self.assertEqual(DRIVER.opened, set())
+
+    def test_launches_are_marked_for_profilers_where_that_is_wanted(self):
+        self.bind(3, "doubling", memories=[self.memory])
+        self.well("launch", order=[3], launches=1)
+        self.well("launch", order=[3], launches=2, marked=True)
+        self.assertEqual(DRIVER.marks, ["launch", "start", "launch", "launch", "stop"])
 
     def test_what_was_recorded_is_replayed_for_whole_multiples_in_the_same_order(self):
         self.bind(3, "doubling", memories=[self.memory])

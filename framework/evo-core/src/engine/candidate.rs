@@ -188,6 +188,9 @@ impl Engine {
     }
 
     pub(crate) fn add_insights(&mut self, source: &Source, insights: Vec<Insight>) {
+        if !self.settings.tuning.diagnoses {
+            return;
+        }
         self.ledger.replace(source, insights, self.told);
         self.publish_insights();
     }

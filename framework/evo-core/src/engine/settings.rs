@@ -223,6 +223,9 @@ pub struct Tuning {
     /// The length scale that the model expects of each parameter, as a share of its range, in spaces
     /// of at most eight parameters; it grows with the square root of their number. 0.01 to 100.
     pub length_scale: f64,
+    /// Whether what builds and profiles say is among the insights; without it they come from the history
+    /// of trials alone.
+    pub diagnoses: bool,
 }
 
 impl Tuning {
@@ -241,6 +244,7 @@ impl Tuning {
             fit_trials,
             fit_steps,
             length_scale,
+            diagnoses: _,
         } = self;
         within("initial", initial, &(1..=4096))?;
         // Of each proposal, in drafts.
@@ -290,6 +294,7 @@ impl Default for Tuning {
             fit_trials: 96,
             fit_steps: 6,
             length_scale: 0.5,
+            diagnoses: true,
         }
     }
 }

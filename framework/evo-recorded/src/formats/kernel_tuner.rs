@@ -81,6 +81,7 @@ pub(super) fn parts(document: Document, name: &str) -> Result<Parts, Reason> {
         exact: false,
         counters,
         rows,
+        origin: None,
     })
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::unified;
 use crate::error::Reason;
-use crate::recording::{Fate, Parameter, Parts, Row};
+use crate::recording::{Fate, Origin, Parameter, Parts, Row};
 
 #[derive(Deserialize)]
 pub(super) struct Document {
@@ -36,6 +36,8 @@ pub(super) struct Document {
     framework: Option<Vec<Option<f64>>>,
     #[serde(default)]
     extra_columns: Vec<String>,
+    #[serde(default)]
+    origin: Option<Origin>,
     #[serde(flatten)]
     others: BTreeMap<String, serde_json::Value>,
 }
@@ -117,6 +119,7 @@ pub(super) fn parts(document: Document, name: &str) -> Result<Parts, Reason> {
         exact: document.restrictions_exact,
         counters: counters.into_iter().map(|(name, _)| name).collect(),
         rows,
+        origin: document.origin,
     })
 }
 

@@ -4,10 +4,8 @@ use std::collections::BTreeSet;
 
 use evo_core::engine::{Findings, Source, diagnose};
 use evo_core::space::Rules;
-use evo_journal::{
-    BuildFacts, Diagnosed, DiagnosisLine, Evaluated, Profiled, Proposed, Record, Work,
-};
-use evo_types::{Direction, Metric, Params, Value};
+use evo_journal::{Diagnosed, DiagnosisLine, Evaluated, Profiled, Proposed, Record, Work};
+use evo_types::{Metric, Params, Value};
 
 use super::entrant::Entrant;
 use super::history::Undiagnosed;
@@ -66,7 +64,7 @@ impl Session {
         }
         let label = format!("{} #{}", proposed.candidate, evaluated.trial);
         let mut figures = build.figures.clone();
-        figures.extend(geometry(build, &self.plan.device.facts));
+        figures.extend(build.geometry(&self.plan.device.facts));
         self.diagnose(
             &Subject {
                 source: BUILD,
@@ -242,38 +240,6 @@ impl Session {
     }
 }
 
-/// Figures of the launch of a GPU kernel: its sizes, `blocks` and `threads` (of a block) over all
-/// dimensions, `waves` (how often the blocks fill the device) and `last_wave` (the share of it that the
-/// last ones fill).
-fn geometry(build: &BuildFacts, device: &Params) -> Vec<Metric> {
-    let info = |name: &str, value: f64| Metric::new(name, "", Direction::Info, value);
-    let sizes = build.launch.iter();
-    let mut figures: Vec<Metric> = sizes
-        .filter_map(|(name, value)| Some(info(name, value.as_float()?)))
-        .collect();
-    let over = |kind: &str| -> Option<f64> {
-        let of_kind = |axis: &str| build.launch.get(&format!("{kind}_{axis}"))?.as_float();
-        of_kind("x").map(|x| x * of_kind("y").unwrap_or(1.0) * of_kind("z").unwrap_or(1.0))
-    };
-    figures.extend(over("block").map(|threads| info("threads", threads)));
-    let Some(blocks) = over("grid") else {
-        return figures;
-    };
-    figures.push(info("blocks", blocks));
-    let mut known = build.figures.iter();
-    let resident = known.find(|figure| figure.name == "blocks_per_sm");
-    let sms = device.get("SMS").and_then(Value::as_float);
-    if let (Some(resident), Some(sms)) = (resident, sms) {
-        let waves = blocks / (resident.value * sms);
-        if waves.is_finite() {
-            let whole = waves.ceil().max(1.0);
-            figures.push(info("waves", waves));
-            figures.push(info("last_wave", waves - (whole - 1.0)));
-        }
-    }
-    figures
-}
-
 /// Rules as the plan has them.
 ///
 /// # Errors
@@ -293,55 +259,7 @@ pub(super) fn source(name: &str) -> Source {
 
 #[cfg(test)]
 mod tests {
-    use evo_types::ContentHash;
-
     use super::*;
-
-    fn geometry_of(launch: &[(&str, i64)], figures: &[(&str, f64)]) -> Vec<String> {
-        let build = BuildFacts {
-            code: ContentHash::of_bytes(b"code"),
-            launch: launch
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), Value::Int(*value)))
-                .collect(),
-            runtime: Params::new(),
-            figures: figures
-                .iter()
-                .map(|(name, value)| Metric::new(name, "", Direction::Info, *value))
-                .collect(),
-        };
-        let device = [("SMS".to_owned(), Value::Int(132))].into();
-        geometry(&build, &device)
-            .iter()
-            .map(|figure| format!("{} {}", figure.name, figure.value))
-            .collect()
-    }
-
-    #[test]
-    fn the_geometry_says_how_often_the_device_is_filled() {
-        let launch = [("block_x", 128), ("grid_x", 8), ("grid_y", 33)];
-        let figures = geometry_of(&launch, &[("blocks_per_sm", 1.0)]);
-        assert_eq!(
-            figures,
-            [
-                "block_x 128",
-                "grid_x 8",
-                "grid_y 33",
-                "threads 128",
-                "blocks 264",
-                "waves 2",
-                "last_wave 1"
-            ]
-        );
-        let figures = geometry_of(&[("grid_x", 165)], &[("blocks_per_sm", 1.0)]);
-        assert_eq!(figures[2..], ["waves 1.25", "last_wave 0.25"]);
-        assert_eq!(geometry_of(&[], &[]), Vec::<String>::new());
-        // What does not fit on the device at all has no waves.
-        assert_eq!(
-            geometry_of(&[("grid_x", 1)], &[("blocks_per_sm", 0.0)]).len(),
-            2
-        );
-    }
 
     /// The rules that are shipped, on figures of a build of `sdpa-ws`.
     #[test]

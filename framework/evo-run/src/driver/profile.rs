@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use evo_journal::{Profiled, Record, Work, profiler_folder};
-use evo_types::BuildRequest;
+use evo_types::{BuildRequest, Metric, Outcome};
 use evo_wire::{ProfileJob, Reply, Request};
 use tempfile::TempDir;
 
@@ -130,7 +130,28 @@ impl Session {
             },
             seed: self.seed_for("profile", target.trial.unwrap_or_default()),
             folder: Some(scratch.path().to_owned()),
+            measured: self.measured(target),
         })))
+    }
+
+    /// What was measured of a candidate by now, in the search or beside the baselines, without the
+    /// samples.
+    fn measured(&self, target: &Entrant) -> Vec<Metric> {
+        let outcome = match target.trial {
+            Some(trial) => self.history.evaluated.get(&trial).map(|it| &it.outcome),
+            None => {
+                let items = self.history.baselines.iter().flat_map(|it| &it.items);
+                let mut own = items.filter(|item| item.label == target.label);
+                own.next().map(|item| &item.outcome)
+            }
+        };
+        let metrics = outcome.and_then(Outcome::measurement);
+        let metrics = metrics.map_or(&[][..], |measurement| &measurement.metrics);
+        let bare = |metric: &Metric| Metric {
+            samples: Vec::new(),
+            ..metric.clone()
+        };
+        metrics.iter().map(bare).collect()
     }
 
     /// Records what a profiler answered, and what rules make of it. `false`: the user asked to stop.

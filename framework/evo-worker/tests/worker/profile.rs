@@ -13,6 +13,7 @@ fn job(host: &mut Host, mode: &str) -> ProfileJob {
         request: host.request(mode, 8),
         seed: 5,
         folder: None,
+        measured: Vec::new(),
     }
 }
 
