@@ -17,6 +17,7 @@ struct Functions {
     clock: unsafe extern "C" fn(Handle, c_uint, *mut c_uint) -> Code,
     reasons: unsafe extern "C" fn(Handle, *mut c_ulonglong) -> Code,
     processes: Option<unsafe extern "C" fn(Handle, *mut c_uint, *mut Process) -> Code>,
+    energy: Option<unsafe extern "C" fn(Handle, *mut c_ulonglong) -> Code>,
     by_uuid: unsafe extern "C" fn(*const c_char, *mut Handle) -> Code,
 }
 
@@ -105,6 +106,18 @@ impl Watch {
         told.ok().map(|()| Throttle(reasons))
     }
 
+    /// The joules that the device has taken since its driver was loaded.
+    ///
+    /// # Errors
+    /// Where the library or the device does not tell them: in words.
+    pub fn energy_j(&self) -> Result<f64, String> {
+        let ask = functions()?.energy.ok_or("NVML is too old to tell it")?;
+        let mut millijoules: c_ulonglong = 0;
+        // SAFETY: the handle is a device's, and `millijoules` an integer.
+        let code = unsafe { ask(self.handle, &raw mut millijoules) };
+        check(code, "the energy").map(|()| millijoules as f64 / 1e3)
+    }
+
     /// How many processes compute on the device now. Inside a container their numbers are others
     /// than there, so only the count says something.
     pub fn processes(&self) -> Option<usize> {
@@ -155,6 +168,10 @@ fn open() -> Result<Functions, String> {
             reasons: *library
                 .get(b"nvmlDeviceGetCurrentClocksThrottleReasons\0")
                 .map_err(missing)?,
+            energy: library
+                .get(b"nvmlDeviceGetTotalEnergyConsumption\0")
+                .ok()
+                .map(|found| *found),
             processes: library
                 .get(b"nvmlDeviceGetComputeRunningProcesses_v3\0")
                 .ok()

@@ -1,5 +1,6 @@
 //! The run spec: what was typed.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use evo_core::engine::{Preset, Turns};
@@ -36,6 +37,10 @@ pub struct RunSpec {
     /// The metric that ranks; `kernel_time`, or the objective's own, if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metric: Option<String>,
+    /// Several metrics that rank together, in the place of `metric`: each with its weight in a geometric
+    /// mean, the `score`. `{"kernel_time": 1, "energy": 1}` is the energy-delay product, but for a root.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub weights: BTreeMap<String, f64>,
     /// Whether more of the ranked metric is better; what is known of the metric, if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub higher_is_better: Option<bool>,
@@ -234,6 +239,11 @@ pub struct MeasureSpec {
     /// The width of the confidence interval, as a fraction, at which a trial's sampling stops.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub precision: Option<f64>,
+    /// Seconds of launches, besides the timed ones, over which the energy of a launch is measured: the
+    /// metric `energy`, in mJ, by NVML on a GPU and by RAPL on a CPU. 0.5 where the spec ranks by
+    /// energy, and else 0, for none, if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub energy_seconds: Option<f64>,
     /// Fresh processes in which the confirmation is made, one after the other; 3 if left out. Two
     /// processes with the same code differ by more than the samples of one of them show.
     #[serde(skip_serializing_if = "Option::is_none")]

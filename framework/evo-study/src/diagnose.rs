@@ -128,3 +128,146 @@ impl<'a> Diagnosis<'a> {
         Some(said)
     }
 }
+
+#[cfg(test)]
+// A test says what is wrong by failing.
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use evo_core::engine::{Ask, Budget, Cost, EngineSettings, Preset, Ranking, Source, Tuning};
+    use evo_types::{Direction, Measurement, Metric, Outcome};
+
+    use super::*;
+    use crate::StudySpace;
+
+    /// `WAIT` makes everything slower, and a figure of the build says so; a profiler sees more.
+    fn space() -> StudySpace {
+        let rows = 0..16;
+        let waits = rows
+            .clone()
+            .map(|row| f64::from(row / 4))
+            .collect::<Vec<f64>>();
+        let document = serde_json::json!({
+            "format": "recorded-space/1",
+            "id": "planted",
+            "params": [
+                {"name": "WAIT", "values": [0, 1, 2, 3]},
+                {"name": "PAD", "values": [0, 1, 2, 3]},
+            ],
+            "config": rows.clone().collect::<Vec<i32>>(),
+            "time": rows.map(|row| f64::from(1 + row / 4)).collect::<Vec<f64>>(),
+            "origin": {
+                "space": "(name: \"planted\", params: [(name: \"WAIT\", values: [0, 1, 2, 3], default: 3), \
+                    (name: \"PAD\", values: [0, 1, 2, 3])], rules: [(id: \"waits\", levers: \
+                    [(param: \"WAIT\", action: lower)]), (id: \"pads\", levers: [(param: \"PAD\", \
+                    action: set(0))])])",
+                "device": {"LIMIT": 0},
+                "rules": {
+                    "build": "(rules: [(id: \"waits\", when: \"wait_instructions > LIMIT\", \
+                        says: \"{wait_instructions} waits\", severity: 0.9)])",
+                    "profiler-p/p": "(rules: [(id: \"pads\", when: \"padding >= 0\", says: \"p\")])",
+                },
+                "figures": {
+                    "build": {"wait_instructions": waits},
+                    "profiler-p/p": {"padding": vec![1.0; 16]},
+                },
+            },
+        });
+        StudySpace::new(Recording::parse(&document.to_string(), "x").unwrap()).unwrap()
+    }
+
+    /// What a search of so many evaluations believes at its end, by source.
+    fn believed(diagnoses: bool, evals: u64) -> (Vec<String>, u64) {
+        let space = space();
+        let budget = Budget::default();
+        let mut settings = EngineSettings::new(Preset::Full, Ranking::lower("time"), budget);
+        settings.tuning = Tuning {
+            diagnoses,
+            ..Tuning::default()
+        };
+        let parsed = space.space(1).unwrap();
+        let mut campaign = Campaign::single("planted", parsed, settings, 1);
+        let mut diagnosis = Diagnosis::new(space.told.as_ref(), &space.recording).unwrap();
+        let mut first_best = evals;
+        for done in 1..=evals {
+            let Ask::Propose(proposal) = campaign.ask() else {
+                break;
+            };
+            let row = space
+                .recording
+                .find_active(&proposal.params)
+                .unwrap()
+                .unwrap();
+            let time = space.recording.rows()[row].fate.time_ms().unwrap();
+            if time < 1.5 {
+                first_best = first_best.min(done);
+            }
+            let outcome = Outcome::Measured(Measurement {
+                metrics: vec![Metric::new("time", "ms", Direction::Lower, time)],
+                error: None,
+                execution: None,
+                recheck_seed: None,
+                raced_out: false,
+                converged: true,
+            });
+            campaign
+                .tell(proposal.trial, &outcome, Cost::default())
+                .unwrap();
+            // As if profiles were due at once.
+            diagnosis.profiled_at = 0;
+            diagnosis.after(&mut campaign, proposal.trial, done + PROFILE_EVERY);
+        }
+        let insights = campaign.information(0).unwrap().insights.clone();
+        let outside = insights
+            .iter()
+            .filter(|it| matches!(it.source, Source::Build | Source::Profiler(_)));
+        let words = outside
+            .map(|it| format!("{}: {}", it.source, it.lever))
+            .collect();
+        (words, first_best)
+    }
+
+    #[test]
+    fn builds_and_profiles_of_the_best_are_told() {
+        // The default waits longest.
+        let (told, _) = believed(true, 1);
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(
+            told.iter()
+                .any(|it| it.contains("build") && it.contains("lower WAIT")),
+            "{told:?}"
+        );
+        assert!(
+            told.iter()
+                .any(|it| it.contains("profiler") && it.contains("set PAD=0")),
+            "{told:?}"
+        );
+        let (told, _) = believed(false, 1);
+        assert!(told.is_empty(), "{told:?}");
+    }
+
+    #[test]
+    fn the_word_on_a_build_is_taken_back_where_it_does_not_hold_any_more() {
+        // All 16: the best does not wait.
+        let (told, _) = believed(true, 16);
+        assert!(!told.iter().any(|it| it.contains("build")), "{told:?}");
+    }
+
+    #[test]
+    fn figures_that_do_not_fit_the_rows_are_refused() {
+        let text = |figures: serde_json::Value| {
+            serde_json::json!({
+                "format": "recorded-space/1", "params": [{"name": "A", "values": [1, 2]}],
+                "config": [0, 1], "time": [1.0, 2.0],
+                "origin": {"space": "", "figures": figures},
+            })
+            .to_string()
+        };
+        let error = Recording::parse(&text(serde_json::json!({"build": {"x": [1.0]}})), "x");
+        let error = error.unwrap_err();
+        assert!(
+            error.contains("`x` of build has 1 entries, but there are 2"),
+            "{error}"
+        );
+        Recording::parse(&text(serde_json::json!({"build": {"x": [1.0, null]}})), "x").unwrap();
+    }
+}

@@ -18,7 +18,7 @@ pub use conform::{Breach, ConformJob, ConformReport, Probe, Probed, Rule};
 pub use frame::{FrameError, read_frame, write_frame};
 pub use message::{
     CompareItem, CompareJob, ComparedItem, ComponentRef, Envelope, FailureKind, MeasureJob,
-    MeasureSettings, ProfileJob, Reply, Request, Tool,
+    MeasureSettings, ProfileJob, Reply, Request, SCORE, Tool,
 };
 pub use replay::{Difference, Differing, ReplayJob, ReplayMode, ReplayReport};
 

@@ -1,10 +1,11 @@
 //! The messages.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use evo_types::{
-    BuildRequest, ContentHash, DeviceFacts, Metric, Outcome, Params, Phase, PluginInfo, PluginKind,
-    ProblemSpec,
+    BuildRequest, ContentHash, DeviceFacts, Direction, Metric, Outcome, Params, Phase, PluginInfo,
+    PluginKind, ProblemSpec,
 };
 use serde::{Deserialize, Serialize};
 
@@ -121,6 +122,64 @@ pub struct MeasureSettings {
     pub race_factor: f64,
     /// Whether large problems are checked on every row instead of a sample of rows.
     pub check_all_rows: bool,
+    /// Seconds of launches over which the energy of one is measured; 0: it is not.
+    #[serde(default)]
+    pub energy_seconds: f64,
+    /// The weights of metrics in a score; empty where none is made.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub weights: BTreeMap<String, f64>,
+}
+
+/// The name of what several metrics are combined to.
+pub const SCORE: &str = "score";
+
+impl MeasureSettings {
+    /// What the weights make of metrics: the weighted geometric mean, in which half of one metric
+    /// makes up for twice of another of the same weight, whatever their units are. Of metrics of
+    /// which more is better, the inverse counts. `None` without weights.
+    ///
+    /// # Errors
+    /// A metric that is not there, that only informs, or that is not positive.
+    pub fn score(&self, metrics: &[Metric]) -> Result<Option<Metric>, String> {
+        if self.weights.is_empty() {
+            return Ok(None);
+        }
+        let (mut sum, mut all) = (0.0, 0.0);
+        for (name, weight) in &self.weights {
+            let metric = metrics.iter().find(|metric| metric.name == *name);
+            let metric = metric.ok_or_else(|| {
+                let ranked = metrics.iter().filter(|it| it.direction != Direction::Info);
+                let names: Vec<&str> = ranked.map(|it| it.name.as_str()).collect();
+                format!(
+                    "no metric `{name}` was measured; there is {}",
+                    names.join(", ")
+                )
+            })?;
+            let sign = match metric.direction {
+                Direction::Lower => 1.0,
+                Direction::Higher => -1.0,
+                Direction::Info => {
+                    return Err(format!(
+                        "the metric `{name}` says neither that less is better nor more"
+                    ));
+                }
+            };
+            if metric.value <= 0.0 {
+                return Err(format!(
+                    "the metric `{name}` is {}: only positive ones can be combined",
+                    metric.value
+                ));
+            }
+            sum += sign * weight * metric.value.ln();
+            all += weight;
+        }
+        Ok(Some(Metric::new(
+            SCORE,
+            "",
+            Direction::Lower,
+            (sum / all).exp(),
+        )))
+    }
 }
 
 /// One candidate to verify and measure.
@@ -321,4 +380,56 @@ pub enum FailureKind {
     Protocol,
     /// Anything else in the worker.
     Internal,
+}
+
+#[cfg(test)]
+// A test says what is wrong by failing.
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+
+    fn score(weights: &[(&str, f64)], metrics: &[Metric]) -> Result<Option<Metric>, String> {
+        let settings: MeasureSettings = serde_json::from_value(serde_json::json!({
+            "verify_seeds": 1, "min_samples": 1, "max_samples": 1, "max_seconds": 1.0,
+            "min_sample_seconds": 0.1, "warmup_seconds": 0.1, "precision": 0.1,
+            "race_factor": 1.5, "check_all_rows": false,
+            "weights": weights.iter().copied().collect::<BTreeMap<_, _>>(),
+        }))
+        .unwrap();
+        settings.score(metrics)
+    }
+
+    fn metric(name: &str, direction: Direction, value: f64) -> Metric {
+        Metric::new(name, "", direction, value)
+    }
+
+    #[test]
+    fn a_score_is_the_weighted_geometric_mean() {
+        let metrics = [
+            metric("time", Direction::Lower, 8.0),
+            metric("energy", Direction::Lower, 2.0),
+            metric("throughput", Direction::Higher, 4.0),
+            metric("clock", Direction::Info, 3.0),
+        ];
+        let value = |weights: &[(&str, f64)]| score(weights, &metrics).unwrap().map(|it| it.value);
+        assert_eq!(value(&[]), None);
+        assert!((value(&[("time", 5.0), ("energy", 5.0)]).unwrap() - 4.0).abs() < 1e-12);
+        let weighted = value(&[("time", 3.0), ("energy", 1.0)]).unwrap();
+        assert!((weighted - 1024.0f64.powf(0.25)).abs() < 1e-12);
+        // More throughput is better.
+        let inverse = value(&[("time", 1.0), ("throughput", 1.0)]).unwrap();
+        assert!((inverse - 2.0f64.sqrt()).abs() < 1e-12);
+        let error = score(&[("timer", 1.0)], &metrics).unwrap_err();
+        assert_eq!(
+            error,
+            "no metric `timer` was measured; there is time, energy, throughput"
+        );
+        assert!(
+            score(&[("clock", 1.0)], &metrics)
+                .unwrap_err()
+                .contains("neither")
+        );
+        let zero = [metric("time", Direction::Lower, 0.0)];
+        assert!(score(&[("time", 1.0)], &zero).unwrap_err().contains("is 0"));
+    }
 }

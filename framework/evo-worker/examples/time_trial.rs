@@ -5,6 +5,7 @@
 //! LIBRARY is a built plugin. Problem fields and parameters have their defaults, and the values
 //! that are given.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
@@ -150,6 +151,8 @@ fn settings() -> MeasureSettings {
         precision: 0.02,
         race_factor: 2.0,
         check_all_rows: false,
+        energy_seconds: 0.0,
+        weights: BTreeMap::new(),
     }
 }
 

@@ -41,6 +41,7 @@ mod conform;
 mod device;
 mod device_reference;
 mod element;
+mod energy;
 mod fault;
 mod gpu;
 mod identity;

@@ -8,6 +8,7 @@ use evo_wire::{MeasureJob, MeasureSettings};
 
 use crate::build;
 use crate::component::{Built, Kernel};
+use crate::energy;
 use crate::fault::Fault;
 use crate::judge;
 use crate::lane::Lane;
@@ -92,6 +93,13 @@ pub(crate) fn finish(
     let seed = fresh_seed();
     let content = &mut verified.content;
     let all_rows = settings.check_all_rows;
+    let energy = match settings.energy_seconds {
+        seconds if seconds > 0.0 => {
+            let launches = timing.launches_per_sample;
+            Some(energy::of_launch(lane, launches, seconds)?)
+        }
+        _ => None,
+    };
     // Before anything is bound again: what was recorded for the timing is what is checked.
     let start = Instant::now();
     let figures = recheck(candidate, lane, content, seed, all_rows)?;
@@ -103,13 +111,14 @@ pub(crate) fn finish(
     check_plausible(worker, &candidate.request.problem, &timing)?;
     let taken = Taken {
         timing,
+        energy,
         end_to_end,
         figures: verified.figures.clone(),
         sets: lane.sets(),
         recorded: lane.recorded(),
         verify_seconds,
     };
-    measurement(candidate, taken, seed)
+    measurement(candidate, settings, taken, seed)
 }
 
 /// How much the settings ask to verify.
@@ -130,6 +139,7 @@ pub(crate) fn check_settings(settings: &MeasureSettings) -> Result<(), Fault> {
         ("max_seconds", settings.max_seconds),
         ("min_sample_seconds", settings.min_sample_seconds),
         ("warmup_seconds", settings.warmup_seconds),
+        ("energy_seconds", settings.energy_seconds),
     ];
     for (name, value) in seconds {
         if !(0.0..=86_400.0).contains(&value) {
@@ -144,6 +154,7 @@ pub(crate) fn check_settings(settings: &MeasureSettings) -> Result<(), Fault> {
 /// What was taken of a candidate.
 struct Taken {
     timing: Timing,
+    energy: Option<Metric>,
     end_to_end: Vec<f64>,
     figures: ErrorFigures,
     sets: usize,
@@ -171,6 +182,7 @@ fn check_plausible(worker: &mut Worker, spec: &ProblemSpec, timing: &Timing) -> 
 /// The outcome `Implausible` where a metric is no finite number.
 fn measurement(
     candidate: &Candidate<'_>,
+    settings: &MeasureSettings,
     taken: Taken,
     recheck_seed: u64,
 ) -> Result<Measurement, Fault> {
@@ -180,7 +192,8 @@ fn measurement(
         request,
         ..
     } = candidate;
-    let metrics = metrics(&request.problem, built, &taken)?;
+    let mut metrics = metrics(&request.problem, built, &taken)?;
+    metrics.extend(settings.score(&metrics).map_err(Fault::refused)?);
     if let Some(metric) = metrics.iter().find(|metric| !metric.is_finite()) {
         return Err(Outcome::Implausible {
             message: format!(
@@ -226,6 +239,7 @@ fn metrics(spec: &ProblemSpec, built: &Built, taken: &Taken) -> Result<Vec<Metri
             throughput,
         ));
     }
+    metrics.extend(taken.energy.clone());
     metrics.push(count(
         "launches_per_sample",
         timing.launches_per_sample as usize,

@@ -98,7 +98,7 @@ impl Session {
         }
         // What a candidate did to this worker's memory is not passed on.
         self.host.recycle();
-        let (outcomes, processes) = merged.finish(spec.flops);
+        let (outcomes, processes) = merged.finish(spec.flops, settings);
         let items = entrants
             .into_iter()
             .zip(outcomes)

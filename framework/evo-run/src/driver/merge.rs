@@ -2,6 +2,7 @@
 
 use evo_stats::Summary;
 use evo_types::{ErrorFigures, Measurement, Metric, Outcome};
+use evo_wire::{MeasureSettings, SCORE};
 
 /// The candidates of a comparison over its processes.
 pub(super) struct Merged {
@@ -50,11 +51,20 @@ impl Merged {
     }
 
     /// The outcomes over all processes, and the rounds of each process. `flops` are the operations
-    /// of one execution, for the throughput.
-    pub(super) fn finish(mut self, flops: f64) -> (Vec<Option<Outcome>>, Vec<usize>) {
+    /// of one execution, for the throughput, and `settings` have the weights of a score.
+    pub(super) fn finish(
+        mut self,
+        flops: f64,
+        settings: &MeasureSettings,
+    ) -> (Vec<Option<Outcome>>, Vec<usize>) {
         for outcome in self.outcomes.iter_mut().flatten() {
             if let Outcome::Measured(measurement) = outcome {
                 summarise(measurement, flops);
+                let score = settings.score(&measurement.metrics);
+                let place = measurement.metrics.iter_mut().find(|it| it.name == SCORE);
+                if let (Ok(Some(score)), Some(place)) = (score, place) {
+                    *place = score;
+                }
             }
         }
         (self.outcomes, self.rounds)
@@ -143,12 +153,43 @@ mod tests {
         })
     }
 
+    fn settings(weights: &[(&str, f64)]) -> MeasureSettings {
+        let spec = crate::RunSpec {
+            weights: weights
+                .iter()
+                .map(|(name, weight)| ((*name).to_owned(), *weight))
+                .collect(),
+            ..crate::RunSpec::default()
+        };
+        crate::plan::Measuring::asked(&spec).confirmation
+    }
+
+    #[test]
+    fn a_score_is_made_of_what_all_processes_measured() {
+        let settings = settings(&[("kernel_time", 1.0), ("throughput", 1.0)]);
+        let mut merged = Merged::new(1);
+        for time in [1.0, 4.0] {
+            let mut outcome = measured(&[time; 3], 0.0);
+            if let Outcome::Measured(measurement) = &mut outcome {
+                measurement
+                    .metrics
+                    .push(Metric::new(SCORE, "", Direction::Lower, time));
+            }
+            merged.add(vec![(0, outcome)]);
+        }
+        let (outcomes, _) = merged.finish(2.5e3, &settings);
+        let measurement = outcomes[0].as_ref().unwrap().measurement().unwrap();
+        // The median of all is 2.5, the throughput 1.
+        let score = measurement.metric(SCORE).unwrap().value;
+        assert!((score - 2.5f64.sqrt()).abs() < 1e-12, "{score}");
+    }
+
     #[test]
     fn samples_are_joined_and_figures_worked_out_again() {
         let mut merged = Merged::new(1);
         merged.add(vec![(0, measured(&[1.0, 1.0, 1.0], 1e-6))]);
         merged.add(vec![(0, measured(&[3.0, 3.0, 3.0, 3.0], 1e-7))]);
-        let (outcomes, rounds) = merged.finish(6e3);
+        let (outcomes, rounds) = merged.finish(6e3, &settings(&[]));
         assert_eq!(rounds, [3, 4]);
         let measurement = outcomes[0].as_ref().unwrap().measurement().unwrap();
         let time = measurement.metric("kernel_time").unwrap();
@@ -174,7 +215,7 @@ mod tests {
         merged.add(vec![(1, failure.clone()), (0, measured(&[1.0; 3], 0.0))]);
         assert_eq!(merged.present(), [0]);
         merged.add(vec![(0, measured(&[1.0; 2], 0.0))]);
-        let (outcomes, rounds) = merged.finish(0.0);
+        let (outcomes, rounds) = merged.finish(0.0, &settings(&[]));
         assert_eq!(outcomes[1], Some(failure));
         assert_eq!(rounds, [3, 3, 2]);
     }

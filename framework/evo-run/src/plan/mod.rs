@@ -346,8 +346,7 @@ impl Resolver<'_> {
                 plugin,
                 spec: problem,
             };
-            let metric = spec.metric.clone();
-            let metric = metric.unwrap_or_else(|| "kernel_time".to_owned());
+            let metric = settings::metric(spec);
             let higher = metric == "throughput";
             (work, candidates, baselines, metric, higher)
         };
@@ -382,7 +381,7 @@ impl Resolver<'_> {
             ahead: settings::ahead(spec, kind, 1 + siblings.len()),
             siblings,
             device,
-            measure: to_json(&Measuring::asked(&spec.measure))?,
+            measure: to_json(&Measuring::asked(spec))?,
             limits: limits(spec),
             top_k: spec.top_k.unwrap_or(3),
             rules: self.rules(&profilers)?,

@@ -2,17 +2,21 @@
 
 use evo_core::engine::{Budget, EngineSettings, Preset, Ranking};
 use evo_journal::{Limits, Plan, register_file};
-use evo_wire::MeasureSettings;
+use evo_wire::{MeasureSettings, SCORE};
 use serde::{Deserialize, Serialize};
 
 use crate::RunError;
-use crate::spec::{MeasureSpec, RunSpec};
+use crate::spec::RunSpec;
 
 /// Trials where a spec gives no limit at all.
 const DEFAULT_TRIALS: u64 = 128;
 
 /// A factor that no candidate reaches. Not infinity, which JSON does not have.
 const NOBODY_RACES: f64 = 1e9;
+
+/// The metric of the energy of a launch, and the seconds over which it is measured where it ranks.
+const ENERGY: &str = "energy";
+const ENERGY_SECONDS: f64 = 0.5;
 
 /// Fewest seeds of the ordinary distribution on which a candidate is checked before its timing.
 const LEAST_SEEDS: u32 = 3;
@@ -33,6 +37,13 @@ pub(super) fn check(spec: &RunSpec) -> Result<(), RunError> {
     positive("measure.max_seconds", spec.measure.max_seconds)?;
     positive("measure.precision", spec.measure.precision)?;
     positive("measure.confirm_seconds", spec.measure.confirm_seconds)?;
+    let seconds = spec.measure.energy_seconds.unwrap_or(0.0);
+    if !(0.0..=600.0).contains(&seconds) {
+        return Err(RunError::input(format!(
+            "measure.energy_seconds is {seconds}, but must be between 0 and 600"
+        )));
+    }
+    check_weights(spec)?;
     let at_least_one = |name: &str, value: Option<u64>| match value {
         Some(0) => Err(RunError::input(format!(
             "{name} is 0, but must be at least 1"
@@ -76,6 +87,53 @@ pub(super) fn check(spec: &RunSpec) -> Result<(), RunError> {
         );
     }
     Ok(())
+}
+
+/// Checks what several metrics are combined by.
+fn check_weights(spec: &RunSpec) -> Result<(), RunError> {
+    if spec.weights.is_empty() {
+        return Ok(());
+    }
+    if let Some(metric) = &spec.metric {
+        return Err(RunError::input(format!(
+            "the spec ranks by `metric: {metric:?}` and by `weights`: only one of them can rank"
+        ))
+        .hint("leave one of them out"));
+    }
+    if spec.objective.is_some() {
+        return Err(RunError::input(
+            "`weights` combine what is measured of kernels; an objective ranks by one figure of its own",
+        )
+        .hint("have the objective return the combination as a metric, and name it by `metric`"));
+    }
+    if spec.higher_is_better == Some(true) {
+        return Err(RunError::input(
+            "with `weights` less of the score is better, and `higher_is_better` says the opposite",
+        )
+        .hint("leave it out: each metric counts in its own direction"));
+    }
+    for (name, weight) in &spec.weights {
+        if !(weight.is_finite() && *weight > 0.0) {
+            return Err(RunError::input(format!(
+                "the weight of `{name}` is {weight}, but must be a positive number"
+            )));
+        }
+        if name == SCORE {
+            return Err(RunError::input(format!(
+                "`{SCORE}` is what the weights make, and cannot be one of the metrics"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The metric that ranks kernels.
+pub(super) fn metric(spec: &RunSpec) -> String {
+    match &spec.metric {
+        Some(metric) => metric.clone(),
+        None if !spec.weights.is_empty() => SCORE.to_owned(),
+        None => "kernel_time".to_owned(),
+    }
 }
 
 /// The engine's settings. `higher` says whether more of the ranked metric is better.
@@ -156,7 +214,10 @@ pub(crate) struct Measuring {
 
 impl Measuring {
     /// What a spec asks for.
-    pub(super) fn asked(spec: &MeasureSpec) -> Self {
+    pub(crate) fn asked(run: &RunSpec) -> Self {
+        let spec = &run.measure;
+        let by_energy = run.metric.as_deref() == Some(ENERGY) || run.weights.contains_key(ENERGY);
+        let usual = if by_energy { ENERGY_SECONDS } else { 0.0 };
         let search = MeasureSettings {
             verify_seeds: spec.verify_seeds.unwrap_or(LEAST_SEEDS),
             min_samples: spec.min_samples.unwrap_or(9),
@@ -167,6 +228,8 @@ impl Measuring {
             precision: spec.precision.unwrap_or(0.01),
             race_factor: 1.3,
             check_all_rows: false,
+            energy_seconds: spec.energy_seconds.unwrap_or(usual),
+            weights: run.weights.clone(),
         };
         let confirmation_processes = spec.confirm_processes.unwrap_or(3);
         let rounds = spec

@@ -1,6 +1,7 @@
 //! A host for tests: builds the test plugins once, puts them into a store, and talks to a worker
 //! that runs in a thread.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -248,5 +249,7 @@ pub(crate) fn quick() -> MeasureSettings {
         precision: 0.5,
         race_factor: 2.0,
         check_all_rows: false,
+        energy_seconds: 0.0,
+        weights: BTreeMap::new(),
     }
 }
