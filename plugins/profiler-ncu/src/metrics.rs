@@ -194,6 +194,12 @@ const FIGURES: &[Figure] = &[
     figure("limit_blocks", "count", &["launch__occupancy_limit_blocks"]),
 ];
 
+/// The figures by name, with the metrics that each may be.
+#[cfg(test)]
+pub(crate) fn known() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+    FIGURES.iter().map(|figure| (figure.name, figure.sources))
+}
+
 /// How the reasons of stalls are called: before and behind the reason.
 const STALLS: [(&str, &str); 2] = [
     (

@@ -2,7 +2,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use evo_plugin::{Artifact, BuildRequest};
+use std::collections::BTreeSet;
+
+use evo_core::engine::diagnose;
+use evo_core::space::Rules;
+use evo_plugin::{Artifact, BuildRequest, Params, Value};
 use tempfile::TempDir;
 
 use super::*;
@@ -55,6 +59,159 @@ fn a_real_page_is_read_without_a_gap() {
         .collect();
     assert!(stalls.len() > 10 && stalls.is_sorted_by(|a, b| a >= b));
     assert!(metrics.iter().all(Metric::is_finite));
+}
+
+/// Pages of `examples/11_bottlenecks` on an H200, cut to the columns that are read; the bottleneck that was
+/// planted, and the first of its levers.
+const PLANTED: [(&str, &str, &str); 4] = [
+    (
+        include_str!("../tests/h200_2025.3.1/bank_conflicts.csv"),
+        "bank_conflicts",
+        "set PAD=1",
+    ),
+    (
+        include_str!("../tests/h200_2025.3.1/register_spills.csv"),
+        "register_spills",
+        "lower MIN_BLOCKS",
+    ),
+    (
+        include_str!("../tests/h200_2025.3.1/too_few_blocks.csv"),
+        "too_few_blocks",
+        "lower TILES",
+    ),
+    (
+        include_str!("../tests/h200_2025.3.1/uncoalesced.csv"),
+        "uncoalesced_loads",
+        "set STAGED=1",
+    ),
+];
+const HEALTHY: &str = include_str!("../tests/h200_2025.3.1/default.csv");
+
+/// The parameters and rules of that example's space.
+const SPACE: &str = r#"(
+    name: "softmax",
+    params: [
+        (name: "STAGED", values: [0, 1]),
+        (name: "PAD", values: [0, 1]),
+        (name: "MIN_BLOCKS", values: [1, 4, 16]),
+        (name: "TILES", values: [1, 4, 64]),
+    ],
+    rules: [
+        (id: "bank_conflicts", levers: [(param: "PAD", action: set(1))]),
+        (id: "register_spills", levers: [(param: "MIN_BLOCKS", action: lower)]),
+        (id: "too_few_blocks", levers: [(param: "TILES", action: lower)]),
+        (id: "uncoalesced_loads", levers: [(param: "STAGED", action: set(1))]),
+        (id: "uncoalesced_stores", levers: [(param: "STAGED", action: set(1), strength: 0.9)]),
+    ],
+)"#;
+
+/// The rules that hold for a page and have something to do, with the first thing to do.
+fn named(page: &str) -> Vec<(String, String)> {
+    let metrics = figures(page).unwrap();
+    let own: BTreeSet<String> = metrics.iter().map(|it| it.name.clone()).collect();
+    let mut known: Params = metrics
+        .iter()
+        .map(|it| (it.name.clone(), Value::Float(it.value)))
+        .collect();
+    known.insert("SMS".to_owned(), Value::Int(132));
+    let rules = Rules::parse(RULES, "rules.ron").unwrap();
+    let space = evo_core::space::Space::parse(SPACE, "space", &Default::default()).unwrap();
+    let found = diagnose(&rules, space.rules(), &known, &own, false);
+    assert!(found.unjudged.is_empty(), "{:?}", found.unjudged);
+    let pairs = found.diagnoses.into_iter().filter_map(|it| {
+        let lever = it.levers.first()?.lever.to_string();
+        Some((it.rule, lever))
+    });
+    pairs.collect()
+}
+
+#[test]
+fn planted_bottlenecks_are_named_first_with_their_cure_and_nowhere_else() {
+    assert_eq!(named(HEALTHY), []);
+    for (page, rule, lever) in PLANTED {
+        let named = named(page);
+        assert_eq!(
+            named.first(),
+            Some(&(rule.to_owned(), lever.to_owned())),
+            "{named:?}"
+        );
+        for (_, other, _) in PLANTED {
+            let is_named = named.iter().any(|it| it.0 == other);
+            assert_eq!(is_named, other == rule, "{rule}: {named:?}");
+        }
+    }
+}
+
+/// What the tool says of the same launch in words: the line of a figure, in its own unit.
+fn in_words(line: &str) -> f64 {
+    let text = include_str!("../tests/h200_2025.3.1/stage2_details.txt");
+    let mut lines = text.lines().filter(|it| it.trim().starts_with(line));
+    let found = lines
+        .next()
+        .unwrap_or_else(|| panic!("there is no line {line}"));
+    let word = found.split_whitespace().next_back().unwrap();
+    word.replace(',', "").parse().unwrap()
+}
+
+#[test]
+fn figures_are_those_that_the_tool_tells_in_words() {
+    let metrics = figures(include_str!("../tests/h200_2025.3.1/stage2.csv")).unwrap();
+    for (name, line, scale) in [
+        ("gpu_time", "Duration", 1e3),
+        ("dram_throughput", "DRAM Throughput", 1.0),
+        ("l1_throughput", "L1/TEX Cache Throughput", 1.0),
+        ("l2_throughput", "L2 Cache Throughput", 1.0),
+        ("sm_throughput", "Compute (SM) Throughput", 1.0),
+        ("instructions_per_cycle", "Executed Ipc Active", 1.0),
+        ("l1_hit_rate", "L1/TEX Hit Rate", 1.0),
+        ("l2_hit_rate", "L2 Hit Rate", 1.0),
+        ("issue_active", "One or More Eligible", 1.0),
+        ("warps", "Active Warps Per Scheduler", 1.0),
+        ("eligible_warps", "Eligible Warps Per Scheduler", 1.0),
+        ("instructions", "Executed Instructions", 1.0),
+        ("thread_registers", "Registers Per Thread", 1.0),
+        ("launched_blocks", "Grid Size", 1.0),
+        ("launched_waves", "Waves Per SM", 1.0),
+        ("possible_occupancy", "Theoretical Occupancy", 1.0),
+        ("achieved_occupancy", "Achieved Occupancy", 1.0),
+        ("limit_registers", "Block Limit Registers", 1.0),
+        ("limit_shared_memory", "Block Limit Shared Mem", 1.0),
+        (
+            "store_bytes_per_sector",
+            "smsp__sass_average_data_bytes_per_sector_mem_global_op_st",
+            1.0,
+        ),
+    ] {
+        let ours = value(&metrics, name).unwrap_or_else(|| panic!("{name} is not told"));
+        let told = in_words(line) * scale;
+        // In words there are two decimals.
+        assert!(
+            (ours - told).abs() <= 0.006 * scale.max(1.0) + 1e-4 * told.abs(),
+            "{name} is {ours}, and {line} {told}"
+        );
+    }
+}
+
+#[test]
+fn no_figure_that_a_page_has_is_left_out() {
+    for page in [
+        PAGE,
+        HEALTHY,
+        PLANTED[0].0,
+        PLANTED[1].0,
+        PLANTED[2].0,
+        PLANTED[3].0,
+    ] {
+        let kernels = page::read(page).unwrap();
+        let metrics = metrics::metrics(&kernels[0]);
+        let missing: Vec<&str> = metrics::known()
+            .filter(|(_, sources)| sources.iter().any(|name| kernels[0].get(name).is_some()))
+            .map(|(name, _)| name)
+            .filter(|name| value(&metrics, name).is_none())
+            .collect();
+        assert!(missing.is_empty(), "{missing:?}");
+        assert!(metrics.len() > 45, "{}", metrics.len());
+    }
 }
 
 #[test]
