@@ -101,6 +101,40 @@ fn proposals_of_this_engine_version_are_pinned() {
     );
 }
 
+/// A model of many parameters needs as many trials before it knows the effect of any.
+#[test]
+fn the_initial_design_has_a_trial_for_each_of_many_parameters() {
+    let designed = |count: usize| {
+        let params: Vec<String> = (0..count)
+            .map(|place| format!("(name: \"P{place}\", values: [1, 2, 3])"))
+            .collect();
+        let text = format!("(name: \"many\", params: [{}])", params.join(", "));
+        let space = evo_core::space::Space::parse(&text, "many", &Default::default()).unwrap();
+        let proposals = run(
+            &std::sync::Arc::new(space),
+            Preset::Full,
+            3,
+            40,
+            Objective::Smooth,
+        );
+        let design = ["default", "initial design"];
+        let mut all = proposals.iter().map(|it| it.origin.operator.as_str());
+        let first = all
+            .by_ref()
+            .take_while(|name| design.contains(name))
+            .count();
+        assert!(
+            all.all(|name| !design.contains(&name)),
+            "the design comes first"
+        );
+        first
+    };
+    let usual = evo_core::engine::Tuning::default().initial;
+    assert_eq!(designed(12), usual);
+    assert_eq!(designed(14), 14);
+    assert_eq!(designed(22), 22);
+}
+
 /// With outcomes awaited, the order of asks and tells is part of the input.
 #[test]
 fn several_outstanding_proposals_are_deterministic_and_distinct() {

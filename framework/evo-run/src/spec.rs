@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use evo_core::engine::{Preset, Turns};
+use evo_core::engine::{Preset, Tuning, Turns};
 use evo_journal::Target;
 use evo_types::{KernelInfo, Params, Value};
 use serde::{Deserialize, Serialize};
@@ -60,6 +60,9 @@ pub struct RunSpec {
     /// `random`), so that those that are far behind get fewer trials, or `even`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub turns: Option<Turns>,
+    /// Figures of the engine, for those who study it: what is left out is as shipped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tuning: Option<Tuning>,
     /// How many of the best are measured again at the end; 3 if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top_k: Option<usize>,

@@ -32,6 +32,8 @@ const ATTEMPTS: usize = 32;
 const SAMPLES: usize = 64;
 /// Unproposed configurations that the walk collects before it chooses one of them.
 const LEFT_OVER: usize = 1024;
+/// Searched parameters above which the initial design has a trial for each.
+const MANY_PARAMS: usize = 12;
 /// Samples from which each point of the initial design is chosen.
 const DESIGN_SAMPLES: usize = 24;
 /// Insights are refreshed at the latest after this share more outcomes.
@@ -249,7 +251,7 @@ impl Engine {
             fresh.map(|(name, draft)| Made::new(name, draft, ""))
         } else if !self.information.used.task {
             None
-        } else if self.history.len() < self.settings.tuning.initial {
+        } else if self.history.len() < self.initial_trials() {
             self.initial(&context, rng)
         } else {
             self.modelled(&context, rng)
@@ -280,6 +282,18 @@ impl Engine {
         let config = start.find(|config| context.is_new(config))?;
         let draft = Draft::fresh(config.clone());
         Some(Made::new("start", draft, "named to start with"))
+    }
+
+    /// How many trials the initial design has: a model of many parameters needs at least as many
+    /// trials as these before it knows the effect of any.
+    pub(crate) fn initial_trials(&self) -> usize {
+        let initial = self.settings.tuning.initial;
+        let params = self.space.searched().len();
+        if params > MANY_PARAMS {
+            initial.max(params)
+        } else {
+            initial
+        }
     }
 
     /// The default first, then configurations far from all that were proposed.

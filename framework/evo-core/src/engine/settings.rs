@@ -200,7 +200,8 @@ impl EngineSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tuning {
-    /// Trials of the initial design, the default configuration included; 1 to 4096.
+    /// Trials of the initial design, the default configuration included; 1 to 4096. Where more than
+    /// twelve parameters are searched, the design has at least one trial for each.
     pub initial: usize,
     /// Proposals among which the model chooses; 1 to 4096.
     pub pool: usize,

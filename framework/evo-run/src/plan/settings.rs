@@ -44,6 +44,11 @@ pub(super) fn check(spec: &RunSpec) -> Result<(), RunError> {
         )));
     }
     check_weights(spec)?;
+    if let Some(tuning) = &spec.tuning {
+        tuning
+            .check()
+            .map_err(|wrong| RunError::input(format!("tuning: {wrong}")))?;
+    }
     let at_least_one = |name: &str, value: Option<u64>| match value {
         Some(0) => Err(RunError::input(format!(
             "{name} is 0, but must be at least 1"
@@ -159,6 +164,9 @@ pub(super) fn engine(spec: &RunSpec, metric: &str, higher: bool) -> EngineSettin
     };
     let mut settings = EngineSettings::new(spec.preset.unwrap_or(Preset::Full), ranking, budget);
     settings.turns = spec.turns.unwrap_or(settings.turns);
+    if let Some(tuning) = &spec.tuning {
+        settings.tuning = tuning.clone();
+    }
     match spec.elites {
         Some(elites) => settings.with_elites(elites),
         None => settings,

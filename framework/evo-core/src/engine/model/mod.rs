@@ -160,16 +160,24 @@ impl Model {
         self.fitted_at?;
         let mut process = Cow::Borrowed(&self.process);
         // An outstanding proposal counts as if it had turned out as expected: that takes away
-        // the uncertainty about it, and with it the wish to try its neighbours at once.
+        // the uncertainty about it, and with it the wish to try its neighbours at once. What is
+        // expected to be better than the best is what the next one has to improve on (the Kriging
+        // believer of Ginsbourger, Le Riche, Carraro, 2010).
+        let mut best = self.best;
         for pending in history.pending() {
-            process.to_mut().believe(self.features.of(&pending.config));
+            let believed = process.to_mut().believe(self.features.of(&pending.config));
+            best = best.min(believed);
         }
         let mut rated: Vec<(f64, usize, Prospect)> = pool
             .iter()
             .enumerate()
             .map(|(place, config)| {
                 let prospect = process.prospect(self.features.of(config));
-                (self.value(&prospect, prospect.most_sd), place, prospect)
+                (
+                    self.value(best, &prospect, prospect.most_sd),
+                    place,
+                    prospect,
+                )
             })
             .collect();
         rated.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
@@ -179,7 +187,7 @@ impl Model {
             if chosen.is_some_and(|(most, _)| *bound <= most) {
                 break;
             }
-            let value = self.value(prospect, process.exact_sd(prospect));
+            let value = self.value(best, prospect, process.exact_sd(prospect));
             if chosen.is_none_or(|(most, _)| value > most) {
                 chosen = Some((value, *place));
             }
@@ -189,13 +197,13 @@ impl Model {
 
     /// The expected improvement times the chance that there is anything to measure: successes
     /// nearby count by their correlation, and the overall rate counts as one trial.
-    fn value(&self, prospect: &Prospect, sd: f64) -> f64 {
+    fn value(&self, best: f64, prospect: &Prospect, sd: f64) -> f64 {
         let (mut near, mut all) = (self.success_rate, 1.0);
         for (correlation, success) in prospect.correlations.iter().zip(&self.successes) {
             near += correlation * success;
             all += correlation;
         }
-        near / all * expected_improvement(self.best, prospect.mean, sd)
+        near / all * expected_improvement(best, prospect.mean, sd)
     }
 }
 

@@ -213,14 +213,15 @@ impl Process {
         0.5 * self.noise * diagonal
     }
 
-    /// Adds a point as if its outcome had turned out as expected.
-    pub(crate) fn believe(&mut self, point: Vec<f64>) {
+    /// Adds a point as if its outcome had turned out as expected; returns what that is.
+    pub(crate) fn believe(&mut self, point: Vec<f64>) -> f64 {
         let mean = self.prospect(point.clone()).mean;
         if self.append(point) {
             self.targets.push(mean);
             let whitened = self.factor.solve(&self.targets);
             self.weights = self.factor.solve_transposed(&whitened);
         }
+        mean
     }
 
     pub(crate) fn prospect(&self, point: Vec<f64>) -> Prospect {
@@ -438,6 +439,20 @@ mod tests {
         let sd = process.exact_sd(&between);
         let far = process.prospect(vec![0.5, 0.7, 0.0]);
         assert!(sd < between.most_sd && sd < 0.2 * process.exact_sd(&far));
+    }
+
+    #[test]
+    fn what_is_believed_is_what_was_expected_and_takes_the_doubt_away() {
+        let truth = |x: f64| 4.0 * (x - 0.4) * (x - 0.4) - 0.5;
+        let targets: Vec<f64> = points().iter().map(|point| truth(point[0])).collect();
+        let mut process = fitted(&targets);
+        let point = vec![0.4, 0.7, 0.0];
+        let before = process.prospect(point.clone());
+        let doubt = process.exact_sd(&before);
+        let believed = process.believe(point.clone());
+        assert_eq!(believed, before.mean);
+        let after = process.prospect(point);
+        assert!((after.mean - believed).abs() < 0.05 && process.exact_sd(&after) < 0.3 * doubt);
     }
 
     #[test]
