@@ -104,6 +104,11 @@ impl StudySpace {
         self.recording.name()
     }
 
+    /// How many configurations are recorded.
+    pub fn recorded(&self) -> usize {
+        self.recording.rows().len()
+    }
+
     /// The least recorded time in milliseconds.
     pub fn optimum(&self) -> f64 {
         self.times.first().copied().unwrap_or(f64::INFINITY)

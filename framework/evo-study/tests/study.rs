@@ -52,6 +52,44 @@ fn essence(records: &[RunRecord]) -> Vec<RunRecord> {
     records
 }
 
+/// The sweep of the Hopper kernel that is kept brings its space, whose parameters may be inactive, and
+/// what rules say of builds.
+#[test]
+fn a_recording_of_evo_is_searched_in_the_space_that_it_came_from() {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../kernels/sdpa/recorded/hopper_mission-H200.json.xz");
+    let spaces = StudySpace::read_all(&[file]).unwrap();
+    assert_eq!(spaces[0].recorded(), 1926);
+    let space = spaces[0].space(1).unwrap();
+    assert_eq!(space.iter_valid().count(), 2232);
+    assert!(!space.rules().is_empty());
+    let folder = tempfile::TempDir::new().unwrap();
+    let mut log = RunLog::open(&folder.path().join("log.jsonl")).unwrap();
+    let mut study = study(&[Preset::Random], 0..3, 48);
+    study.contestants.extend(
+        Contestant::variants(
+            Preset::Full,
+            &["diagnoses=false".parse::<Variation>().unwrap()],
+        )
+        .unwrap(),
+    );
+    run(&study, &spaces, &mut log);
+    let best = |strategy: &str| -> Vec<f64> {
+        let own = log.records().iter().filter(|it| it.strategy == strategy);
+        own.map(|it| it.best_at(48).unwrap()).collect()
+    };
+    let (told, untold) = (best("evo_full"), best("evo_full[diagnoses=false]"));
+    assert_eq!((told.len(), untold.len()), (3, 3));
+    assert_ne!(
+        told, untold,
+        "what rules say of builds changes what is proposed"
+    );
+    // Inactive parameters are found: nearly every proposal was recorded.
+    for record in log.records() {
+        assert!(record.evals == 48 && record.asks < 64, "{record:?}");
+    }
+}
+
 #[test]
 fn a_study_runs_what_its_log_does_not_have() {
     let (folder, spaces) = (tempfile::tempdir().unwrap(), coulomb());
