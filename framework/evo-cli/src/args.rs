@@ -173,6 +173,11 @@ pub(crate) struct Export {
     /// The candidate whose trials are wanted, where a run has several.
     #[arg(long, value_name = "NAME")]
     pub(crate) candidate: Option<String>,
+    /// Figures of trials that were made outside of the run, such as by a profiler over `evo replay`:
+    /// {"source": "profiler-ncu/ncu", "run": NAME, "rules": RON, "trials": {"17": {NAME: NUMBER}}};
+    /// may be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) figures: Vec<PathBuf>,
     /// Print errors only.
     #[arg(long, short)]
     pub(crate) quiet: bool,

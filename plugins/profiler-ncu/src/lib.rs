@@ -36,6 +36,32 @@ impl Profiler for Ncu {
     }
 }
 
+/// Its name in a run: `plugin/name`.
+pub const SOURCE: &str = "profiler-ncu/ncu";
+
+/// What its figures mean.
+pub fn rules() -> &'static str {
+    RULES
+}
+
+/// The figures of each of so many candidates that were launched one after the other, once each, from
+/// the raw page of all their kernels. Of a candidate with several kernels the longest is told.
+///
+/// # Errors
+/// A page that cannot be read, or whose kernels are no equal number for each candidate.
+pub fn figures_of(text: &str, candidates: usize) -> Result<Vec<Vec<Metric>>, String> {
+    let kernels = page::read(text)?;
+    let each = kernels.len().checked_div(candidates).unwrap_or(0);
+    if each == 0 || each * candidates != kernels.len() {
+        return Err(format!(
+            "the page has {} kernels, which is no equal number for each of {candidates} candidates",
+            kernels.len()
+        ));
+    }
+    let own = kernels.chunks(each).filter_map(page::longest);
+    Ok(own.map(metrics::metrics).collect())
+}
+
 /// The figures of a raw page.
 fn figures(text: &str) -> Result<Vec<Metric>, Error> {
     let kernels = page::read(text)

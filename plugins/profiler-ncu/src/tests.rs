@@ -193,6 +193,18 @@ fn figures_are_those_that_the_tool_tells_in_words() {
 }
 
 #[test]
+fn many_candidates_are_told_apart_by_the_order_of_their_kernels() {
+    let all = figures_of(PAGE, 2).unwrap();
+    assert_eq!(value(&all[0], "gpu_time"), Some(6336.0));
+    assert_eq!(value(&all[1], "gpu_time"), Some(11872.0));
+    // One candidate of two kernels: the longer one.
+    let one = figures_of(PAGE, 1).unwrap();
+    assert_eq!(value(&one[0], "gpu_time"), Some(11872.0));
+    assert!(figures_of(PAGE, 3).unwrap_err().contains("no equal number"));
+    assert!(figures_of(PAGE, 0).is_err());
+}
+
+#[test]
 fn no_figure_that_a_page_has_is_left_out() {
     for page in [
         PAGE,

@@ -520,6 +520,47 @@ fn runs_become_a_recording_that_is_searched_and_studied_like_any_other() {
     let study = ["study", "both.json.xz", "--seeds", "2", "--budgets", "20"];
     bench.run(&study).ok();
 
+    // What a profiler saw of some trials outside of the run.
+    let figures = |run: &str, trial: u64| {
+        format!(
+            "{{\"source\": \"p/q\", \"run\": \"{run}\", \"rules\": \"(rules: [])\",
+                \"trials\": {{\"{trial}\": {{\"heat\": 1.5}}}}}}"
+        )
+    };
+    bench.file("figures.json", &figures("a", 0));
+    let export = ["export", "a", "b", "--figures", "figures.json", "--out"];
+    bench
+        .run(&[&export[..], &["f.json", "--quiet"]].concat())
+        .ok();
+    let text = std::fs::read_to_string(bench.path().join("f.json")).unwrap();
+    let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let heat = document["origin"]["figures"]["p/q"]["heat"]
+        .as_array()
+        .unwrap();
+    assert_eq!(heat.len(), 80);
+    assert_eq!(heat.iter().filter(|it| **it == 1.5).count(), 1);
+    assert_eq!(document["origin"]["rules"]["p/q"], "(rules: [])");
+    bench
+        .run(&[
+            "study",
+            "f.json",
+            "--seeds",
+            "1",
+            "--budgets",
+            "20",
+            "--log",
+            "f.xz",
+        ])
+        .ok();
+    bench.file("figures.json", &figures("a", 999));
+    bench
+        .run(&[&export[..], &["x.json"]].concat())
+        .fails(2, &["figures.json: there is no trial 999 in the run"]);
+    bench.file("figures.json", &figures("z", 0));
+    bench
+        .run(&[&export[..], &["x.json"]].concat())
+        .fails(2, &["they are of the run `z`, which is not exported"]);
+
     bench
         .run(&["export", "a", "--out", "both.json.xz"])
         .fails(2, &["there is a file of this name already"]);

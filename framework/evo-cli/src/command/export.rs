@@ -1,12 +1,16 @@
 //! `evo export`: the trials of runs as recorded tuning data.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
+use evo_journal::Profiled;
 use evo_report::{RunModel, recorded};
 use evo_run::{JOURNAL, RunError};
+use evo_types::{Direction, Metric};
+use serde::Deserialize;
 
 use super::print;
 use crate::args::Export;
@@ -25,11 +29,14 @@ pub(crate) fn export(args: &Export) -> Result<ExitCode, Failure> {
         .hint("name another one, or remove it")
         .into());
     }
-    let runs: Vec<(String, RunModel)> = args
+    let mut runs: Vec<(String, RunModel)> = args
         .runs
         .iter()
         .map(|run| Ok((run.display().to_string(), read(run)?)))
         .collect::<Result<_, Failure>>()?;
+    for file in &args.figures {
+        add_figures(file, &mut runs)?;
+    }
     let found = recorded(&runs, args.candidate.as_deref()).map_err(|reason| {
         RunError::input(reason).hint(
             "one candidate of runs of one problem on one kind of device; --candidate names it",
@@ -69,6 +76,64 @@ fn read(run: &Path) -> Result<RunModel, Failure> {
     }
     let journal = evo_journal::read(&file).map_err(RunError::from)?;
     Ok(RunModel::from_records(&journal.records)?)
+}
+
+/// Figures of trials that were made outside of their run.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Figures {
+    /// Whose they are: a profiler, as `plugin/name`.
+    source: String,
+    /// The run's name; may be left out where one run is exported.
+    run: Option<String>,
+    /// The source's rules.
+    rules: Option<String>,
+    /// By the trial's number.
+    trials: BTreeMap<u64, BTreeMap<String, f64>>,
+}
+
+/// Puts them to the profiles of their run.
+fn add_figures(file: &Path, runs: &mut [(String, RunModel)]) -> Result<(), Failure> {
+    let shown = file.display();
+    let fail = |message: String| RunError::input(format!("{shown}: {message}"));
+    let text = std::fs::read(file).map_err(|error| fail(format!("cannot be read: {error}")))?;
+    let figures: Figures =
+        serde_json::from_slice(&text).map_err(|error| fail(format!("no figures: {error}")))?;
+    let many = runs.len() > 1;
+    let mut own = runs.iter_mut().filter(|(_, model)| match &figures.run {
+        Some(name) => model.header.run == *name,
+        None => !many,
+    });
+    let Some((_, model)) = own.next() else {
+        let message = match &figures.run {
+            Some(name) => format!("they are of the run `{name}`, which is not exported"),
+            None => "they name no run, and several are exported".to_owned(),
+        };
+        return Err(fail(message)
+            .hint("name one run, or give `run` in the file")
+            .into());
+    };
+    if let Some(rules) = figures.rules {
+        model.plan.rules.insert(figures.source.clone(), rules);
+    }
+    for (trial, values) in figures.trials {
+        let Some(known) = model.trial(trial) else {
+            return Err(fail(format!("there is no trial {trial} in the run")).into());
+        };
+        let label = known.name();
+        let metrics = values.iter();
+        let metrics = metrics.map(|(name, value)| Metric::new(name, "", Direction::Info, *value));
+        let profiled = Profiled {
+            at: 0.0,
+            profiler: figures.source.clone(),
+            label,
+            trial: Some(trial),
+            metrics: metrics.collect(),
+            failure: None,
+        };
+        model.profiles.push(profiled);
+    }
+    Ok(())
 }
 
 /// Writes a file that is there whole or not at all; compressed where its name ends in `.xz`.

@@ -1,0 +1,61 @@
+//! The figures of many trials from one session of Nsight Compute over `evo replay`, for `evo export
+//! --figures`: a pass for each candidate in a process of its own takes seconds, and this a fraction of one.
+//!
+//! ```sh
+//! ncu --target-processes all --profile-from-start off --clock-control none --csv --page raw \\
+//!     --section SpeedOfLight ... --log-file page.csv \\
+//!     evo replay RUN --top 2000 --launches 1 --json > replay.json
+//! cargo run -p evo-plugin-profiler-ncu --example figures -- page.csv replay.json > figures.json
+//! evo export RUN --figures figures.json --out recording.json.xz
+//! ```
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use evo_plugin_profiler_ncu::{SOURCE, figures_of, rules};
+use serde_json::{Value, json};
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let [page, replay] = words.as_slice() else {
+        eprintln!("figures PAGE.csv REPLAY.json");
+        return ExitCode::from(2);
+    };
+    match document(page, replay) {
+        Ok(document) => {
+            println!("{document}");
+            ExitCode::SUCCESS
+        }
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn document(page: &str, replay: &str) -> Result<Value, String> {
+    let read =
+        |file: &str| std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"));
+    let replayed: Value =
+        serde_json::from_str(&read(replay)?).map_err(|error| format!("{replay}: {error}"))?;
+    let candidates = replayed["candidates"]
+        .as_array()
+        .ok_or_else(|| format!("{replay}: it is no document of `evo replay --json`"))?;
+    let failed = candidates.iter().filter(|it| it["passed"] != true).count();
+    if failed > 0 {
+        return Err(format!(
+            "{replay}: {failed} candidates failed, so that it is not known whose kernels are whose; replay \
+             the others alone"
+        ));
+    }
+    let figures = figures_of(&read(page)?, candidates.len())
+        .map_err(|message| format!("{page}: {message}"))?;
+    let mut trials: BTreeMap<String, BTreeMap<String, f64>> = BTreeMap::new();
+    for (candidate, metrics) in candidates.iter().zip(figures) {
+        if let Some(trial) = candidate["trial"].as_u64() {
+            let values = metrics.into_iter().map(|it| (it.name, it.value));
+            trials.insert(trial.to_string(), values.collect());
+        }
+    }
+    Ok(json!({ "source": SOURCE, "rules": rules(), "trials": trials }))
+}
