@@ -5,13 +5,14 @@
 mod engine_support;
 
 use engine_support::{
-    Objective, constrained, evaluate, failed, large, measured, run, settings, small, tell_all,
+    Objective, constrained, evaluate, failed, large, measured, parse, run, settings, small,
+    tell_all,
 };
 use evo_core::engine::{
     Action, Ask, Budget, Campaign, Cost, EngineError, Evidence, Insight, Lever, Preset, Proposal,
-    Ranking, ReplayStep, Scope, Source, StopReason,
+    Ranked, Ranking, ReplayStep, Scope, Source, StopReason,
 };
-use evo_types::{Outcome, OutcomeKind, Value};
+use evo_types::{Direction, Metric, Outcome, OutcomeKind, Value};
 
 fn propose(campaign: &mut Campaign) -> Proposal {
     match campaign.ask() {
@@ -450,5 +451,98 @@ fn what_is_named_to_start_with_follows_the_first_proposal_of_every_preset() {
         }
         let place = |config| all.iter().position(|it| *it == space.to_params(config));
         assert!(place(first) < place(second), "{preset:?}");
+    }
+}
+
+/// Speed costs energy along `A`; `B` only costs.
+fn trade_off(proposal: &Proposal) -> (f64, f64) {
+    let value = |name: &str| proposal.params[name].as_float().unwrap();
+    let (a, b) = (value("A"), value("B"));
+    (33.0 - a + b, a + b)
+}
+
+/// A search for the front of time and energy; the proposals in order.
+fn search_front(preset: Preset, ahead: usize, trials: usize) -> (Campaign, Vec<ReplayStep>) {
+    let space = parse(
+        "(name: \"t\", params: [(name: \"A\", range: (from: 1, to: 32)), (name: \"B\", range: (from: 1, to: 8))])",
+    );
+    let ranking = Ranking::Front {
+        metrics: vec![Ranked::lower("time"), Ranked::lower("energy")],
+    };
+    let mut settings = settings(preset, Budget::default());
+    settings.ranking = ranking;
+    let mut campaign = Campaign::single("k", space, settings, 4);
+    let mut steps = Vec::new();
+    let mut waiting: Vec<Proposal> = Vec::new();
+    for _ in 0..trials {
+        while waiting.len() < ahead {
+            let proposal = propose(&mut campaign);
+            steps.push(ReplayStep::Proposed(proposal.clone()));
+            waiting.push(proposal);
+        }
+        let proposal = waiting.remove(0);
+        let (time, energy) = trade_off(&proposal);
+        let mut outcome = measured(time);
+        if let Outcome::Measured(measurement) = &mut outcome {
+            measurement.metrics = vec![
+                Metric::new("time", "us", Direction::Lower, time),
+                Metric::new("energy", "mJ", Direction::Lower, energy),
+            ];
+        }
+        let (trial, cost) = (proposal.trial, Cost::default());
+        campaign.tell(trial, &outcome, cost).unwrap();
+        steps.push(ReplayStep::Told {
+            trial,
+            outcome,
+            cost,
+        });
+    }
+    (campaign, steps)
+}
+
+fn proposals(steps: &[ReplayStep]) -> Vec<&Proposal> {
+    let found = steps.iter().filter_map(|step| match step {
+        ReplayStep::Proposed(proposal) => Some(proposal),
+        _ => None,
+    });
+    found.collect()
+}
+
+#[test]
+fn a_search_for_a_front_finds_its_ends_and_its_middle() {
+    let (_, steps) = search_front(Preset::Full, 1, 60);
+    let found = proposals(&steps);
+    let mut on_front: Vec<i64> = found
+        .iter()
+        .filter(|it| it.params["B"] == Value::Int(1))
+        .filter_map(|it| it.params["A"].as_int())
+        .collect();
+    on_front.sort_unstable();
+    assert!(on_front.len() >= 12, "{on_front:?}");
+    let (least, most) = (on_front[0], on_front[on_front.len() - 1]);
+    assert!(least <= 2 && most >= 31, "{on_front:?}");
+    assert!(
+        on_front.iter().any(|a| (10..24).contains(a)),
+        "{on_front:?}"
+    );
+}
+
+#[test]
+fn a_search_for_a_front_repeats_nothing_and_is_the_same_every_time() {
+    for preset in Preset::EVO_ENGINEER {
+        for ahead in [1, 5] {
+            let (campaign, steps) = search_front(preset, ahead, 40);
+            let mut ids: Vec<&str> = proposals(&steps).iter().map(|it| it.id.as_str()).collect();
+            let count = ids.len();
+            ids.sort_unstable();
+            ids.dedup();
+            assert_eq!(ids.len(), count, "{preset}: a proposal was made twice");
+            let (_, again) = search_front(preset, ahead, 40);
+            assert_eq!(steps, again, "{preset}");
+            // Folding the record gives the same campaign.
+            let (mut folded, _) = search_front(preset, 1, 0);
+            folded.replay(steps).unwrap();
+            assert_eq!(folded.state(), campaign.state(), "{preset}");
+        }
     }
 }

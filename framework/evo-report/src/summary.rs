@@ -13,6 +13,7 @@ use crate::model::RunModel;
 use crate::text;
 
 mod diagnosis;
+mod front;
 mod knobs;
 mod method;
 mod search;
@@ -29,6 +30,7 @@ struct View {
     result: tables::Result,
     target: Option<Target>,
     winning: Option<tables::Winning>,
+    front: Option<front::Section>,
     search: search::Search,
     knobs: Option<knobs::Section>,
     correctness: Vec<tables::Correct>,
@@ -97,6 +99,7 @@ fn view(model: &RunModel) -> View {
         result: tables::result(model),
         target: target(model),
         winning: tables::winning(model),
+        front: front::section(model),
         search: search::search(model),
         knobs: knobs::section(model),
         correctness: tables::correctness(model),

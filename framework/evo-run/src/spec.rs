@@ -41,6 +41,10 @@ pub struct RunSpec {
     /// mean, the `score`. `{"kernel_time": 1, "energy": 1}` is the energy-delay product, but for a root.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub weights: BTreeMap<String, f64>,
+    /// Several metrics of which none goes before another: the search looks for the trade-offs that nothing
+    /// beats in all of them, the Pareto front, and the reports list it. They rank by the first one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pareto: Vec<String>,
     /// Whether more of the ranked metric is better; what is known of the metric, if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub higher_is_better: Option<bool>,

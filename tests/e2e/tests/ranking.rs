@@ -64,9 +64,77 @@ fn what_cannot_rank_is_refused_with_what_to_do() {
         "weights: {\"kernel_tim\": 1}",
         &["no metric `kernel_tim` was measured", "kernel_time"],
     );
+    fails("pareto: [\"kernel_time\"]", &["two metrics at least"]);
+    fails(
+        "pareto: [\"kernel_time\", \"energy\"], metric: \"energy\"",
+        &["only one of them can rank"],
+    );
+    fails(
+        "pareto: [\"kernel_time\", \"end_to_end_time\"], preset: local_search",
+        &["cannot look for a Pareto front", "full"],
+    );
+    fails(
+        "pareto: [\"kernel_time\", \"end_to_end_tim\"]",
+        &["no baseline has the metric `end_to_end_tim`"],
+    );
     fails(
         "weights: {\"kernel_time\": 1}, higher_is_better: true",
         &["each metric counts in its own direction"],
+    );
+}
+
+#[test]
+fn a_pareto_search_keeps_what_nothing_beats_and_reports_it() {
+    let bench = Bench::new();
+    let front = "pareto: [\"kernel_time\", \"end_to_end_time\"]";
+    bench.file("spec.ron", &spec(front).replace("trials: 6", "trials: 14"));
+    bench
+        .run(&["run", "spec.ron", "--out", "r", "--quiet"])
+        .ok();
+    let points: Vec<(u64, f64, f64)> = bench
+        .evaluated("r")
+        .iter()
+        .filter_map(|it| {
+            let measured = it.outcome.measurement()?;
+            let value = |name: &str| measured.metric(name).unwrap().value;
+            Some((it.trial, value("kernel_time"), value("end_to_end_time")))
+        })
+        .collect();
+    let beaten = |(_, a, b): &(u64, f64, f64)| {
+        points
+            .iter()
+            .any(|(_, x, y)| x <= a && y <= b && (x < a || y < b))
+    };
+    let summary = fs::read_to_string(bench.path().join("r/reports/summary.md")).unwrap();
+    let section = summary
+        .split("## Front of ")
+        .nth(1)
+        .expect("there is a front");
+    let section = section.split("\n## ").next().unwrap();
+    for point in &points {
+        let row = format!("#{} |", point.0);
+        assert_eq!(
+            section.contains(&row),
+            !beaten(point),
+            "{point:?}\n{section}"
+        );
+    }
+    // Nothing races: both figures are wanted of all.
+    assert!(bench.evaluated("r").iter().all(|it| {
+        it.outcome
+            .measurement()
+            .is_none_or(|measured| !measured.raced_out)
+    }));
+    bench
+        .run(&["run", "--from", "r", "--budget", "18", "--quiet"])
+        .ok();
+    let context = bench.run(&["explain", "r", "--proposal-context"]).ok();
+    assert!(
+        context
+            .stdout
+            .contains("every trade-off that nothing beats"),
+        "{}",
+        context.stdout
     );
 }
 

@@ -31,7 +31,7 @@ use super::information::Information;
 use super::insights::{Insight, Source};
 use super::population::Solution;
 use super::proposal::{Ask, Cost, Proposal};
-use super::ranking::Verdict;
+use super::ranking::{Aim, Verdict};
 use super::settings::{EngineSettings, Turns};
 use crate::space::{Config, Space};
 
@@ -90,7 +90,11 @@ pub enum ReplayStep {
 #[derive(Debug)]
 pub struct Campaign {
     settings: Arc<EngineSettings>,
-    engines: Vec<Engine>,
+    /// How each direction of the search makes one figure of an outcome.
+    aims: Vec<Aim>,
+    /// The engines of each candidate, one for each direction. They propose in turn, and each learns
+    /// from all outcomes.
+    candidates: Vec<Vec<Engine>>,
     counts: Counts,
     next_trial: u64,
     /// What each candidate is owed of turns, in parts of a thousand of the share of the best: it grows
@@ -98,31 +102,37 @@ pub struct Campaign {
     owed: Vec<i64>,
     /// Proposals whose outcome has not been told, oldest first: trial and candidate.
     outstanding: VecDeque<(u64, usize)>,
-    /// What became of each trial, for duplicates that point to it.
-    verdicts: BTreeMap<u64, Verdict>,
-    best: Option<(usize, f64)>,
+    /// What became of each trial, in each direction, for duplicates that point to it.
+    verdicts: BTreeMap<u64, Vec<Verdict>>,
+    /// The candidate with the least loss in each direction, and that loss.
+    best: Vec<Option<(usize, f64)>>,
 }
 
 impl Campaign {
     /// A campaign over named spaces. Without candidates it is exhausted from the start.
     pub fn new(candidates: Vec<(String, Arc<Space>)>, settings: EngineSettings, seed: u64) -> Self {
         let settings = Arc::new(settings);
-        let engines: Vec<Engine> = candidates
+        let aims = settings.ranking.directions();
+        let engine = |index: usize, name: &str, space: &Arc<Space>| {
+            Engine::new(index, name, Arc::clone(space), Arc::clone(&settings), seed)
+        };
+        let candidates: Vec<Vec<Engine>> = candidates
             .into_iter()
             .enumerate()
             .map(|(index, (name, space))| {
-                Engine::new(index, &name, space, Arc::clone(&settings), seed)
+                aims.iter().map(|_| engine(index, &name, &space)).collect()
             })
             .collect();
         Self {
             settings,
-            owed: vec![0; engines.len()],
-            engines,
+            owed: vec![0; candidates.len()],
+            candidates,
+            best: vec![None; aims.len()],
+            aims,
             counts: Counts::default(),
             next_trial: 0,
             outstanding: VecDeque::new(),
             verdicts: BTreeMap::new(),
-            best: None,
         }
     }
 
@@ -141,10 +151,10 @@ impl Campaign {
         }
         let shares = self.shares();
         let owed = |place: &usize| self.owed[*place] + shares[*place];
-        let mut order: Vec<usize> = (0..self.engines.len()).collect();
+        let mut order: Vec<usize> = (0..self.candidates.len()).collect();
         order.sort_by_key(|place| std::cmp::Reverse(owed(place)));
         for turn in order {
-            if let Some(proposal) = self.engines[turn].propose(self.next_trial) {
+            if let Some(proposal) = propose(&mut self.candidates[turn], self.next_trial) {
                 for (owed, share) in self.owed.iter_mut().zip(&shares) {
                     *owed += share;
                 }
@@ -160,7 +170,7 @@ impl Campaign {
 
     /// The share of turns of each candidate, in parts of a thousand of the best one's.
     fn shares(&self) -> Vec<i64> {
-        let best = self.best.map(|(_, loss)| loss);
+        let best = self.best.first().copied().flatten().map(|(_, loss)| loss);
         let first_trials = FIRST_DESIGNS * self.settings.tuning.initial as u64;
         let share = |engine: &Engine| {
             if self.settings.turns == Turns::Even || engine.told() < first_trials {
@@ -174,14 +184,15 @@ impl Campaign {
             let share = WHOLE_SHARE as f64 * (-RIVALRY * behind).exp();
             (share as i64).clamp(LEAST_SHARE, WHOLE_SHARE)
         };
-        self.engines.iter().map(share).collect()
+        let first = self.candidates.iter().filter_map(|engines| engines.first());
+        first.map(share).collect()
     }
 
     /// Tells what became of the oldest outstanding proposal and what it cost.
     ///
     /// # Errors
     /// Outcomes are told in the order of the proposals, once each; a duplicate names an earlier
-    /// trial that was told; a measurement has the ranked metric. The campaign is unchanged after
+    /// trial that was told; a measurement has the ranked metrics. The campaign is unchanged after
     /// an error.
     pub fn tell(&mut self, trial: u64, outcome: &Outcome, cost: Cost) -> Result<(), EngineError> {
         let (expected, candidate) = match self.outstanding.front() {
@@ -191,34 +202,42 @@ impl Campaign {
         if expected != Some(trial) {
             return Err(EngineError::OutOfOrder { trial, expected });
         }
-        let (verdict, duplicate_of) = match outcome {
+        let (verdicts, duplicate_of) = match outcome {
             Outcome::DuplicateOf { trial: earlier } => {
-                let known = self.verdicts.get(earlier).copied();
-                let verdict = known.ok_or(EngineError::UnknownOriginal {
+                let known = self.verdicts.get(earlier).cloned();
+                let verdicts = known.ok_or(EngineError::UnknownOriginal {
                     trial,
                     original: *earlier,
                 })?;
-                (verdict, Some(*earlier))
+                (verdicts, Some(*earlier))
             }
-            _ => (self.settings.ranking.judge(trial, outcome)?, None),
+            _ => {
+                let judged = self.aims.iter().map(|aim| aim.judge(trial, outcome));
+                (judged.collect::<Result<Vec<_>, _>>()?, None)
+            }
         };
         self.outstanding.pop_front();
-        self.verdicts.insert(trial, verdict);
-        if let Some(engine) = self.engines.get_mut(candidate) {
-            engine.learn(trial, verdict, duplicate_of);
+        if let Some(engines) = self.candidates.get_mut(candidate) {
+            for (engine, verdict) in engines.iter_mut().zip(&verdicts) {
+                engine.learn(trial, *verdict, duplicate_of);
+            }
         }
-        let improved = duplicate_of.is_none() && self.improves(candidate, verdict);
+        let improved = duplicate_of.is_none() && self.improves(candidate, &verdicts);
+        self.verdicts.insert(trial, verdicts);
         self.counts.add(outcome, cost, improved);
         Ok(())
     }
 
-    fn improves(&mut self, candidate: usize, verdict: Verdict) -> bool {
-        let Some(loss) = verdict.loss() else {
-            return false;
-        };
-        let improved = self.best.is_none_or(|(_, best)| loss < best);
-        if improved {
-            self.best = Some((candidate, loss));
+    /// Whether an outcome is better than all before it, in any direction.
+    fn improves(&mut self, candidate: usize, verdicts: &[Verdict]) -> bool {
+        let mut improved = false;
+        for (best, verdict) in self.best.iter_mut().zip(verdicts) {
+            if let Some(loss) = verdict.loss()
+                && best.is_none_or(|(_, best)| loss < best)
+            {
+                *best = Some((candidate, loss));
+                improved = true;
+            }
         }
         improved
     }
@@ -239,16 +258,16 @@ impl Campaign {
 
     /// Adds facts about the problem and the device to a candidate's task context.
     pub fn add_notes(&mut self, candidate: usize, notes: Vec<String>) {
-        if let Some(engine) = self.engines.get_mut(candidate) {
-            engine.add_notes(notes);
+        for engine in self.engines_of(candidate) {
+            engine.add_notes(notes.clone());
         }
     }
 
     /// Has configurations tried right after a candidate's first proposal: what is known to be good
     /// elsewhere. They have to be valid; to be called before the first proposal is asked for.
     pub fn start_with(&mut self, candidate: usize, configs: Vec<Config>) {
-        if let Some(engine) = self.engines.get_mut(candidate) {
-            engine.start_with(configs);
+        for engine in self.engines_of(candidate) {
+            engine.start_with(configs.clone());
         }
     }
 
@@ -256,9 +275,20 @@ impl Campaign {
     /// said before. They change later proposals, so a driver records them as
     /// [`ReplayStep::Insights`].
     pub fn add_insights(&mut self, candidate: usize, source: &Source, insights: Vec<Insight>) {
-        if let Some(engine) = self.engines.get_mut(candidate) {
-            engine.add_insights(source, insights);
+        for engine in self.engines_of(candidate) {
+            engine.add_insights(source, insights.clone());
         }
+    }
+
+    fn engines_of(&mut self, candidate: usize) -> &mut [Engine] {
+        self.candidates
+            .get_mut(candidate)
+            .map_or(&mut [], Vec::as_mut_slice)
+    }
+
+    /// The engine of a candidate for all metrics alike.
+    fn engine(&self, candidate: usize) -> Option<&Engine> {
+        self.candidates.get(candidate)?.first()
     }
 
     /// What was asked and told.
@@ -276,26 +306,26 @@ impl Campaign {
         self.outstanding.iter().map(|(trial, _)| *trial)
     }
 
-    /// The candidate with the best solution, and the solution.
+    /// The candidate with the best solution, and the solution; of several metrics by all of them alike.
     pub fn best(&self) -> Option<(usize, &Solution)> {
-        let (candidate, _) = self.best?;
-        let solution = self.engines.get(candidate)?.best()?;
+        let (candidate, _) = self.best.first().copied().flatten()?;
+        let solution = self.engine(candidate)?.best()?;
         Some((candidate, solution))
     }
 
     /// The best solution of a candidate.
     pub fn best_of(&self, candidate: usize) -> Option<&Solution> {
-        self.engines.get(candidate)?.best()
+        self.engine(candidate)?.best()
     }
 
     /// The space of a candidate.
     pub fn space(&self, candidate: usize) -> Option<&Space> {
-        self.engines.get(candidate).map(Engine::space)
+        self.engine(candidate).map(Engine::space)
     }
 
     /// What the next proposal for a candidate is told.
     pub fn information(&self, candidate: usize) -> Option<&Information> {
-        self.engines.get(candidate).map(Engine::information)
+        self.engine(candidate).map(Engine::information)
     }
 
     /// A snapshot for reports.
@@ -306,7 +336,9 @@ impl Campaign {
                 .best()
                 .map(|(candidate, solution)| (candidate, solution.clone())),
             stopped: self.stop_reason(),
-            candidates: self.engines.iter().map(Engine::state).collect(),
+            candidates: (0..self.candidates.len())
+                .filter_map(|candidate| self.engine(candidate).map(Engine::state))
+                .collect(),
         }
     }
 
@@ -349,4 +381,17 @@ impl Campaign {
         }
         Ok(())
     }
+}
+
+/// The proposal of the engine whose turn it is, which the others adopt.
+fn propose(engines: &mut [Engine], trial: u64) -> Option<Proposal> {
+    let made = engines.first().map_or(0, Engine::proposed);
+    let turn = made.checked_rem(engines.len())?;
+    let proposal = engines.get_mut(turn)?.propose(trial)?;
+    for (place, engine) in engines.iter_mut().enumerate() {
+        if place != turn {
+            engine.adopt(&proposal);
+        }
+    }
+    Some(proposal)
 }

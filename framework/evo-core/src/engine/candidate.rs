@@ -159,6 +159,11 @@ impl Engine {
         self.told
     }
 
+    /// How many proposals were made for the candidate.
+    pub(crate) fn proposed(&self) -> usize {
+        self.history.len()
+    }
+
     pub(crate) fn best_loss(&self) -> Option<f64> {
         self.losses.first().copied()
     }
@@ -226,6 +231,15 @@ impl Engine {
         };
         self.history.push(trial, draft.config, origin);
         Some(proposal)
+    }
+
+    /// Takes in a proposal that another engine of the same candidate has made, so that it is not made
+    /// again and its outcome can be learnt.
+    pub(crate) fn adopt(&mut self, proposal: &Proposal) {
+        if let Ok(config) = self.space.from_params(&proposal.params) {
+            self.history
+                .push(proposal.trial, config, proposal.origin.clone());
+        }
     }
 
     fn next(&mut self, rng: &mut ChaCha8Rng) -> Option<Made> {

@@ -150,6 +150,17 @@ fn goal(ranking: &Ranking) -> String {
             name,
             higher: false,
         } => format!("the lowest {name}"),
+        Ranking::Front { metrics } => {
+            let wanted = metrics.iter().map(|it| {
+                let most = if it.higher { "highest" } else { "lowest" };
+                format!("the {most} {}", it.name)
+            });
+            let wanted: Vec<String> = wanted.collect();
+            format!(
+                "{}: every trade-off that nothing beats in all of them",
+                wanted.join(" and ")
+            )
+        }
     }
 }
 

@@ -38,7 +38,7 @@ pub use information::{Information, TaskContext, TaskParam};
 pub use insights::{Action, Evidence, Insight, Lever, Scope, Source};
 pub use population::Solution;
 pub use proposal::{Ask, Cost, Genotype, InsightRef, Origin, Proposal};
-pub use ranking::Ranking;
+pub use ranking::{Ranked, Ranking};
 pub use selection::OperatorCredit;
 pub use settings::{EngineSettings, InformationUse, PopulationKind, Preset, Tuning, Turns};
 

@@ -1,5 +1,7 @@
 //! Who is confirmed: the best of the search, the best of each candidate, and the defaults.
 
+use evo_core::engine::Ranking;
+
 use super::entrant::Entrant;
 use super::session::Session;
 use crate::RunError;
@@ -13,7 +15,13 @@ impl Session {
     /// candidate, if it was measured.
     pub(super) fn finalists(&self) -> Result<Vec<Entrant>, RunError> {
         let ranking = &self.campaign.settings().ranking;
-        let measured = self.history.ranked(ranking, &self.plan.metric);
+        let mut measured = self.history.ranked(ranking, &self.plan.metric);
+        if let Ranking::Front { metrics } = ranking {
+            // Those that stand for the front go first; the others in their order.
+            let front = spread(&self.history.front(metrics), self.plan.top_k);
+            measured.retain(|trial| !front.contains(trial));
+            measured.splice(0..0, front);
+        }
         let ranked: Vec<Measured<'_>> = measured
             .iter()
             .filter_map(|trial| {
@@ -44,6 +52,20 @@ impl Session {
         entrants.extend(self.finalists()?);
         Ok(entrants)
     }
+}
+
+/// So many trials of a front, which is sorted by its first metric: its ends, and what lies evenly
+/// between them.
+fn spread(front: &[u64], most: usize) -> Vec<u64> {
+    if front.len() <= most {
+        return front.to_vec();
+    }
+    let last = front.len() - 1;
+    let steps = most.saturating_sub(1).max(1);
+    let places = (0..most).map(|step| step * last / steps);
+    places
+        .filter_map(|place| front.get(place).copied())
+        .collect()
 }
 
 /// A trial that was correct and timed.

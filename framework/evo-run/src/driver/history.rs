@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use evo_core::engine::{Cost, Proposal, Ranking, ReplayStep};
+use evo_core::engine::{Cost, Proposal, Ranked, Ranking, ReplayStep};
 use evo_journal::{Comparison, Evaluated, Plan, Profiled, Proposed, Record, Stage};
 use evo_types::ContentHash;
 
@@ -124,6 +124,30 @@ impl History {
             | Record::Warning { .. }
             | Record::Interrupted { .. } => {}
         }
+    }
+
+    /// The trials that no other one beats in all of these metrics, by the first one, best first. Of
+    /// trials that are equal in all of them the first counts.
+    pub(crate) fn front(&self, metrics: &[Ranked]) -> Vec<u64> {
+        let figures = |evaluated: &Evaluated| -> Option<Vec<f64>> {
+            let measurement = evaluated.outcome.measurement()?;
+            let values = metrics.iter();
+            values
+                .map(|ranked| {
+                    let value = measurement.metric(&ranked.name)?.value;
+                    Some(if ranked.higher { -value } else { value })
+                })
+                .collect()
+        };
+        let (trials, points): (Vec<u64>, Vec<Vec<f64>>) = self
+            .evaluated
+            .values()
+            .filter_map(|evaluated| Some((evaluated.trial, figures(evaluated)?)))
+            .unzip();
+        let front = evo_stats::front(&points).into_iter();
+        front
+            .filter_map(|place| trials.get(place).copied())
+            .collect()
     }
 
     /// The trials that were measured, the best first by the search's own measurement.

@@ -548,23 +548,27 @@ impl Session {
     /// A metric that says of itself that it is better the other way round would be searched for
     /// its worst.
     fn check_direction(&self, outcome: &Outcome) -> Result<(), RunError> {
-        let metric = outcome
-            .measurement()
-            .and_then(|m| m.metric(&self.plan.metric));
-        let higher = self.campaign.settings().ranking.better(2.0, 1.0);
-        match metric.map(|metric| metric.direction) {
-            Some(Direction::Higher) if !higher => Err(RunError::input(format!(
-                "the metric `{}` is better when it is higher, and this run looks for the lowest",
-                self.plan.metric
-            ))
-            .hint("set `higher_is_better: true` in the spec")),
-            Some(Direction::Lower) if higher => Err(RunError::input(format!(
-                "the metric `{}` is better when it is lower, and this run looks for the highest",
-                self.plan.metric
-            ))
-            .hint("set `higher_is_better: false` in the spec")),
-            _ => Ok(()),
+        for ranked in self.campaign.settings().ranking.metrics() {
+            let metric = outcome.measurement().and_then(|m| m.metric(&ranked.name));
+            match metric.map(|metric| metric.direction) {
+                Some(Direction::Higher) if !ranked.higher => {
+                    return Err(RunError::input(format!(
+                        "the metric `{}` is better when it is higher, and this run looks for the lowest",
+                        ranked.name
+                    ))
+                    .hint("set `higher_is_better: true` in the spec"));
+                }
+                Some(Direction::Lower) if ranked.higher => {
+                    return Err(RunError::input(format!(
+                        "the metric `{}` is better when it is lower, and this run looks for the highest",
+                        ranked.name
+                    ))
+                    .hint("set `higher_is_better: false` in the spec"));
+                }
+                _ => {}
+            }
         }
+        Ok(())
     }
 
     /// The proposals of an earlier session that have no outcome. One whose evaluation was cut off

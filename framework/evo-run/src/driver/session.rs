@@ -9,7 +9,7 @@ use evo_journal::{
     Environment, Header, InsightLine, OperatorLine, Plan, Record, SCHEMA, Snapshot, Stage, Work,
     Writer, read,
 };
-use evo_types::ContentHash;
+use evo_types::{ContentHash, Measurement};
 use evo_wire::ComponentRef;
 
 use super::history::{History, plan_of, replay_steps, set_budget};
@@ -335,15 +335,18 @@ impl Session {
             return Ok(());
         };
         let names: Vec<&str> = first.metrics.iter().map(|m| m.name.as_str()).collect();
-        if measured.any(|measurement| measurement.metric(&self.plan.metric).is_some()) {
-            return Ok(());
+        let measured: Vec<&Measurement> = measured.collect();
+        let ranked = self.campaign.settings().ranking.metrics();
+        let has = |name: &str| measured.iter().any(|it| it.metric(name).is_some());
+        match ranked.iter().find(|ranked| !has(&ranked.name)) {
+            None => Ok(()),
+            Some(ranked) => Err(RunError::input(format!(
+                "no baseline has the metric `{}`; {}",
+                ranked.name,
+                suggestion(&ranked.name, &names)
+            ))
+            .hint("mend `metric` in the spec and start a new run")),
         }
-        Err(RunError::input(format!(
-            "no baseline has the metric `{}`; {}",
-            self.plan.metric,
-            suggestion(&self.plan.metric, &names)
-        ))
-        .hint("mend `metric` in the spec and start a new run"))
     }
 
     /// With `stop_at_target` the search ends when its own measurement reaches the target.

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use evo_core::engine::Ranked;
 use evo_journal::{BuildFacts, Plan, Proposed, Work};
 use evo_types::{BuildRequest, ContentHash, DeviceFacts, Outcome, Params, RejectedBy};
 use evo_wire::{ComponentRef, MeasureJob, Reply, Request};
@@ -242,7 +243,7 @@ impl Session {
     /// The upper bound of the best time so far, for racing; nothing races in a ranking by another
     /// metric than time.
     fn incumbent(&self) -> Option<f64> {
-        if self.plan.metric != "kernel_time" {
+        if *self.campaign.settings().ranking.metrics() != [Ranked::lower("kernel_time")] {
             return None;
         }
         let (_, best) = self.campaign.best()?;

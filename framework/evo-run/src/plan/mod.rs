@@ -347,7 +347,7 @@ impl Resolver<'_> {
                 spec: problem,
             };
             let metric = settings::metric(spec);
-            let higher = metric == "throughput";
+            let higher = settings::is_higher(&metric);
             (work, candidates, baselines, metric, higher)
         };
         let higher = spec.higher_is_better.unwrap_or(higher);

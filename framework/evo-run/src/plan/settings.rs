@@ -1,6 +1,6 @@
 //! The figures of a run: budget, limits, and how candidates are measured.
 
-use evo_core::engine::{Budget, EngineSettings, Preset, Ranking};
+use evo_core::engine::{Budget, EngineSettings, Preset, Ranked, Ranking};
 use evo_journal::{Limits, Plan, register_file};
 use evo_wire::{MeasureSettings, SCORE};
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,7 @@ pub(super) fn check(spec: &RunSpec) -> Result<(), RunError> {
         )));
     }
     check_weights(spec)?;
+    check_front(spec)?;
     if let Some(tuning) = &spec.tuning {
         tuning
             .check()
@@ -94,6 +95,54 @@ pub(super) fn check(spec: &RunSpec) -> Result<(), RunError> {
     Ok(())
 }
 
+/// Checks the metrics of which the Pareto front is wanted.
+fn check_front(spec: &RunSpec) -> Result<(), RunError> {
+    if spec.pareto.is_empty() {
+        return Ok(());
+    }
+    let mut names: Vec<&str> = spec.pareto.iter().map(String::as_str).collect();
+    names.sort_unstable();
+    names.dedup();
+    if names.len() < 2 || names.len() < spec.pareto.len() {
+        return Err(RunError::input(format!(
+            "`pareto` names {}: it takes two metrics at least, each once",
+            spec.pareto.join(", ")
+        )));
+    }
+    if spec.metric.is_some() || !spec.weights.is_empty() || spec.higher_is_better.is_some() {
+        return Err(RunError::input(
+            "the spec wants a Pareto front (`pareto`) and ranks by `metric`, `weights` or `higher_is_better`: \
+             only one of them can rank",
+        )
+        .hint("leave the others out"));
+    }
+    if spec.objective.is_some() {
+        return Err(RunError::input(
+            "`pareto` is for what is measured of kernels; an objective ranks by one figure of its own",
+        ));
+    }
+    if spec.budget.stop_at_target {
+        return Err(RunError::input(
+            "a search for a Pareto front has no single figure that could reach a target",
+        )
+        .hint("leave `budget.stop_at_target` out"));
+    }
+    let preset = spec.preset.unwrap_or(Preset::Full);
+    if !Preset::EVO_ENGINEER.contains(&preset) {
+        let names = Preset::EVO_ENGINEER.map(Preset::name);
+        return Err(RunError::input(format!(
+            "the preset `{preset}` follows one figure and cannot look for a Pareto front"
+        ))
+        .hint(format!("use one of {}", names.join(", "))));
+    }
+    Ok(())
+}
+
+/// Whether more of a metric is better, as far as its name tells.
+pub(super) fn is_higher(metric: &str) -> bool {
+    metric == "throughput"
+}
+
 /// Checks what several metrics are combined by.
 fn check_weights(spec: &RunSpec) -> Result<(), RunError> {
     if spec.weights.is_empty() {
@@ -134,7 +183,7 @@ fn check_weights(spec: &RunSpec) -> Result<(), RunError> {
 
 /// The metric that ranks kernels.
 pub(super) fn metric(spec: &RunSpec) -> String {
-    match &spec.metric {
+    match spec.metric.as_ref().or(spec.pareto.first()) {
         Some(metric) => metric.clone(),
         None if !spec.weights.is_empty() => SCORE.to_owned(),
         None => "kernel_time".to_owned(),
@@ -157,7 +206,15 @@ pub(super) fn engine(spec: &RunSpec, metric: &str, higher: bool) -> EngineSettin
     {
         budget.trials = Some(DEFAULT_TRIALS);
     }
-    let ranking = if higher {
+    let ranking = if !spec.pareto.is_empty() {
+        let metrics = spec.pareto.iter().map(|name| Ranked {
+            name: name.clone(),
+            higher: is_higher(name),
+        });
+        Ranking::Front {
+            metrics: metrics.collect(),
+        }
+    } else if higher {
         Ranking::higher(metric)
     } else {
         Ranking::lower(metric)
@@ -224,7 +281,9 @@ impl Measuring {
     /// What a spec asks for.
     pub(crate) fn asked(run: &RunSpec) -> Self {
         let spec = &run.measure;
-        let by_energy = run.metric.as_deref() == Some(ENERGY) || run.weights.contains_key(ENERGY);
+        let by_energy = run.metric.as_deref() == Some(ENERGY)
+            || run.weights.contains_key(ENERGY)
+            || run.pareto.iter().any(|metric| metric == ENERGY);
         let usual = if by_energy { ENERGY_SECONDS } else { 0.0 };
         let search = MeasureSettings {
             verify_seeds: spec.verify_seeds.unwrap_or(LEAST_SEEDS),
