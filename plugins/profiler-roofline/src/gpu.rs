@@ -130,7 +130,7 @@ pub(crate) fn measure(uuid: &str) -> Result<Peaks, Error> {
 fn all(bench: &Bench) -> Result<Peaks, CudaError> {
     let limits = bench.device.limits();
     let (sms, capability) = (limits.sms, limits.compute_capability);
-    let l2 = u64::from(limits.l2_bytes);
+    let l2 = limits.l2_bytes;
     let (free, _) = bench.device.memory()?;
     let bytes = COPIED.min(free / 8) / 16 * 16;
     let size = usize::try_from(bytes).unwrap_or(usize::MAX);

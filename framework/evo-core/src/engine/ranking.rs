@@ -19,7 +19,7 @@ pub enum Ranking {
         higher: bool,
     },
     /// Several metrics, none of which goes before another: the Pareto front is wanted. The search goes
-    /// in several [directions](Self::directions) in turn.
+    /// in several directions in turn: all metrics alike, and each nearly alone.
     Front {
         /// The metrics, two at least. Reports rank by the first one.
         metrics: Vec<Ranked>,
@@ -89,11 +89,6 @@ impl Ranked {
             true => -symmetric_log(value),
             false => symmetric_log(value),
         }
-    }
-
-    /// Whether value `a` is strictly better than value `b`.
-    pub fn better(&self, a: f64, b: f64) -> bool {
-        better(self.higher, a, b)
     }
 }
 
