@@ -259,15 +259,6 @@ impl Gpu {
         self.stream.synchronize().map_err(error_of)
     }
 
-    /// The joules that the device has taken so far.
-    ///
-    /// # Errors
-    /// Why it does not tell them.
-    pub(crate) fn energy_j(&self) -> Result<f64, String> {
-        let watch = self.watch.as_ref().ok_or("there is no NVML")?;
-        watch.energy_j()
-    }
-
     /// Tells profilers that are over this process where the part to look at begins and ends.
     pub(crate) fn mark_for_profilers(&self, begins: bool) {
         // Where the device fails, the launch that follows says so, or the one before has.
