@@ -2,8 +2,12 @@
 //! --figures`: a pass for each candidate in a process of its own takes seconds, and this a fraction of one.
 //!
 //! ```sh
-//! ncu --target-processes all --profile-from-start off --clock-control none --csv --page raw \\
-//!     --section SpeedOfLight ... --log-file page.csv \\
+//! ncu --target-processes all --profile-from-start off --clock-control none --csv --page raw \
+//!     --section SpeedOfLight --section ComputeWorkloadAnalysis --section MemoryWorkloadAnalysis \
+//!     --section MemoryWorkloadAnalysis_Tables --section SchedulerStats --section WarpStateStats \
+//!     --section InstructionStats --section LaunchStats --section Occupancy \
+//!     --metrics smsp__sass_average_data_bytes_per_sector_mem_global_op_ld.ratio,smsp__sass_average_data_bytes_per_sector_mem_global_op_st.ratio \
+//!     --log-file page.csv \
 //!     evo replay RUN --top 2000 --launches 1 --json > replay.json
 //! cargo run -p evo-plugin-profiler-ncu --example figures -- page.csv replay.json > figures.json
 //! evo export RUN --figures figures.json --out recording.json.xz

@@ -64,6 +64,19 @@ fn what_cannot_rank_is_refused_with_what_to_do() {
         "weights: {\"kernel_tim\": 1}",
         &["no metric `kernel_tim` was measured", "kernel_time"],
     );
+    fails(
+        "tuning: (initial: 0)",
+        &["tuning: `initial` is 0", "between 1 and 4096"],
+    );
+    // An objective that its plugin brings, without the spec naming it.
+    bench.file(
+        "objective.ron",
+        "(plugin: \"synthetic\", weights: {\"cost\": 1})",
+    );
+    bench.run(&["run", "objective.ron"]).fails(
+        2,
+        &["ranks by one figure of its own", "name it by `metric`"],
+    );
     fails("pareto: [\"kernel_time\"]", &["two metrics at least"]);
     fails(
         "pareto: [\"kernel_time\", \"energy\"], metric: \"energy\"",

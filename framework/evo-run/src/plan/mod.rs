@@ -335,6 +335,7 @@ impl Resolver<'_> {
         };
         let objective = spec.objective.clone().or_else(|| self.only_objective(spec));
         let (work, candidates, baselines, metric, higher) = if let Some(objective) = objective {
+            settings::check_objective(spec)?;
             let (work, candidate, metric, higher) = self.objective(spec, &objective, folder)?;
             let none = Baselines::default();
             (work, vec![candidate], none, metric, higher)

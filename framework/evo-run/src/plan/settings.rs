@@ -95,6 +95,18 @@ pub(super) fn check(spec: &RunSpec) -> Result<(), RunError> {
     Ok(())
 }
 
+/// Refuses several ranked metrics for an objective, whether the spec names it or its plugin brings it.
+pub(super) fn check_objective(spec: &RunSpec) -> Result<(), RunError> {
+    if spec.weights.is_empty() && spec.pareto.is_empty() {
+        return Ok(());
+    }
+    Err(RunError::input(
+        "`weights` and `pareto` are for what is measured of kernels; an objective ranks by one figure of \
+         its own",
+    )
+    .hint("have the objective return the combination as a metric, and name it by `metric`"))
+}
+
 /// Checks the metrics of which the Pareto front is wanted.
 fn check_front(spec: &RunSpec) -> Result<(), RunError> {
     if spec.pareto.is_empty() {
@@ -115,11 +127,6 @@ fn check_front(spec: &RunSpec) -> Result<(), RunError> {
              only one of them can rank",
         )
         .hint("leave the others out"));
-    }
-    if spec.objective.is_some() {
-        return Err(RunError::input(
-            "`pareto` is for what is measured of kernels; an objective ranks by one figure of its own",
-        ));
     }
     if spec.budget.stop_at_target {
         return Err(RunError::input(
@@ -153,12 +160,6 @@ fn check_weights(spec: &RunSpec) -> Result<(), RunError> {
             "the spec ranks by `metric: {metric:?}` and by `weights`: only one of them can rank"
         ))
         .hint("leave one of them out"));
-    }
-    if spec.objective.is_some() {
-        return Err(RunError::input(
-            "`weights` combine what is measured of kernels; an objective ranks by one figure of its own",
-        )
-        .hint("have the objective return the combination as a metric, and name it by `metric`"));
     }
     if spec.higher_is_better == Some(true) {
         return Err(RunError::input(
