@@ -164,8 +164,9 @@ pub(crate) struct Explain {
 #[derive(Debug, Arguments)]
 #[command(after_help = EXPORT_HELP)]
 pub(crate) struct Export {
-    /// The run folders: of one problem, on devices of one name.
-    #[arg(required = true, value_name = "RUN")]
+    /// The run folders: of one problem, on devices of one name. Files that an earlier export wrote may
+    /// stand beside them: their trials are put to those of the runs.
+    #[arg(required = true, value_name = "RUN|FILE")]
     pub(crate) runs: Vec<PathBuf>,
     /// The file to write; compressed if its name ends in `.xz`.
     #[arg(long, value_name = "FILE")]
@@ -184,11 +185,13 @@ pub(crate) struct Export {
 }
 
 const EXPORT_HELP: &str = "\
-A configuration that several trials have measured has the mean of their medians. Parameters have the \
+A configuration that several trials have measured has the mean of their medians (what an earlier export \
+says of one counts as one trial). Parameters have the \
 values that occur; one that a configuration does not have counts as at its first value.
 
   evo run spec.ron --preset random --budget 2000 --out runs/a
   evo export runs/a runs/b --out attention.json.xz
+  evo export runs/c attention.json.xz --out more.json.xz
   evo study attention.json.xz
   evo run --plugin recorded --set file=attention.json.xz";
 

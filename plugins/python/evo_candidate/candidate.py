@@ -108,6 +108,12 @@ class Kernel(_Named):
         no part of the time."""
         raise NotImplementedError(f"{type(self).__name__} has no method `launch`")
 
+    def finish(self, *results):
+        """On a GPU: the outputs, made of what `launch` has returned, where that is in units or a type
+        of its own (of a library whose output cannot be chosen). Called when someone looks, and as
+        little a part of the time as that copy: say so where you compare."""
+        return results
+
 
 class Problem(_Named):
     """What is to be computed, on which inputs, and what is right."""

@@ -121,11 +121,21 @@ class Instance:
     def _launch_on_device(self, tensors):
         results = self.kernel.launch(*tensors)
         if results is not None:
-            self.results = results if isinstance(results, (tuple, list)) else (results,)
-            if len(self.results) != len(self.outputs):
-                raise ValueError(
-                    f"`launch` returned {len(self.results)} outputs instead of {len(self.outputs)}"
-                )
+            self.results = self._one_for_each("launch", results)
+
+    def finished(self, results):
+        """The outputs, of what launches have returned."""
+        if not results:
+            return results
+        return self._one_for_each("finish", self.kernel.finish(*results))
+
+    def _one_for_each(self, method, results):
+        results = results if isinstance(results, (tuple, list)) else (results,)
+        if len(results) != len(self.outputs):
+            raise ValueError(
+                f"`{method}` returned {len(results)} outputs instead of {len(self.outputs)}"
+            )
+        return results
 
 
 def _not_bound():
@@ -293,7 +303,7 @@ class Server:
             seconds = device.seconds(lambda: [graph.replay() for _ in replays])
         if collect:
             for number, instance in instances.items():
-                device.collect(results[number], instance.outputs)
+                device.collect(instance.finished(results[number]), instance.outputs)
         return seconds
 
     def on_record(self, message):

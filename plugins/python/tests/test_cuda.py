@@ -99,6 +99,10 @@ class FakeDriver:
 DRIVER = None
 
 
+def _address(array):
+    return array.__cuda_array_interface__["data"][0]
+
+
 def on_host(address, count):
     return np.ctypeslib.as_array((ctypes.c_float * count).from_address(address))
 
@@ -216,6 +220,23 @@ class OnADevice(unittest.TestCase):
         self.assertFalse(self.output().any())
         self.well("launch", order=[3], launches=1, collect=True)
         np.testing.assert_array_equal(self.output(), 2.0 * np.arange(8))
+
+    def test_what_launches_return_is_finished_when_someone_looks(self):
+        self.bind(3, "returning", memories=[self.memory])
+        kernel = self.server.instances[3].kernel
+        looks = []
+
+        def finish(result):
+            looks.append(on_host(_address(result), 8) / 2)
+            return cuda.DeviceArray(looks[-1].ctypes.data, "f32", [8], 0)
+
+        kernel.finish = finish
+        self.well("launch", order=[3], launches=2, collect=False)
+        self.assertEqual(looks, [])
+        self.well("record", order=[3], launches=4)
+        self.well("launch", order=[3], launches=4, collect=True)
+        self.assertEqual(len(looks), 1)
+        np.testing.assert_array_equal(self.output(), np.arange(8, dtype=np.float32))
 
     def test_a_replay_that_writes_nothing_leaves_poison(self):
         self.bind(3, "returning", memories=[self.memory])

@@ -561,6 +561,8 @@ fn runs_become_a_recording_that_is_searched_and_studied_like_any_other() {
         .run(&[&export[..], &["x.json"]].concat())
         .fails(2, &["they are of the run `z`, which is not exported"]);
 
+    earlier_exports_take_more_trials(&bench);
+
     bench
         .run(&["export", "a", "--out", "both.json.xz"])
         .fails(2, &["there is a file of this name already"]);
@@ -575,4 +577,65 @@ fn runs_become_a_recording_that_is_searched_and_studied_like_any_other() {
     bench
         .run(&["export", "a", "o", "--out", "x.json"])
         .fails(2, &["what is solved differs", "have to be comparable"]);
+}
+
+/// The trials of `a` in a file, and those of `b` put to them, are those of both.
+fn earlier_exports_take_more_trials(bench: &Bench) {
+    let export = |what: &[&str]| bench.run(&[&["export"], what].concat());
+    let read = |name: &str| -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(bench.path().join(name)).unwrap()).unwrap()
+    };
+    export(&["a", "b", "--out", "both.json"]).ok();
+    export(&["a", "--figures", "figures.json", "--out", "early.json"])
+        .fails(2, &["figures.json: they are of the run `z`"]);
+    bench.file(
+        "figures.json",
+        r#"{"source": "p/q", "rules": "(rules: [])", "trials": {"0": {"heat": 1.5}}}"#,
+    );
+    export(&["a", "--figures", "figures.json", "--out", "early.json.xz"]).ok();
+    export(&["b", "early.json.xz", "--out", "more.json"]).ok();
+    let (both, more) = (read("both.json"), read("more.json"));
+    for same in ["config", "status", "params", "problem", "extra_columns"] {
+        assert_eq!(more[same], both[same], "{same}");
+    }
+    assert_eq!(more["runs"], serde_json::json!(["a", "b"]));
+    let times = |document: &serde_json::Value| -> Vec<Option<f64>> {
+        let times = document["time"].as_array().unwrap().iter();
+        times.map(serde_json::Value::as_f64).collect()
+    };
+    for (one, other) in times(&more).into_iter().zip(times(&both)) {
+        let close = match (one, other) {
+            (Some(one), Some(other)) => (one / other - 1.0).abs() < 1e-9,
+            (one, other) => one == other,
+        };
+        assert!(close, "{one:?} {other:?}");
+    }
+    let origin = &more["origin"];
+    let heat = origin["figures"]["p/q"]["heat"].as_array().unwrap();
+    assert_eq!(heat.iter().filter(|it| **it == 1.5).count(), 1);
+    assert_eq!(origin["rules"]["p/q"], "(rules: [])");
+
+    let mut other = read("both.json");
+    other["device"] = "another".into();
+    bench.file("other.json", &other.to_string());
+    bench.file("none.json", "{\"format\": \"recorded-space/1\"}");
+    bench.file("torn.json", "{\"format\": ");
+    for (file, words) in [
+        (
+            "other.json",
+            "other.json: the device differs: another in it",
+        ),
+        (
+            "none.json",
+            "none.json: no recording that `evo export` wrote: missing field",
+        ),
+        (
+            "torn.json",
+            "torn.json: no recording that `evo export` wrote: EOF",
+        ),
+    ] {
+        export(&["b", file, "--out", "x.json"]).fails(2, &[words]);
+    }
+    export(&["both.json", "--out", "x.json"])
+        .fails(2, &["no run is named", "beside at least one run"]);
 }

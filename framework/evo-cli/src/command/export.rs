@@ -1,9 +1,9 @@
-//! `evo export`: the trials of runs as recorded tuning data.
+//! `evo export`: the trials of runs, and of earlier exports, as recorded tuning data.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Write;
-use std::path::Path;
+use std::io::{BufReader, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use evo_journal::Profiled;
@@ -29,17 +29,23 @@ pub(crate) fn export(args: &Export) -> Result<ExitCode, Failure> {
         .hint("name another one, or remove it")
         .into());
     }
-    let mut runs: Vec<(String, RunModel)> = args
-        .runs
-        .iter()
+    let (files, folders): (Vec<&PathBuf>, Vec<&PathBuf>) =
+        args.runs.iter().partition(|path| path.is_file());
+    let mut runs: Vec<(String, RunModel)> = folders
+        .into_iter()
         .map(|run| Ok((run.display().to_string(), read(run)?)))
+        .collect::<Result<_, Failure>>()?;
+    let earlier: Vec<(String, serde_json::Value)> = files
+        .into_iter()
+        .map(|file| Ok((file.display().to_string(), read_recording(file)?)))
         .collect::<Result<_, Failure>>()?;
     for file in &args.figures {
         add_figures(file, &mut runs)?;
     }
-    let found = recorded(&runs, args.candidate.as_deref()).map_err(|reason| {
+    let found = recorded(&runs, &earlier, args.candidate.as_deref()).map_err(|reason| {
         RunError::input(reason).hint(
-            "one candidate of runs of one problem on one kind of device; --candidate names it",
+            "one candidate of runs of one problem on one kind of device; --candidate names it; a file \
+             that an earlier export wrote stands beside at least one run",
         )
     })?;
     let text = serde_json::to_vec(&found.document).map_err(std::io::Error::from)?;
@@ -76,6 +82,29 @@ fn read(run: &Path) -> Result<RunModel, Failure> {
     }
     let journal = evo_journal::read(&file).map_err(RunError::from)?;
     Ok(RunModel::from_records(&journal.records)?)
+}
+
+/// The greatest size of a recording, unpacked.
+const RECORDING_BYTES: u64 = 1 << 30;
+
+/// Reads what an earlier export wrote.
+fn read_recording(file: &Path) -> Result<serde_json::Value, Failure> {
+    let fail = |message: String| RunError::input(format!("{}: {message}", file.display()));
+    let packed = file.extension().is_some_and(|extension| extension == "xz");
+    let text = (|| {
+        let mut text = Vec::new();
+        let opened = BufReader::new(File::open(file)?);
+        match packed {
+            true => lzma_rust2::XzReader::new(opened, true)
+                .take(RECORDING_BYTES)
+                .read_to_end(&mut text)?,
+            false => opened.take(RECORDING_BYTES).read_to_end(&mut text)?,
+        };
+        std::io::Result::Ok(text)
+    })()
+    .map_err(|error| fail(format!("cannot be read: {error}")))?;
+    serde_json::from_slice(&text)
+        .map_err(|error| fail(format!("no recording that `evo export` wrote: {error}")).into())
 }
 
 /// Figures of trials that were made outside of their run.

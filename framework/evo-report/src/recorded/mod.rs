@@ -1,14 +1,20 @@
 //! Runs as recorded tuning data: what every configuration took, in the format `recorded-space/1` that
 //! the plugin `recorded` and `evo study` read.
 
+mod earlier;
+
+use std::collections::btree_map::Entry as Place;
 use std::collections::{BTreeMap, BTreeSet};
 
 use evo_journal::{Plan, PlannedCandidate, Work};
 use evo_types::{Metric, Outcome, OutcomeKind, Params, Value};
 use serde_json::{Map, json};
 
+use self::earlier::Earlier;
 use crate::model::{RunModel, Trial};
 
+/// What the document says that it is.
+const FORMAT: &str = "recorded-space/1";
 /// The source of what builds say, among those of figures.
 const BUILD: &str = "build";
 
@@ -24,6 +30,9 @@ pub struct Recorded {
     /// Outcomes of configurations that several trials have tried.
     pub repeated: usize,
 }
+
+/// Parameters with their values.
+type Axes = Vec<(String, Vec<Value>)>;
 
 /// What became of a configuration, in one trial or several.
 #[derive(Debug, Clone, Default)]
@@ -41,60 +50,95 @@ struct Entry {
     sources: BTreeMap<String, BTreeMap<String, f64>>,
 }
 
-/// Puts the trials of one candidate of several runs together, by name.
+/// Puts the trials of one candidate of several runs together, by name, and what earlier exports wrote of
+/// the same candidate: their documents, by file.
 ///
 /// # Errors
 /// In words: where the runs are not of the same problem, kernel and kind of device, where they have
-/// several candidates and none is named, where what they rank is no time, or nothing was evaluated.
-pub fn recorded(runs: &[(String, RunModel)], candidate: Option<&str>) -> Result<Recorded, String> {
+/// several candidates and none is named, where what they rank is no time, where nothing was evaluated, or
+/// what an earlier export is not.
+pub fn recorded(
+    runs: &[(String, RunModel)],
+    earlier: &[(String, serde_json::Value)],
+    candidate: Option<&str>,
+) -> Result<Recorded, String> {
     let (first_name, first) = runs.first().ok_or("no run is named")?;
     let label = chosen(first_name, first, candidate)?;
     let unit_ms = milliseconds(first)?;
-    let mut entries: BTreeMap<String, (Params, Entry)> = BTreeMap::new();
-    let mut repeated = 0;
+    let mut configs: Vec<(Params, Entry)> = Vec::new();
     for (name, model) in runs {
         same_work((first_name, first), (name, model), label)?;
         let own = model.trials.iter();
-        for trial in own.filter(|trial| trial.proposed.candidate == label) {
-            let Some(entry) = entry(model, trial, unit_ms) else {
-                continue;
-            };
-            let params = &trial.proposed.params;
-            let key = serde_json::to_string(params).unwrap_or_default();
-            match entries.get_mut(&key) {
-                None => {
-                    entries.insert(key, (params.clone(), entry));
-                }
-                Some((_, known)) => {
-                    repeated += 1;
-                    merge(known, entry);
-                }
-            }
-        }
+        configs.extend(
+            own.filter(|trial| trial.proposed.candidate == label)
+                .filter_map(|trial| {
+                    Some((trial.proposed.params.clone(), entry(model, trial, unit_ms)?))
+                }),
+        );
     }
-    if entries.is_empty() {
+    if configs.is_empty() {
         return Err(format!("`{label}` has no trial that was evaluated"));
     }
-    let configs: Vec<(Params, Entry)> = entries.into_values().collect();
+    let earlier = earlier
+        .iter()
+        .map(|(name, document)| {
+            let found = Earlier::of(document).and_then(|found| {
+                found.compare(first, label)?;
+                Ok(found)
+            });
+            found.map_err(|reason| format!("{name}: {reason}"))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    configs.extend(earlier.iter().flat_map(Earlier::entries));
     let axes = axes(&configs);
+    same_firsts(&axes, &earlier)?;
     let size = axes.iter().try_fold(1u64, |size, (_, values)| {
         size.checked_mul(values.len() as u64)
     });
     if size.is_none() {
         return Err("the values that occur span more than 2^64 configurations".to_owned());
     }
-    let mut rows: Vec<(u64, Entry)> = configs
-        .into_iter()
-        .map(|(params, entry)| (place(&axes, &params), entry))
-        .collect();
-    rows.sort_by_key(|(place, _)| *place);
+    let trials = configs.len();
+    let mut rows: BTreeMap<u64, Entry> = BTreeMap::new();
+    for (params, entry) in configs {
+        match rows.entry(place(&axes, &params)) {
+            Place::Vacant(free) => {
+                free.insert(entry);
+            }
+            Place::Occupied(mut known) => merge(known.get_mut(), entry),
+        }
+    }
+    let rows: Vec<(u64, Entry)> = rows.into_iter().collect();
     let measured = rows.iter().filter(|(_, row)| !row.times.is_empty()).count();
     Ok(Recorded {
-        document: document(runs, label, &axes, &rows),
+        document: document((runs, &earlier), label, &axes, &rows),
         configurations: rows.len(),
         measured,
-        repeated,
+        repeated: trials - rows.len(),
     })
+}
+
+/// Refuses values that would come before the first one of an earlier export: a parameter that a
+/// configuration does not have is at the first value there.
+fn same_firsts(axes: &Axes, earlier: &[Earlier]) -> Result<(), String> {
+    let mut firsts = earlier
+        .iter()
+        .flat_map(Earlier::axes)
+        .filter_map(|(name, values)| {
+            let now = axes
+                .iter()
+                .find(|(own, _)| *own == name)?
+                .1
+                .first()?
+                .clone();
+            Some((name, values.first()?.clone(), now))
+        });
+    match firsts.find(|(_, before, now)| before != now) {
+        None => Ok(()),
+        Some((name, before, now)) => Err(format!(
+            "`{name}` begins with {before} in an earlier export and would begin with {now}: export all runs anew"
+        )),
+    }
 }
 
 /// The candidate whose trials are wanted.
@@ -271,7 +315,7 @@ fn merge(known: &mut Entry, mut other: Entry) {
 }
 
 /// The parameters with the values that occur: numbers ascending, names in the order of the alphabet.
-fn axes(configs: &[(Params, Entry)]) -> Vec<(String, Vec<Value>)> {
+fn axes(configs: &[(Params, Entry)]) -> Axes {
     let names: BTreeSet<&String> = configs
         .iter()
         .flat_map(|(params, _)| params.keys())
@@ -296,7 +340,7 @@ fn axes(configs: &[(Params, Entry)]) -> Vec<(String, Vec<Value>)> {
 
 /// The index of a configuration in the product of all values, the first parameter slowest. A
 /// parameter that it does not have counts as at its first value.
-fn place(axes: &[(String, Vec<Value>)], params: &Params) -> u64 {
+fn place(axes: &Axes, params: &Params) -> u64 {
     axes.iter().fold(0, |place, (name, values)| {
         let value = params.get(name);
         let digit = value.and_then(|value| values.iter().position(|own| own == value));
@@ -326,18 +370,25 @@ fn status(entry: &Entry) -> u8 {
     }
 }
 
+/// What is solved, as a recording names it.
+fn described_work(model: &RunModel) -> String {
+    let (name, fields) = model.work();
+    format!("{name} {}", evo_types::format_params(fields))
+}
+
 fn document(
-    runs: &[(String, RunModel)],
+    (runs, earlier): (&[(String, RunModel)], &[Earlier]),
     label: &str,
-    axes: &[(String, Vec<Value>)],
+    axes: &Axes,
     rows: &[(u64, Entry)],
 ) -> serde_json::Value {
     let plan = runs.first().map(|(_, model)| &model.plan);
     let device = plan.map(|plan| plan.device.name.clone());
-    let work = runs.first().map(|(_, model)| {
-        let (name, fields) = model.work();
-        format!("{name} {}", evo_types::format_params(fields))
-    });
+    let work = runs.first().map(|(_, model)| described_work(model));
+    let names = earlier.iter().flat_map(|it| &it.runs);
+    let names: Vec<&String> = names
+        .chain(runs.iter().map(|(_, model)| &model.header.run))
+        .collect();
     let params: Vec<serde_json::Value> = axes
         .iter()
         .map(|(name, values)| json!({"name": name, "values": values}))
@@ -353,18 +404,11 @@ fn document(
     figures.retain(|name| measured().all(|(_, entry)| entry.figures.contains_key(*name)));
     let mut document = Map::new();
     let mut put = |name: &str, value: serde_json::Value| document.insert(name.to_owned(), value);
-    put("format", json!("recorded-space/1"));
+    put("format", json!(FORMAT));
     put("id", json!(label));
     put("device", json!(device));
     put("problem", json!(work));
-    put(
-        "runs",
-        json!(
-            runs.iter()
-                .map(|(_, model)| &model.header.run)
-                .collect::<Vec<_>>()
-        ),
-    );
+    put("runs", json!(names));
     put("params", json!(params));
     put("restrictions", json!([]));
     put("restrictions_exact", json!(false));
@@ -393,7 +437,7 @@ fn document(
         );
     }
     if let Some((_, model)) = runs.first() {
-        put("origin", origin(runs, model, label, rows));
+        put("origin", origin((runs, earlier), model, label, rows));
     }
     document.into()
 }
@@ -401,7 +445,7 @@ fn document(
 /// Where the times came from, so that a study can search the same space and judge the same rules: the
 /// space and what its expressions may name, the figures of builds and profilers, and their rules.
 fn origin(
-    runs: &[(String, RunModel)],
+    (runs, earlier): (&[(String, RunModel)], &[Earlier]),
     model: &RunModel,
     label: &str,
     rows: &[(u64, Entry)],
@@ -416,11 +460,10 @@ fn origin(
         }
         Work::Objective { .. } => Params::new(),
     };
-    // Runs may have had different profilers.
-    let rules: BTreeMap<&String, &String> = runs
-        .iter()
-        .flat_map(|(_, model)| &model.plan.rules)
-        .collect();
+    // Runs may have had different profilers. Those that are exported now know the rules best.
+    let before = earlier.iter().flat_map(Earlier::rules);
+    let now = runs.iter().flat_map(|(_, model)| &model.plan.rules);
+    let rules: BTreeMap<&String, &String> = before.chain(now).collect();
     let sources: BTreeSet<&String> = rows
         .iter()
         .flat_map(|(_, row)| row.sources.keys())
