@@ -10,6 +10,7 @@ use evo_wire::{PROTOCOL, Reply, Request};
 
 use super::call::{CallFailure, Deadlines, Patience, Waited, Watch, call};
 use super::process::{Prints, Process};
+use super::quiet::Quiet;
 use super::sweep::{adopt_orphans, children};
 use crate::{RunError, Stop, Store};
 
@@ -45,8 +46,8 @@ pub struct Host {
     resident_at_first: Option<u64>,
     /// Processes that candidates left running, since the last time somebody asked.
     leaked: usize,
-    /// Whether its workers let everything else on the machine go first.
-    behind: bool,
+    /// Where its workers let everything else on the machine go first: what holds them.
+    behind: Option<Quiet>,
     /// Whether other tools may look at its workers: what these print is passed on, and they end by
     /// themselves unless the user asks to stop.
     observed: Option<Stop>,
@@ -84,18 +85,18 @@ impl Host {
             answered: 0,
             resident_at_first: None,
             leaked: 0,
-            behind: false,
+            behind: None,
             observed: None,
             bad_ends: Vec::new(),
         }
     }
 
-    /// A host whose workers only build: they open no device, and let everything else on the
-    /// machine go first.
-    pub(crate) fn builder(settings: HostSettings) -> Self {
+    /// A host whose workers only build: they open no device, let everything else on the machine go
+    /// first, and stand still while `quiet` says that a device is timed.
+    pub(crate) fn builder(settings: HostSettings, quiet: &Quiet) -> Self {
         let device = "cpu".to_owned();
         let mut host = Self::new(HostSettings { device, ..settings });
-        host.behind = true;
+        host.behind = Some(quiet.clone());
         host
     }
 
@@ -241,10 +242,10 @@ impl Host {
             Some(_) => Prints::PassedOn,
             None => Prints::Kept,
         };
-        let process = Process::spawn(&self.settings.program, &environment, prints)
+        let mut process = Process::spawn(&self.settings.program, &environment, prints)
             .map_err(|error| CallFailure::Environment(error.to_string()))?;
-        if self.behind {
-            process.yield_to_others();
+        if let Some(quiet) = &self.behind {
+            process.yield_to_others(quiet);
         }
         self.worker = Some(process);
         self.answered = 0;
@@ -304,6 +305,10 @@ impl Host {
             stop,
             patience,
             progress,
+            held: &|| match &self.behind {
+                Some(quiet) => quiet.held(),
+                None => Duration::ZERO,
+            },
         };
         match call(&mut process, id, request, watch) {
             Waited::Reply(reply) => {

@@ -15,6 +15,7 @@ use evo_wire::{Envelope, FrameError, Reply, read_frame};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::output::Tail;
+use super::quiet::{Member, Quiet};
 use super::sweep::{children, strangers, sweep, with_workers};
 use crate::{RunError, Stop};
 
@@ -56,6 +57,8 @@ pub(crate) struct Process {
     pub(crate) channel: UnixStream,
     pub(crate) replies: Receiver<Result<Envelope<Reply>, FrameError>>,
     pub(crate) output: Tail,
+    /// Of those that are held while a device is timed.
+    builder: Option<Member>,
 }
 
 impl Process {
@@ -113,6 +116,7 @@ impl Process {
             channel: ours,
             replies,
             output,
+            builder: None,
         })
     }
 
@@ -121,8 +125,10 @@ impl Process {
         self.child.id()
     }
 
-    /// Lets everything else go first: what this process does is for later.
-    pub(crate) fn yield_to_others(&self) {
+    /// Lets everything else go first, and stands still while a device is timed: what this process does
+    /// is for later.
+    pub(crate) fn yield_to_others(&mut self, quiet: &Quiet) {
+        self.builder = Some(quiet.builder(self.pid()));
         if let Some(pid) = i32::try_from(self.pid()).ok().and_then(Pid::from_raw) {
             // One that may not be slowed down works all the same.
             let _ = rustix::process::setpriority_process(Some(pid), BEHIND);
@@ -166,6 +172,7 @@ impl Process {
     /// Closes the channel, after which a worker ends by itself, and waits for that as long as the
     /// user does not ask to stop; then as [`end`](Self::end).
     pub(crate) fn dismiss(mut self, patience: Duration, stop: &Stop, known: &[u32]) -> Ended {
+        self.builder = None;
         // The thread that reads the replies has the channel as well, so dropping it closes nothing.
         let _ = self.channel.shutdown(Shutdown::Both);
         let by_itself = self.ended_by_itself(patience, stop);
@@ -176,6 +183,7 @@ impl Process {
     /// the process had ended, if it had, and whether it could be reaped at all. Children of this
     /// process that are known are left alone.
     pub(crate) fn end(mut self, patience: Duration, known: &[u32]) -> Ended {
+        self.builder = None;
         let by_itself = self.ended_by_itself(patience, &Stop::default());
         self.kill(by_itself, known)
     }
