@@ -13,7 +13,7 @@ use super::plan::Planned;
 use super::{AuditEvent, BuiltConfig, FailedConfig};
 use crate::driver::{Sorted, leaves_disorder, objection, sort};
 use crate::plan::{component, unexpected};
-use crate::worker::{Host, Patience, Quiet};
+use crate::worker::{Host, Patience};
 use crate::{RunError, Stop, lock};
 
 /// What became of each configuration, by its place; missing where the user stopped it.
@@ -124,7 +124,7 @@ impl Job<'_> {
         let (sender, reports) = mpsc::channel();
         thread::scope(|scope| {
             for _ in 0..workers {
-                let mut builder = Host::builder(host.settings().clone(), &Quiet::default());
+                let mut builder = Host::builder(host.settings().clone());
                 let (sender, next) = (sender.clone(), &next);
                 scope.spawn(move || {
                     while !stop.requested() {

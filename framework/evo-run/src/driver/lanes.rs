@@ -10,7 +10,7 @@ use evo_types::Phase;
 use evo_wire::{Reply, Request};
 
 use super::trial::leaves_disorder;
-use crate::worker::{CallFailure, Host, Patience, Quiet};
+use crate::worker::{CallFailure, Host, Patience};
 use crate::{RunError, Stop, lock};
 
 /// One request for a worker.
@@ -66,35 +66,30 @@ pub(super) struct Crew<'scope> {
 
 impl<'scope> Crew<'scope> {
     /// Starts a thread for each host. The user's first request to stop lets jobs on devices
-    /// finish. Builders stand still, by `quiet`, while a device is timed.
+    /// finish.
     pub(super) fn start<'env>(
         scope: &'scope Scope<'scope, 'env>,
         lanes: Vec<Host>,
         builders: Vec<Host>,
-        quiet: &Quiet,
         stop: &Stop,
     ) -> Self {
         let (sender, reports) = mpsc::channel();
         let abandon = Stop::default();
         let (mut lane_jobs, mut hosts) = (Vec::new(), Vec::new());
         for host in lanes {
-            let wishes = Wishes {
-                stop: stop.clone(),
-                patience: Patience::Long,
-                quiet: Some(quiet.clone()),
-            };
-            let (jobs, thread) = hire(scope, host, wishes, sender.clone());
+            let (jobs, thread) = hire(scope, host, stop.clone(), Patience::Long, sender.clone());
             lane_jobs.push(jobs);
             hosts.push(thread);
         }
         let mut builder_jobs = Vec::new();
         for host in builders {
-            let wishes = Wishes {
-                stop: abandon.clone(),
-                patience: Patience::Short,
-                quiet: None,
-            };
-            let (jobs, _) = hire(scope, host, wishes, sender.clone());
+            let (jobs, _) = hire(
+                scope,
+                host,
+                abandon.clone(),
+                Patience::Short,
+                sender.clone(),
+            );
             builder_jobs.push(jobs);
         }
         Self {
@@ -144,25 +139,18 @@ fn send(places: &[Sender<Job>], place: usize, job: Job) -> Result<(), RunError> 
     ))
 }
 
-/// What holds for all jobs of a thread.
-struct Wishes {
-    stop: Stop,
-    patience: Patience,
-    /// What is quiet while its worker times.
-    quiet: Option<Quiet>,
-}
-
 fn hire<'scope, 'env>(
     scope: &'scope Scope<'scope, 'env>,
     mut host: Host,
-    wishes: Wishes,
+    stop: Stop,
+    patience: Patience,
     reports: Sender<Report>,
 ) -> (Sender<Job>, ScopedJoinHandle<'scope, Host>) {
     let (sender, jobs) = mpsc::channel::<Job>();
     let thread = scope.spawn(move || {
         for job in jobs {
             let trial = job.trial;
-            let ended = work(&mut host, job, &wishes, &reports);
+            let ended = work(&mut host, job, &stop, patience, &reports);
             let news = News::Ended(Box::new(ended));
             if reports.send(Report { trial, news }).is_err() {
                 break;
@@ -174,13 +162,13 @@ fn hire<'scope, 'env>(
     (sender, thread)
 }
 
-fn work(host: &mut Host, job: Job, wishes: &Wishes, reports: &Sender<Report>) -> Ended {
-    let Wishes {
-        stop,
-        patience,
-        quiet,
-    } = wishes;
-    let patience = *patience;
+fn work(
+    host: &mut Host,
+    job: Job,
+    stop: &Stop,
+    patience: Patience,
+    reports: &Sender<Report>,
+) -> Ended {
     let trial = job.trial;
     let tell = |news| {
         // Nobody listens any more where the search has ended.
@@ -205,16 +193,8 @@ fn work(host: &mut Host, job: Job, wishes: &Wishes, reports: &Sender<Report>) ->
         Err(error) => return ended(Err(error), 0.0, 0),
     };
     let began = Instant::now();
-    let mut timed = None;
-    let mut progress = |phase, _| {
-        timed = match (phase, quiet) {
-            (Phase::Measure, Some(quiet)) => Some(quiet.while_timed()),
-            _ => None,
-        };
-        tell(News::Phase(phase));
-    };
+    let mut progress = |phase, _| tell(News::Phase(phase));
     let answer = host.call(job.request, job.measuring_s, stop, patience, &mut progress);
-    drop(timed);
     // What an objective replays has disturbed nothing here.
     if let Ok(Reply::Outcome {
         outcome,
@@ -312,9 +292,8 @@ mod tests {
         let stop = Stop::default();
         let pids = thread::scope(|scope| {
             let lanes = vec![Host::new(settings.clone())];
-            let quiet = Quiet::default();
-            let builders = (0..2).map(|_| Host::builder(settings.clone(), &quiet));
-            let crew = Crew::start(scope, lanes, builders.collect(), &quiet, &stop);
+            let builders = (0..2).map(|_| Host::builder(settings.clone())).collect();
+            let crew = Crew::start(scope, lanes, builders, &stop);
             crew.on_lane(0, job(0)).unwrap();
             crew.on_builder(0, job(1)).unwrap();
             crew.on_builder(1, job(2)).unwrap();

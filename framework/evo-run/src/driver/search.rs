@@ -24,7 +24,7 @@ use super::pipeline::{Pipeline, Queues, Step};
 use super::session::{Session, now};
 use super::trial::{BuildEnd, Built, Judged, judged_answer};
 use crate::plan::unexpected;
-use crate::worker::{Host, HostSettings, Patience, Quiet};
+use crate::worker::{Host, HostSettings, Patience};
 use crate::{Event, Observer, Progress, RunError};
 
 /// How the search loop ended.
@@ -99,8 +99,7 @@ impl Session {
             },
         };
         let settings = self.host.settings().clone();
-        let quiet = Quiet::default();
-        let builders = (0..builders).map(|_| Host::builder(settings.clone(), &quiet));
+        let builders = (0..builders).map(|_| Host::builder(settings.clone()));
         let builders: Vec<Host> = builders.collect();
         // Its place is taken until the search gives it back.
         let first = std::mem::replace(&mut self.host, Host::new(settings.clone()));
@@ -114,7 +113,7 @@ impl Session {
         let stop = self.stop.clone();
         thread::scope(|scope| {
             let pipeline = Pipeline::new(lanes.len(), builders.len());
-            let crew = Crew::start(scope, lanes, builders, &quiet, &stop);
+            let crew = Crew::start(scope, lanes, builders, &stop);
             let mut search = Search {
                 session: &mut *self,
                 observer,

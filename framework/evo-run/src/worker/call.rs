@@ -72,8 +72,6 @@ struct Standing {
     phase: Phase,
     item: Option<usize>,
     since: Instant,
-    /// What the worker had been held for by then.
-    held: Duration,
 }
 
 pub(super) enum Waited {
@@ -96,8 +94,6 @@ pub(super) struct Watch<'a> {
     pub(super) patience: Patience,
     /// Told whenever the worker begins a step.
     pub(super) progress: &'a mut dyn FnMut(Phase, Option<usize>),
-    /// For how long the worker has been kept from working so far, which no deadline counts.
-    pub(super) held: &'a dyn Fn() -> Duration,
 }
 
 /// Sends a request and waits for its answer.
@@ -108,13 +104,11 @@ pub(super) fn call(process: &mut Process, id: u64, request: Request, watch: Watc
         stop,
         patience,
         progress,
-        held,
     } = watch;
     let mut standing = Standing {
         phase: first,
         item: None,
         since: Instant::now(),
-        held: held(),
     };
     if let Err(error) = write_frame(&mut process.channel, &Envelope { id, body: request }) {
         let what = format!("the request could not be sent: {error}");
@@ -125,12 +119,7 @@ pub(super) fn call(process: &mut Process, id: u64, request: Request, watch: Watc
         };
     }
     loop {
-        let Standing {
-            phase,
-            item,
-            since,
-            held: before,
-        } = standing;
+        let Standing { phase, item, since } = standing;
         match process.replies.recv_timeout(TICK) {
             Ok(Ok(envelope)) if envelope.id != id => {}
             Ok(Ok(Envelope {
@@ -142,7 +131,6 @@ pub(super) fn call(process: &mut Process, id: u64, request: Request, watch: Watc
                     phase,
                     item,
                     since: Instant::now(),
-                    held: held(),
                 };
                 continue;
             }
@@ -170,10 +158,7 @@ pub(super) fn call(process: &mut Process, id: u64, request: Request, watch: Watc
             return Waited::Failed(CallFailure::Interrupted);
         }
         let limit_s = limits.of(phase);
-        let worked = since
-            .elapsed()
-            .saturating_sub(held().saturating_sub(before));
-        if worked.as_secs_f64() > limit_s {
+        if since.elapsed().as_secs_f64() > limit_s {
             return Waited::Failed(CallFailure::TimedOut {
                 phase,
                 item,

@@ -10,7 +10,6 @@ use evo_wire::{PROTOCOL, Reply, Request};
 
 use super::call::{CallFailure, Deadlines, Patience, Waited, Watch, call};
 use super::process::{Prints, Process};
-use super::quiet::Quiet;
 use super::sweep::{adopt_orphans, children};
 use crate::{RunError, Stop, Store};
 
@@ -46,8 +45,8 @@ pub struct Host {
     resident_at_first: Option<u64>,
     /// Processes that candidates left running, since the last time somebody asked.
     leaked: usize,
-    /// Where its workers let everything else on the machine go first: what holds them.
-    behind: Option<Quiet>,
+    /// Whether its workers let everything else on the machine go first.
+    behind: bool,
     /// Whether other tools may look at its workers: what these print is passed on, and they end by
     /// themselves unless the user asks to stop.
     observed: Option<Stop>,
@@ -85,18 +84,18 @@ impl Host {
             answered: 0,
             resident_at_first: None,
             leaked: 0,
-            behind: None,
+            behind: false,
             observed: None,
             bad_ends: Vec::new(),
         }
     }
 
-    /// A host whose workers only build: they open no device, let everything else on the machine go
-    /// first, and stand still while `quiet` says that a device is timed.
-    pub(crate) fn builder(settings: HostSettings, quiet: &Quiet) -> Self {
+    /// A host whose workers only build: they open no device, and let everything else on the
+    /// machine go first.
+    pub(crate) fn builder(settings: HostSettings) -> Self {
         let device = "cpu".to_owned();
         let mut host = Self::new(HostSettings { device, ..settings });
-        host.behind = Some(quiet.clone());
+        host.behind = true;
         host
     }
 
@@ -242,10 +241,10 @@ impl Host {
             Some(_) => Prints::PassedOn,
             None => Prints::Kept,
         };
-        let mut process = Process::spawn(&self.settings.program, &environment, prints)
+        let process = Process::spawn(&self.settings.program, &environment, prints)
             .map_err(|error| CallFailure::Environment(error.to_string()))?;
-        if let Some(quiet) = &self.behind {
-            process.yield_to_others(quiet);
+        if self.behind {
+            process.yield_to_others();
         }
         self.worker = Some(process);
         self.answered = 0;
@@ -305,10 +304,6 @@ impl Host {
             stop,
             patience,
             progress,
-            held: &|| match &self.behind {
-                Some(quiet) => quiet.held(),
-                None => Duration::ZERO,
-            },
         };
         match call(&mut process, id, request, watch) {
             Waited::Reply(reply) => {

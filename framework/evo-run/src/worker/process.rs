@@ -15,7 +15,6 @@ use evo_wire::{Envelope, FrameError, Reply, read_frame};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::output::Tail;
-use super::quiet::{Member, Quiet};
 use super::sweep::{children, strangers, sweep, with_workers};
 use crate::{RunError, Stop};
 
@@ -57,8 +56,6 @@ pub(crate) struct Process {
     pub(crate) channel: UnixStream,
     pub(crate) replies: Receiver<Result<Envelope<Reply>, FrameError>>,
     pub(crate) output: Tail,
-    /// Of those that are held while a device is timed.
-    builder: Option<Member>,
 }
 
 impl Process {
@@ -116,7 +113,6 @@ impl Process {
             channel: ours,
             replies,
             output,
-            builder: None,
         })
     }
 
@@ -125,10 +121,8 @@ impl Process {
         self.child.id()
     }
 
-    /// Lets everything else go first, and stands still while a device is timed: what this process does
-    /// is for later.
-    pub(crate) fn yield_to_others(&mut self, quiet: &Quiet) {
-        self.builder = Some(quiet.builder(self.pid()));
+    /// Lets everything else go first: what this process does is for later.
+    pub(crate) fn yield_to_others(&self) {
         if let Some(pid) = i32::try_from(self.pid()).ok().and_then(Pid::from_raw) {
             // One that may not be slowed down works all the same.
             let _ = rustix::process::setpriority_process(Some(pid), BEHIND);
@@ -172,7 +166,6 @@ impl Process {
     /// Closes the channel, after which a worker ends by itself, and waits for that as long as the
     /// user does not ask to stop; then as [`end`](Self::end).
     pub(crate) fn dismiss(mut self, patience: Duration, stop: &Stop, known: &[u32]) -> Ended {
-        self.builder = None;
         // The thread that reads the replies has the channel as well, so dropping it closes nothing.
         let _ = self.channel.shutdown(Shutdown::Both);
         let by_itself = self.ended_by_itself(patience, stop);
@@ -183,7 +176,6 @@ impl Process {
     /// the process had ended, if it had, and whether it could be reaped at all. Children of this
     /// process that are known are left alone.
     pub(crate) fn end(mut self, patience: Duration, known: &[u32]) -> Ended {
-        self.builder = None;
         let by_itself = self.ended_by_itself(patience, &Stop::default());
         self.kill(by_itself, known)
     }
