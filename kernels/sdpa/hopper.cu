@@ -66,7 +66,9 @@ extern "C" __global__ void __launch_bounds__(kThreads, CTAS_PER_SM)
         __syncthreads();
         if (warpgroup == kConsumers) {
             ptx::shrink_registers<PRODUCER_REGS>();
-            if (threadIdx.x == kConsumerThreads) {
+            if constexpr (kTurnsValues) {
+                produce_and_turn(loader, tensors);
+            } else if (threadIdx.x == kConsumerThreads) {
                 if (kDependent) ptx::wait_for_previous_kernel();
                 produce(loader, tensors);
             }

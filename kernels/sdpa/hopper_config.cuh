@@ -9,7 +9,7 @@
     || !defined(PINGPONG) || !defined(V_ISSUE) || !defined(RESCALE) || !defined(ROW_SUM)                  \
     || !defined(MAXIMUM) || !defined(STORE) || !defined(PERSISTENT) || !defined(HEAD_GROUP)               \
     || !defined(L2_HINT) || !defined(L2_PREFETCH) || !defined(PDL) || !defined(CTAS_PER_SM)               \
-    || !defined(USE_FAST_EXP)
+    || !defined(USE_FAST_EXP) || !defined(V_TRANSPOSE)
 #error "a parameter of the space is not defined: see HOPPER.md"
 #endif
 #if PRODUCER && (!defined(PRODUCER_REGS) || !defined(CONSUMER_REGS))
@@ -27,6 +27,7 @@ namespace row_sum { enum Kind { registers, tensor }; }
 namespace maximum { enum Kind { exact, subset }; }
 namespace store { enum Kind { direct, staged, tma }; }
 namespace l2_prefetch { enum Kind { none, k, qk, qkv }; }
+namespace v_transpose { enum Kind { kernel, producer }; }
 
 constexpr int kRowGroups = ROW_GROUPS;
 constexpr int kKeyGroups = KEY_GROUPS;
@@ -46,6 +47,8 @@ constexpr bool kPersistent = PERSISTENT;
 constexpr bool kHints = L2_HINT;
 constexpr auto kPrefetch = l2_prefetch::L2_PREFETCH;
 constexpr bool kDependent = PDL;
+// 8-bit values come with their columns as columns, and the producer turns them.
+constexpr bool kTurnsValues = kFp8 && v_transpose::V_TRANSPOSE == v_transpose::producer;
 
 constexpr int kWarpgroup = 128;
 constexpr int kConsumers = kRowGroups * kKeyGroups;
@@ -63,10 +66,12 @@ constexpr int kPartSteps = kSteps / kWeightParts;
 constexpr int kColumnOutputs = kHeadDim / 2;
 constexpr int kOutputs = kColumnOutputs + (kTensorSum ? 4 : 0);
 
-// With RESCALE lazy, the exponent by which weights may exceed 1 before the rows are rescaled.
-constexpr float kLazyExponent = 8.0f;
-// 8-bit weights use the range of their type: up to 2^8. Sums then carry the same factor.
-constexpr float kWeightExponent = kFp8 ? 8.0f : 0.0f;
+// With RESCALE lazy, the exponent by which weights may exceed those of their maximum before the rows are
+// rescaled.
+constexpr float kLazyExponent = kFp8 ? 4.0f : 8.0f;
+// 8-bit weights use the range of their type: up to 2^8, what a lagging maximum adds included. Sums then
+// carry the same factor.
+constexpr float kWeightExponent = !kFp8 ? 0.0f : kLazy ? 4.0f : 8.0f;
 // With MAXIMUM subset, sums from here on are not trusted: a weight may have been too large for a half.
 constexpr float kTrustedSum = 60000.0f;
 // Stands for a maximum over nothing. Finite, so that no difference of two maxima is undefined, and
@@ -104,14 +109,18 @@ static_assert(!kSubset || !kPingPong,
               "MAXIMUM subset needs PINGPONG 0: a row group that repeats a tile takes more turns");
 static_assert(!kSubset || USE_FAST_EXP == 1,
               "MAXIMUM subset needs USE_FAST_EXP 1: the polynomial does not tell that a weight is too large");
-static_assert(!kFp8 || (!kSubset && !kLazy),
-              "f8_e4m3 needs MAXIMUM exact and RESCALE always: weights already reach up to the end of the type");
+static_assert(!kFp8 || !kSubset,
+              "f8_e4m3 needs MAXIMUM exact: weights already reach up to the end of the type");
 static_assert(kKeyGroups == 1 || kStore != store::direct,
               "KEY_GROUPS above 1 needs STORE staged or tma: the groups' outputs meet in shared memory");
 static_assert(!kPersistent || kPrefetch == l2_prefetch::none,
               "PERSISTENT needs L2_PREFETCH none: only a block's first tile would be asked for");
 static_assert(!kFp8 || kPrefetch != l2_prefetch::qkv,
               "f8_e4m3 needs L2_PREFETCH without v: values are read from the transposed copy");
+static_assert(v_transpose::V_TRANSPOSE == v_transpose::kernel || (kFp8 && kProducer && kKeyGroups == 1),
+              "V_TRANSPOSE producer needs f8_e4m3, PRODUCER and KEY_GROUPS 1: only 8-bit values are turned, by the "
+              "producer, for one ring");
+static_assert(!kTurnsValues || PRODUCER_REGS >= 40, "V_TRANSPOSE producer needs PRODUCER_REGS 40 or more");
 static_assert(CTAS_PER_SM >= 1 && CTAS_PER_SM <= 3, "CTAS_PER_SM must be 1, 2 or 3");
 static_assert(CTAS_PER_SM == 1 || kThreads * CTAS_PER_SM > 256,
               "CTAS_PER_SM: the limit of registers would be above the 255 that a thread can have");
@@ -136,7 +145,7 @@ static_assert(!kProducer || PRODUCER_REGS + kConsumers * CONSUMER_REGS <= (kCons
 
 // ---- shared memory, in bytes from its start ---------------------------------------------------------
 //
-// Queries; slots of keys; slots of values; ones; staging; statistics; barriers. Everything that bulk
+// Queries; slots of keys; slots of values; ones; staging; statistics; values to turn; barriers. Everything that bulk
 // copies or products touch is a multiple of 1,024 bytes, the unit of the permutation of chunks.
 
 // A row of queries or keys lies in pieces of at most 128 bytes, each piece a tile of its own.
@@ -164,8 +173,10 @@ constexpr int kOnesAt = kValuesAt + kKeyGroups * kStages * kSlotBytes;
 constexpr int kApartAt = kOnesAt + (kTensorSum ? kBlockKeys * 128 : 0);
 constexpr int kStagingAt = kStagingApart ? kApartAt : kQueriesAt;
 constexpr int kStatisticsAt = kApartAt + (kStagingApart ? kKeyGroups * kOutputBytes : 0);
-constexpr int kBarriersAt = kStatisticsAt + (kKeyGroups > 1 ? kKeyGroups * kTileRows * 8 : 0);
-constexpr int kSharedBytes = kBarriersAt + 16 + kKeyGroups * kStages * 32;
+// Values of one block as they come, where the producer turns them: one block after the other.
+constexpr int kRawAt = kStatisticsAt + (kKeyGroups > 1 ? kKeyGroups * kTileRows * 8 : 0);
+constexpr int kBarriersAt = kRawAt + (kTurnsValues ? kSlotBytes : 0);
+constexpr int kSharedBytes = kBarriersAt + 16 + kKeyGroups * kStages * 32 + (kTurnsValues ? 16 : 0);
 
 static_assert(kSharedBytes <= 232448, "a block cannot have so much shared memory");
 static_assert((kSharedBytes + 1024) * CTAS_PER_SM <= 233472,
@@ -176,4 +187,5 @@ namespace barrier {
 constexpr int kOwnGroup = 1;   // + consumer: one warpgroup
 constexpr int kTurn = 5;       // + consumer: whose turn it is, with PINGPONG
 constexpr int kConsumers = 9;  // all consumers
+constexpr int kProducer = 10;  // the producer, where all of it works
 }  // namespace barrier

@@ -42,7 +42,8 @@ struct Ring {
     __device__ void init() const {
         for (int slot = 0; slot < kStages; ++slot) {
             ptx::mbarrier_init(keys_full(slot), 1);
-            ptx::mbarrier_init(values_full(slot), 1);
+            // Where values are turned, every warp of the producer says when it has.
+            ptx::mbarrier_init(values_full(slot), kTurnsValues ? 4 : 1);
             ptx::mbarrier_init(keys_empty(slot), kReaders);
             ptx::mbarrier_init(values_empty(slot), kReaders);
         }
@@ -55,7 +56,11 @@ struct Ring {
     }
 };
 
+// Whether values that are to be turned have come.
+__device__ __forceinline__ u32 raw_full(u32 shared) { return shared + kBarriersAt + 16 + kKeyGroups * kStages * 32; }
+
 __device__ __forceinline__ void init_query_barriers(u32 shared) {
+    if (kTurnsValues) ptx::mbarrier_init(raw_full(shared), 1);
     ptx::mbarrier_init(queries_full(shared), 1);
     ptx::mbarrier_init(queries_empty(shared), 4 * kConsumers);
 }
@@ -88,6 +93,12 @@ struct Loader {
             ptx::load_box(ring.keys(slot) + piece * (kBlockKeys * kPieceBytes), k, full, piece * kPieceColumns,
                           block * kBlockKeys, head, kAgain);
         }
+    }
+
+    // Values as they lie, a row of all columns for each key, in the layout of keys.
+    __device__ __forceinline__ void raw_values(int block, int head) const {
+        ptx::mbarrier_expect(raw_full(shared), kSlotBytes);
+        ptx::load_box(shared + kRawAt, v, raw_full(shared), 0, block * kBlockKeys, head, kAgain);
     }
 
     __device__ __forceinline__ void values(const Ring& ring, int slot, int block, int head) const {
@@ -125,6 +136,94 @@ struct Loader {
         }
     }
 };
+
+// Turns the values of a block, all threads of the producer together. A lane takes four columns of four keys
+// at a time, the keys in the order of `sdpa_hopper_transpose`: 2 t, 2 t + 1, 2 t + 8 and 2 t + 9 of 16. The
+// lanes of a warp have 8 x 4 columns and t from 0 to 3, so that they read from different banks.
+//
+// Both layouts are those of bulk copies, where chunks of 16 bytes change places by the number of the row. Rows
+// of raw values are keys of D bytes: of 128, a chunk moves by the row's last three bits, so that the next row
+// differs in the last bit of the chunk; of 64, by the two before the last, in which four rows agree. Rows of
+// turned values are columns of 64 keys, in pieces.
+__device__ __forceinline__ void turn_values(u32 raw, u32 to, int thread) {
+    constexpr int kAcross = kHeadDim / 32;
+    constexpr bool kWide = kHeadDim == 128;
+    const int lane = thread % 32;
+    const int t = lane / 8;
+#pragma unroll 1
+    for (int unit = thread / 32; unit < kBlockKeys / 16 * kAcross; unit += 4) {
+        const int group = unit / kAcross;
+        const int word = unit % kAcross * 8 + lane % 8;  // of a key: four columns
+        const u32 even =
+            raw + (group * 16 + 2 * t) * kHeadDim + (word / 4 ^ (kWide ? 2 * t : t)) * 16 + word % 4 * 4;
+        const u32 odd = (kWide ? even ^ 16 : even) + kHeadDim;
+        u32 keys[4];
+        ptx::load_shared(even, keys[0]);
+        ptx::load_shared(odd, keys[1]);
+        ptx::load_shared(even + 8 * kHeadDim, keys[2]);
+        ptx::load_shared(odd + 8 * kHeadDim, keys[3]);
+        // Four bytes of each of four keys become four keys of each of four columns.
+        const u32 low[2] = {__byte_perm(keys[0], keys[1], 0x5140), __byte_perm(keys[2], keys[3], 0x5140)};
+        const u32 high[2] = {__byte_perm(keys[0], keys[1], 0x7362), __byte_perm(keys[2], keys[3], 0x7362)};
+        const u32 first = to + group / 4 * (kValueBoxKeys * kHeadDim) + word * (4 * kValueBoxKeys)
+                        + (group % 4 ^ word % 2 * 2) * 16 + t * 4;
+        const u32 third = (first ^ 16) + 2 * kValueBoxKeys;
+        ptx::store_shared(first, __byte_perm(low[0], low[1], 0x5410));
+        ptx::store_shared(first + kValueBoxKeys, __byte_perm(low[0], low[1], 0x7632));
+        ptx::store_shared(third, __byte_perm(high[0], high[1], 0x5410));
+        ptx::store_shared(third + kValueBoxKeys, __byte_perm(high[0], high[1], 0x7632));
+    }
+}
+
+// All threads of the producer: the first one loads, in the order of `produce`, and all turn values.
+__device__ __forceinline__ void produce_and_turn(const Loader& loader, const Tensors& tensors) {
+    const int thread = threadIdx.x - kConsumerThreads;
+    Cursor cursors[kKeyGroups];
+    u32 tile_phase = 0, raw_phase = 0;
+    for (Schedule next(tensors.heads, tensors.seq); next.more(); next.advance()) {
+        const Work work = next.work();
+        if (work.none()) continue;
+        if (thread == 0) {
+            if (kPersistent) ptx::mbarrier_wait(queries_empty(loader.shared), tile_phase ^ 1);
+            loader.queries(work);
+        }
+        tile_phase ^= 1;
+        const int rounds = work.rounds(0);  // no group has more
+#pragma unroll 1
+        for (int round = 0; round < rounds; ++round) {
+#pragma unroll
+            for (int group = 0; group < kKeyGroups; ++group) {
+                if (round >= work.rounds(group)) continue;
+                if (thread == 0) {
+                    const Ring ring{loader.shared, group};
+                    const Cursor at = cursors[group];
+                    ptx::mbarrier_wait(ring.keys_empty(at.slot), at.phase ^ 1);
+                    loader.keys(ring, at.slot, work.block(group, round), work.head);
+                }
+                __syncwarp();
+            }
+#pragma unroll
+            for (int group = 0; group < kKeyGroups; ++group) {
+                if (round >= work.rounds(group)) continue;
+                const Ring ring{loader.shared, group};
+                const Cursor at = cursors[group];
+                if (thread == 0) loader.raw_values(work.block(group, round), work.head);
+                __syncwarp();
+                ptx::mbarrier_wait(raw_full(loader.shared), raw_phase);
+                raw_phase ^= 1;
+                ptx::mbarrier_wait(ring.values_empty(at.slot), at.phase ^ 1);
+                turn_values(loader.shared + kRawAt, ring.values(at.slot), thread);
+                // Products read what these threads have written.
+                ptx::fence_async();
+                __syncwarp();
+                if (thread % 32 == 0) ptx::mbarrier_arrive(ring.values_full(at.slot));
+                // The next values come to the place that all have read by then.
+                ptx::named_barrier(barrier::kProducer, kWarpgroup);
+                cursors[group].advance();
+            }
+        }
+    }
+}
 
 // The one live thread of the producer: loads for all tiles of the block and all key groups, in the
 // order in which consumers ask: the keys of a round, then its values.

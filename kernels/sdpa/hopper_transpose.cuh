@@ -15,42 +15,61 @@
 // weights need not change lanes.
 __device__ __forceinline__ int key_order(int place) { return place / 4 * 2 + place % 2 + place / 2 % 2 * 8; }
 
+// 16 bytes that move as one.
+struct __align__(16) Chunk {
+    u32 x, y, z, w;
+};
+
 // v [heads, seq, D] to workspace [heads, D, seq rounded up to 16], with zeros behind the last key.
 // Grid: ceil(seq / 64), heads; 128 threads.
 extern "C" __global__ void __launch_bounds__(128)
     sdpa_hopper_transpose(const void* v, void* workspace, int heads, int seq) {
     constexpr int kKeys = 64;
-    constexpr int kRow = kHeadDim + 4;  // bytes; not a multiple of 128, against bank conflicts
-    __shared__ __align__(16) unsigned char tile[kKeys * kRow];
+    constexpr int kGroup = 16;
+    constexpr int kGroups = kKeys / kGroup;
+    constexpr int kChunks = kHeadDim / 16;  // of a row, 16 bytes each
+    // A row is a chunk longer than its content, and each group of keys starts 32 bytes further: lanes that
+    // read 8 columns of 4 groups then meet 4 x 2 different banks.
+    constexpr int kRow = kHeadDim + 16;
+    constexpr int kGroupBytes = kGroup * kRow + 32;
+    __shared__ __align__(16) unsigned char tile[kGroups * kGroupBytes];
     const int first = blockIdx.x * kKeys;
     const long long head = blockIdx.y;
     const int padded = ceil_div(seq, 16) * 16;
     if (kDependent) ptx::wait_for_previous_kernel();
 
-    const u32* from = static_cast<const u32*>(v) + (head * seq + first) * (kHeadDim / 4);
-    for (int word = threadIdx.x; word < kKeys * kHeadDim / 4; word += 128) {
-        const int key = word / (kHeadDim / 4);
-        const u32 four = first + key < seq ? from[word] : 0;
-        *reinterpret_cast<u32*>(tile + key * kRow + word % (kHeadDim / 4) * 4) = four;
+    const Chunk* from = static_cast<const Chunk*>(v) + (head * seq + first) * kChunks;
+#pragma unroll
+    for (int round = 0; round < kKeys * kChunks / 128; ++round) {
+        const int number = round * 128 + threadIdx.x;
+        const int key = number / kChunks;
+        Chunk chunk = {0, 0, 0, 0};
+        if (first + key < seq) chunk = from[number];
+        const int at = key / kGroup * kGroupBytes + key % kGroup * kRow + number % kChunks * 16;
+        *reinterpret_cast<Chunk*>(tile + at) = chunk;
     }
     __syncthreads();
 
     unsigned char* const to = static_cast<unsigned char*>(workspace) + head * kHeadDim * padded + first;
-    for (int number = threadIdx.x; number < kHeadDim * (kKeys / 16); number += 128) {
-        const int column = number % kHeadDim;
-        const int group = number / kHeadDim * 16;
-        if (first + group >= padded) continue;
+    // Neighbouring lanes store neighbouring groups of one column: 64 bytes in one piece.
+#pragma unroll
+    for (int round = 0; round < kHeadDim * kGroups / 128; ++round) {
+        const int number = round * 128 + threadIdx.x;
+        const int column = number / kGroups;
+        const int group = number % kGroups;
+        if (first + group * kGroup >= padded) continue;
+        const unsigned char* keys = tile + group * kGroupBytes + column;
         u32 data[4];
 #pragma unroll
         for (int word = 0; word < 4; ++word) {
             u32 four = 0;
 #pragma unroll
             for (int byte = 0; byte < 4; ++byte) {
-                four |= static_cast<u32>(tile[(group + key_order(word * 4 + byte)) * kRow + column]) << (8 * byte);
+                four |= static_cast<u32>(keys[key_order(word * 4 + byte) * kRow]) << (8 * byte);
             }
             data[word] = four;
         }
-        ptx::store_global(to + static_cast<long long>(column) * padded + group, data);
+        ptx::store_global(to + static_cast<long long>(column) * padded + group * kGroup, data);
     }
 }
 

@@ -454,6 +454,42 @@ fn what_is_named_to_start_with_follows_the_first_proposal_of_every_preset() {
     }
 }
 
+/// The operators of the first proposals in a space of many parameters, with so many configurations
+/// named to start with.
+fn operators_after_starts(starts: usize) -> Vec<String> {
+    let params: Vec<String> = (0..20)
+        .map(|place| format!("(name: \"P{place}\", values: [1, 2, 3])"))
+        .collect();
+    let text = format!("(name: \"many\", params: [{}])", params.join(", "));
+    let space = parse(&text);
+    let named: Vec<_> = space.iter_valid().skip(1).take(starts).collect();
+    let settings = settings(Preset::Full, Budget::trials(30));
+    let mut campaign = Campaign::single("k", space, settings, 1);
+    campaign.start_with(0, named);
+    let one = |campaign: &mut Campaign| {
+        let proposal = propose(campaign);
+        let outcome = evaluate(&proposal, Objective::Smooth);
+        campaign
+            .tell(proposal.trial, &outcome, Cost::default())
+            .unwrap();
+        proposal.origin.operator
+    };
+    (0..30).map(|_| one(&mut campaign)).collect()
+}
+
+#[test]
+fn a_search_goes_on_around_what_it_starts_with() {
+    let designed = |operators: &[String]| {
+        let mut design = operators.iter().filter(|name| *name == "initial design");
+        design.by_ref().count()
+    };
+    // A trial for each parameter, the default among them.
+    assert_eq!(designed(&operators_after_starts(0)), 19);
+    // The usual six, with the default and two named ones among them.
+    assert_eq!(designed(&operators_after_starts(2)), 3);
+    assert_eq!(designed(&operators_after_starts(8)), 0);
+}
+
 /// Speed costs energy along `A`; `B` only costs.
 fn trade_off(proposal: &Proposal) -> (f64, f64) {
     let value = |name: &str| proposal.params[name].as_float().unwrap();

@@ -243,6 +243,10 @@ pub struct MeasureSpec {
     /// Most seconds of timed launches of a trial.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_seconds: Option<f64>,
+    /// Fewest seconds of launches before the timed ones, of a trial and of each candidate of a comparison; 0
+    /// if left out: a warm-up ends when the times agree, after 0.15 s at the latest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warmup_seconds: Option<f64>,
     /// The width of the confidence interval, as a fraction, at which a trial's sampling stops.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub precision: Option<f64>,

@@ -10,9 +10,11 @@ pub struct WarmUpOptions {
     pub window: usize,
     /// The two medians agree when they differ by this fraction of the newer one or less.
     pub tolerance: f64,
-    /// The warm-up ends after this many samples, settled or not.
+    /// The warm-up lasts at least so many seconds: for devices that look settled before they are.
+    pub least_seconds: f64,
+    /// The warm-up ends after this many samples, settled or not, unless that is too early.
     pub max_samples: usize,
-    /// The warm-up ends after this many seconds, settled or not.
+    /// The warm-up ends after this many seconds, settled or not, unless that is too early.
     pub max_seconds: f64,
 }
 
@@ -21,6 +23,7 @@ impl Default for WarmUpOptions {
         Self {
             window: 5,
             tolerance: 0.02,
+            least_seconds: 0.0,
             max_samples: 50,
             max_seconds: 1.0,
         }
@@ -53,6 +56,7 @@ impl WarmUp {
     pub fn new(options: WarmUpOptions) -> Result<Self, StatsError> {
         check_option("window", options.window as f64)?;
         check_option_or_zero("tolerance", options.tolerance)?;
+        check_option_or_zero("least_seconds", options.least_seconds)?;
         check_option("max_samples", options.max_samples as f64)?;
         check_option_or_zero("max_seconds", options.max_seconds)?;
         Ok(Self {
@@ -72,7 +76,9 @@ impl WarmUp {
         })?;
         self.samples.push(sample);
         let full = self.samples.len() >= self.options.max_samples;
-        Ok(if self.is_settled() {
+        Ok(if elapsed_s < self.options.least_seconds {
+            WarmUpState::Warming
+        } else if self.is_settled() {
             WarmUpState::Settled
         } else if full || elapsed_s >= self.options.max_seconds {
             WarmUpState::GaveUp
@@ -103,7 +109,14 @@ mod tests {
     use super::*;
 
     fn run(times: impl IntoIterator<Item = f64>) -> (usize, WarmUpState) {
-        let mut warm_up = WarmUp::new(WarmUpOptions::default()).unwrap();
+        run_with(WarmUpOptions::default(), times)
+    }
+
+    fn run_with(
+        options: WarmUpOptions,
+        times: impl IntoIterator<Item = f64>,
+    ) -> (usize, WarmUpState) {
+        let mut warm_up = WarmUp::new(options).unwrap();
         let mut state = WarmUpState::Warming;
         let mut elapsed = 0.0;
         for time in times {
@@ -147,6 +160,31 @@ mod tests {
         assert_eq!(
             run((0..99).map(|i| 0.3 + f64::from(i))),
             (2, WarmUpState::GaveUp)
+        );
+    }
+
+    #[test]
+    fn a_least_time_is_waited_for_whatever_the_samples_say() {
+        let options = WarmUpOptions {
+            least_seconds: 0.0305,
+            ..WarmUpOptions::default()
+        };
+        assert_eq!(
+            run_with(options, [1e-3; 99]),
+            (31, WarmUpState::Settled),
+            "a steady series"
+        );
+        let options = WarmUpOptions {
+            least_seconds: 0.0705,
+            max_seconds: 0.01,
+            ..options
+        };
+        let growing = (0..99).map(|i| 1e-3 * if i / 5 % 2 == 0 { 1.0 } else { 1.2 });
+        let (taken, state) = run_with(options, growing);
+        assert_eq!(state, WarmUpState::GaveUp);
+        assert!(
+            (60..=70).contains(&taken),
+            "{taken}: beyond the most samples and seconds"
         );
     }
 

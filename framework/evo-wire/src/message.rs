@@ -116,6 +116,9 @@ pub struct MeasureSettings {
     pub min_sample_seconds: f64,
     /// Most seconds of warm-up.
     pub warmup_seconds: f64,
+    /// Fewest seconds of warm-up; these go before the most.
+    #[serde(default)]
+    pub least_warmup_seconds: f64,
     /// Stop when the 95 % confidence interval of the median is narrower than this fraction of it.
     pub precision: f64,
     /// Stop early when the lower bound is this many times above the incumbent's upper bound.
@@ -134,6 +137,11 @@ pub struct MeasureSettings {
 pub const SCORE: &str = "score";
 
 impl MeasureSettings {
+    /// Seconds that a warm-up may take.
+    pub fn warmup(&self) -> f64 {
+        self.warmup_seconds.max(self.least_warmup_seconds)
+    }
+
     /// What the weights make of metrics: the weighted geometric mean, in which half of one metric
     /// makes up for twice of another of the same weight, whatever their units are. Of metrics of
     /// which more is better, the inverse counts. `None` without weights.

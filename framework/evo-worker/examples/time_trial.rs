@@ -148,6 +148,7 @@ fn settings() -> MeasureSettings {
         max_seconds: 1.0,
         min_sample_seconds: 1e-3,
         warmup_seconds: 0.2,
+        least_warmup_seconds: 0.0,
         precision: 0.02,
         race_factor: 2.0,
         check_all_rows: false,

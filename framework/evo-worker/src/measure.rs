@@ -139,6 +139,7 @@ pub(crate) fn check_settings(settings: &MeasureSettings) -> Result<(), Fault> {
         ("max_seconds", settings.max_seconds),
         ("min_sample_seconds", settings.min_sample_seconds),
         ("warmup_seconds", settings.warmup_seconds),
+        ("least_warmup_seconds", settings.least_warmup_seconds),
         ("energy_seconds", settings.energy_seconds),
     ];
     for (name, value) in seconds {

@@ -63,6 +63,7 @@ pub(crate) fn warm_up(
     let mut launches = first_batch(lane, settings, resolution_s)?;
     launches = lane.prepare(launches)?;
     let options = WarmUpOptions {
+        least_seconds: settings.least_warmup_seconds,
         max_seconds: settings.warmup_seconds,
         ..WarmUpOptions::default()
     };

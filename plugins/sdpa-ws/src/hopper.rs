@@ -93,14 +93,14 @@ fn resolve(request: &BuildRequest) -> Result<(Task, HopperConfig), Error> {
             task.arch
         )));
     }
-    if is_f8(&task) && task.heads() > LARGEST_Y {
+    let config = HopperConfig::read(&request.config)?;
+    config.check(&task)?;
+    if has_copy(&task, &config) && task.heads() > LARGEST_Y {
         return Err(Error::Rejected(format!(
             "{} heads of 8-bit values: at most {LARGEST_Y} are transposed",
             task.heads()
         )));
     }
-    let config = HopperConfig::read(&request.config)?;
-    config.check(&task)?;
     Ok((task, config))
 }
 
@@ -113,9 +113,14 @@ fn padded(task: &Task) -> u32 {
     task.seq().next_multiple_of(TRANSPOSED_UNIT)
 }
 
+/// Whether a kernel before the attention makes a transposed copy of the values.
+fn has_copy(task: &Task, config: &HopperConfig) -> bool {
+    is_f8(task) && !config.turns_values
+}
+
 /// Bytes of scratch memory: transposed values.
-fn workspace(task: &Task) -> Result<usize, Error> {
-    if !is_f8(task) {
+fn workspace(task: &Task, config: &HopperConfig) -> Result<usize, Error> {
+    if !has_copy(task, config) {
         return Ok(0);
     }
     let bytes = u64::from(padded(task)) * u64::from(task.heads()) * task.d().unsigned_abs();
@@ -151,7 +156,7 @@ impl Maps {
             heads: task.heads(),
             rows: size(config.rows()),
             keys: size(config.block_n),
-            transposed: is_f8(task).then(|| padded(task)),
+            transposed: has_copy(task, config).then(|| padded(task)),
         }
     }
 
@@ -218,8 +223,8 @@ impl Kernel for Hopper {
     }
 
     fn accept(&self, request: &BuildRequest) -> Result<(), Error> {
-        let (task, _) = resolve(request)?;
-        workspace(&task).map(drop)
+        let (task, config) = resolve(request)?;
+        workspace(&task, &config).map(drop)
     }
 
     fn build(&self, request: &BuildRequest) -> Result<Artifact, Error> {
@@ -267,11 +272,11 @@ impl Kernel for Hopper {
             ])
         };
         let mut steps = Vec::new();
-        if is_f8(&task) {
+        if has_copy(&task, &config) {
             steps.push(Step::new(TRANSPOSE, transpose, turn));
         }
         steps.push(Step::new(ENTRY, attention, attend));
-        let bytes = workspace(&task)?;
+        let bytes = workspace(&task, &config)?;
         Ok(Box::new(Loaded::new(
             artifact, request, task, steps, bytes,
         )?))

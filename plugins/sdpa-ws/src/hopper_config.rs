@@ -40,11 +40,13 @@ pub(crate) struct HopperConfig {
     /// Whether a launch may start before the one ahead of it has ended.
     pub(crate) early: bool,
     ctas_per_sm: i64,
+    /// Whether the producer turns 8-bit values; else a kernel before does.
+    pub(crate) turns_values: bool,
 }
 
 /// The parameters with their defaults.
 pub(crate) fn params() -> Vec<ParamInfo> {
-    let params: [(&str, Value, &str); 22] = [
+    let params: [(&str, Value, &str); 23] = [
         ("ROW_GROUPS", 1.into(), "warpgroups on rows of their own"),
         ("KEY_GROUPS", 1.into(), "warpgroups on the same rows"),
         ("BLOCK_N", 128.into(), "keys of a block"),
@@ -94,6 +96,11 @@ pub(crate) fn params() -> Vec<ParamInfo> {
             "CTAS_PER_SM",
             1.into(),
             "blocks that registers must suffice for",
+        ),
+        (
+            "V_TRANSPOSE",
+            "kernel".into(),
+            "who makes rows of the columns of 8-bit values",
         ),
     ];
     let info = |(name, default, doc): (&str, Value, &str)| ParamInfo {
@@ -155,6 +162,11 @@ impl HopperConfig {
             },
             early: flag("PDL")?,
             ctas_per_sm,
+            // Of other types there are no values to turn, and no such choice.
+            turns_values: chooses
+                && key_groups == 1
+                && params.contains_key("V_TRANSPOSE")
+                && is("V_TRANSPOSE", ["kernel", "producer"])?,
         })
     }
 
@@ -171,7 +183,7 @@ impl HopperConfig {
             true => self.block_n * task.element_bytes() / 8,
             false => 0,
         };
-        let others = if self.producer { 28 } else { 32 };
+        let others = if self.producer { 28 } else { 32 } + if self.lazy && is_f8 { 8 } else { 0 };
         let entry = self.entry_registers();
         let shared = (task.shared_per_sm / self.ctas_per_sm - RESERVED).min(task.shared_bytes);
         let reasons = [
@@ -202,16 +214,20 @@ impl HopperConfig {
                  of 16 bits",
             ),
             (
-                !self.lazy || !is_f8,
-                "8-bit weights already reach up to the end of their type",
-            ),
-            (
                 self.key_groups == 1 || self.store != "direct",
                 "outputs of several key groups meet in shared memory",
             ),
             (
                 !is_f8 || self.l2_prefetch != "qkv",
                 "8-bit values are read from their transposed copy",
+            ),
+            (
+                !self.turns_values || is_f8,
+                "values of 16 bits need no transposition",
+            ),
+            (
+                !self.turns_values || self.producer_regs >= 40,
+                "a producer that turns values needs 34 registers",
             ),
             (
                 self.ctas_per_sm == 1 || i64::from(self.threads()) * self.ctas_per_sm > 256,
@@ -296,7 +312,12 @@ impl HopperConfig {
             1 => 0,
             groups => groups * self.rows() * 8,
         };
-        tiles + rings + ones + statistics + 16 + self.key_groups * self.stages * 32
+        // Values that are to be turned, and their barrier.
+        let raw = match self.turns_values {
+            true => self.block_n * d * element + 16,
+            false => 0,
+        };
+        tiles + rings + ones + statistics + raw + 16 + self.key_groups * self.stages * 32
     }
 
     /// How rows are shared out to blocks.
@@ -339,6 +360,7 @@ impl HopperConfig {
             choice("L2_PREFETCH", &self.l2_prefetch),
             flag("PDL", self.early),
             number("CTAS_PER_SM", self.ctas_per_sm),
+            either("V_TRANSPOSE", self.turns_values, ["kernel", "producer"]),
         ];
         if self.producer {
             macros.push(number("PRODUCER_REGS", self.producer_regs));

@@ -32,7 +32,8 @@ const ATTEMPTS: usize = 32;
 const SAMPLES: usize = 64;
 /// Unproposed configurations that the walk collects before it chooses one of them.
 const LEFT_OVER: usize = 1024;
-/// Searched parameters above which the initial design has a trial for each.
+/// Searched parameters above which the initial design has a trial for each, where none is named to start
+/// with.
 const MANY_PARAMS: usize = 12;
 /// Samples from which each point of the initial design is chosen.
 const DESIGN_SAMPLES: usize = 24;
@@ -299,11 +300,12 @@ impl Engine {
     }
 
     /// How many trials the initial design has: a model of many parameters needs at least as many
-    /// trials as these before it knows the effect of any.
+    /// trials as these before it knows the effect of any. Whoever names configurations to start with, which
+    /// count as trials of the design, knows where to look: the search goes on around these.
     pub(crate) fn initial_trials(&self) -> usize {
         let initial = self.settings.tuning.initial;
         let params = self.space.searched().len();
-        if params > MANY_PARAMS {
+        if params > MANY_PARAMS && self.start.is_empty() {
             initial.max(params)
         } else {
             initial

@@ -201,7 +201,8 @@ impl EngineSettings {
 #[serde(deny_unknown_fields, default)]
 pub struct Tuning {
     /// Trials of the initial design, the default configuration included; 1 to 4096. Where more than
-    /// twelve parameters are searched, the design has at least one trial for each.
+    /// twelve parameters are searched, the design has at least one trial for each, unless configurations are
+    /// named to start with.
     pub initial: usize,
     /// Proposals among which the model chooses; 1 to 4096.
     pub pool: usize,

@@ -183,7 +183,7 @@ enum Compared {
 }
 
 fn compare(job: CompareJob, host: &mut Host, stop: &Stop) -> Result<Compared, RunError> {
-    let each = 2.0 * job.settings.max_seconds + job.settings.warmup_seconds;
+    let each = 2.0 * job.settings.max_seconds + job.settings.warmup();
     let seconds = each * job.items.len() as f64;
     let request = Request::Compare(Box::new(job));
     let reply = host.call(request, seconds, stop, Patience::Short, &mut |_, _| {});

@@ -135,7 +135,7 @@ impl Session {
             let settings = round.settings;
             // Every candidate may use its seconds, each sample is preceded by a launch that is
             // not timed, and the last round is finished in any case.
-            let each = 2.0 * settings.max_seconds + settings.warmup_seconds;
+            let each = 2.0 * settings.max_seconds + settings.warmup();
             let measuring_s = each * present.len() as f64;
             let labels: Vec<&str> = present
                 .iter()

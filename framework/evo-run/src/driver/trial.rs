@@ -159,7 +159,7 @@ impl Session {
             .ok_or_else(|| RunError::internal("a kernel is measured without a problem"))?;
         let (kernel, request) = self.kernel_request(proposed, device)?;
         let settings = self.measuring.search.clone();
-        let seconds = settings.max_seconds + settings.warmup_seconds;
+        let seconds = settings.max_seconds + settings.warmup();
         let job = MeasureJob {
             problem,
             kernel,

@@ -18,6 +18,8 @@ const NOBODY_RACES: f64 = 1e9;
 const ENERGY: &str = "energy";
 const ENERGY_SECONDS: f64 = 0.5;
 
+/// Most seconds of a warm-up, where a spec does not want more.
+const WARMUP_SECONDS: f64 = 0.15;
 /// Fewest seeds of the ordinary distribution on which a candidate is checked before its timing.
 const LEAST_SEEDS: u32 = 3;
 
@@ -41,6 +43,12 @@ pub(super) fn check(spec: &RunSpec) -> Result<(), RunError> {
     if !(0.0..=600.0).contains(&seconds) {
         return Err(RunError::input(format!(
             "measure.energy_seconds is {seconds}, but must be between 0 and 600"
+        )));
+    }
+    let seconds = spec.measure.warmup_seconds.unwrap_or(0.0);
+    if !(0.0..=600.0).contains(&seconds) {
+        return Err(RunError::input(format!(
+            "measure.warmup_seconds is {seconds}, but must be between 0 and 600"
         )));
     }
     check_weights(spec)?;
@@ -292,7 +300,8 @@ impl Measuring {
             max_samples: spec.max_samples.unwrap_or(200),
             max_seconds: spec.max_seconds.unwrap_or(0.6),
             min_sample_seconds: 0.002,
-            warmup_seconds: 0.15,
+            warmup_seconds: WARMUP_SECONDS,
+            least_warmup_seconds: spec.warmup_seconds.unwrap_or(0.0),
             precision: spec.precision.unwrap_or(0.01),
             race_factor: 1.3,
             check_all_rows: false,

@@ -246,6 +246,7 @@ pub(crate) fn quick() -> MeasureSettings {
         max_seconds: 0.5,
         min_sample_seconds: 1e-4,
         warmup_seconds: 0.02,
+        least_warmup_seconds: 0.0,
         precision: 0.5,
         race_factor: 2.0,
         check_all_rows: false,
