@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at once")]
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -74,11 +75,19 @@ fn a_recording_of_evo_is_searched_in_the_space_that_it_came_from() {
         .unwrap(),
     );
     run(&study, &spaces, &mut log);
-    let best = |strategy: &str| -> Vec<f64> {
+    // How each search went, by its seed: the log has them in the order in which they ended.
+    let courses = |strategy: &str| -> BTreeMap<u64, Vec<(u64, f64)>> {
         let own = log.records().iter().filter(|it| it.strategy == strategy);
-        own.map(|it| it.best_at(48).unwrap()).collect()
+        own.map(|it| {
+            let steps = it.improve.iter();
+            (
+                it.seed,
+                steps.map(|(evals, _, best)| (*evals, *best)).collect(),
+            )
+        })
+        .collect()
     };
-    let (told, untold) = (best("evo_full"), best("evo_full[diagnoses=false]"));
+    let (told, untold) = (courses("evo_full"), courses("evo_full[diagnoses=false]"));
     assert_eq!((told.len(), untold.len()), (3, 3));
     assert_ne!(
         told, untold,
