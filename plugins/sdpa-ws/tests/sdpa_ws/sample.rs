@@ -120,14 +120,22 @@ fn every_configuration_of_the_sample_compiles_or_is_refused_as_foretold() {
     let configs = sample(|space, rng| space.sample(rng));
     for arch in ARCHITECTURES {
         let mut accepted = Vec::new();
-        for (request, predicted) in requests(&configs, arch) {
+        for (place, (request, predicted)) in requests(&configs, arch).into_iter().enumerate() {
             assert_eq!(
                 refusal(&fused(), &request),
                 predicted,
                 "{:?}",
                 request.config
             );
-            if predicted.is_none() {
+            // The two older ones share the code: each configuration is compiled for one of them, and each
+            // of the eight problems for both.
+            let turn = place / 8 % 2;
+            let mine = match arch {
+                "sm_80" => turn == 0,
+                "sm_89" => turn == 1,
+                _ => true,
+            };
+            if predicted.is_none() && mine {
                 accepted.push(request);
             }
         }
