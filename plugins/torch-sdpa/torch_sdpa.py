@@ -1,4 +1,4 @@
-"""PyTorch's scaled_dot_product_attention on a GPU, one candidate for each of its backends."""
+"""Attention of libraries on a GPU: a candidate for each backend of PyTorch's, and for two others."""
 
 import importlib.metadata
 import importlib.util
@@ -19,8 +19,15 @@ CUDNN = torch.backends.cudnn.version()
 def is_there(module):
     try:
         return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # what it would be in
+    except ImportError:  # of what it would be in
         return False
+
+
+def version_of(package):
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:  # not there, or not installed as a package
+        return "of no known version"
 
 
 # Packages that PyTorch does not bring: cuDNN's own interface, and FlashAttention-4.
@@ -103,7 +110,7 @@ class FlashAttention4(Attention):
     """FlashAttention-4 (the package flash-attn-4), which has a path for Hopper."""
 
     name = "flash4"
-    version = f"{importlib.metadata.version('flash-attn-4') if FLASH_4 else 'none'}, {torch.__version__}"
+    version = f"{version_of('flash-attn-4')}, {torch.__version__}"
 
     def accept(self, problem, config):
         if not FLASH_4:
@@ -133,7 +140,7 @@ class CuDnnF8(Kernel):
     """cuDNN's fused attention of e4m3 inputs, by its graph interface."""
 
     name = "cudnn_f8"
-    version = f"cuDNN {CUDNN}, {importlib.metadata.version('nvidia-cudnn-frontend')}" if FRONTEND else "none"
+    version = f"cuDNN {CUDNN}, nvidia-cudnn-frontend {version_of('nvidia-cudnn-frontend')}"
     problems = ["sdpa"]
     devices = ("cuda",)
 
