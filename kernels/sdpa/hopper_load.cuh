@@ -175,10 +175,12 @@ __device__ __forceinline__ void turn_values(u32 raw, u32 to, int thread) {
     }
 }
 
-// All threads of the producer: the first one loads, in the order of `produce`, and all turn values.
+// All threads of the producer, where there is one key group: the first one loads, in the order of `produce`,
+// and all turn values.
 __device__ __forceinline__ void produce_and_turn(const Loader& loader, const Tensors& tensors) {
     const int thread = threadIdx.x - kConsumerThreads;
-    Cursor cursors[kKeyGroups];
+    const Ring ring{loader.shared, 0};
+    Cursor at;
     u32 tile_phase = 0, raw_phase = 0;
     for (Schedule next(tensors.heads, tensors.seq); next.more(); next.advance()) {
         const Work work = next.work();
@@ -188,39 +190,27 @@ __device__ __forceinline__ void produce_and_turn(const Loader& loader, const Ten
             loader.queries(work);
         }
         tile_phase ^= 1;
-        const int rounds = work.rounds(0);  // no group has more
+        const int rounds = work.rounds(0);
 #pragma unroll 1
         for (int round = 0; round < rounds; ++round) {
-#pragma unroll
-            for (int group = 0; group < kKeyGroups; ++group) {
-                if (round >= work.rounds(group)) continue;
-                if (thread == 0) {
-                    const Ring ring{loader.shared, group};
-                    const Cursor at = cursors[group];
-                    ptx::mbarrier_wait(ring.keys_empty(at.slot), at.phase ^ 1);
-                    loader.keys(ring, at.slot, work.block(group, round), work.head);
-                }
-                __syncwarp();
+            const int block = work.block(0, round);
+            if (thread == 0) {
+                ptx::mbarrier_wait(ring.keys_empty(at.slot), at.phase ^ 1);
+                loader.keys(ring, at.slot, block, work.head);
+                loader.raw_values(block, work.head);
             }
-#pragma unroll
-            for (int group = 0; group < kKeyGroups; ++group) {
-                if (round >= work.rounds(group)) continue;
-                const Ring ring{loader.shared, group};
-                const Cursor at = cursors[group];
-                if (thread == 0) loader.raw_values(work.block(group, round), work.head);
-                __syncwarp();
-                ptx::mbarrier_wait(raw_full(loader.shared), raw_phase);
-                raw_phase ^= 1;
-                ptx::mbarrier_wait(ring.values_empty(at.slot), at.phase ^ 1);
-                turn_values(loader.shared + kRawAt, ring.values(at.slot), thread);
-                // Products read what these threads have written.
-                ptx::fence_async();
-                __syncwarp();
-                if (thread % 32 == 0) ptx::mbarrier_arrive(ring.values_full(at.slot));
-                // The next values come to the place that all have read by then.
-                ptx::named_barrier(barrier::kProducer, kWarpgroup);
-                cursors[group].advance();
-            }
+            __syncwarp();
+            ptx::mbarrier_wait(raw_full(loader.shared), raw_phase);
+            raw_phase ^= 1;
+            ptx::mbarrier_wait(ring.values_empty(at.slot), at.phase ^ 1);
+            turn_values(loader.shared + kRawAt, ring.values(at.slot), thread);
+            // Products read what these threads have written.
+            ptx::fence_async();
+            __syncwarp();
+            if (thread % 32 == 0) ptx::mbarrier_arrive(ring.values_full(at.slot));
+            // The next values come to the place that all have read by then.
+            ptx::named_barrier(barrier::kProducer, kWarpgroup);
+            at.advance();
         }
     }
 }
