@@ -264,7 +264,7 @@ fn under_noise_a_search_has_two_answers_and_never_mixes_with_another_scale() {
     };
     let mut log = RunLog::open(&path).unwrap();
     assert_eq!(run(&at(&[0.0, 1.0]), &spaces, &mut log), (6, 6));
-    let mut counted = std::collections::BTreeMap::new();
+    let mut counted = BTreeMap::new();
     for record in log.records() {
         *counted.entry(record.strategy.clone()).or_insert(0) += 1;
         let recorded = spaces[0].optimum();
