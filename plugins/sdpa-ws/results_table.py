@@ -16,9 +16,11 @@ COLUMNS = {
     ("torch-sdpa", "flash"): "flash",
     ("torch-sdpa", "efficient"): "efficient",
     ("torch-sdpa", "cudnn"): "cuDNN",
+    ("torch-sdpa", "flash4"): "FlashAttention-4",
+    ("torch-sdpa", "cudnn_f8"): "cuDNN e4m3",
     ("sdpa-ws", "math"): "`math`",
 }
-FUSED = ("flash", "efficient", "cuDNN")
+FUSED = ("flash", "efficient", "cuDNN", "FlashAttention-4", "cuDNN e4m3")
 
 
 def confirmed(run):
