@@ -137,41 +137,47 @@ struct Loader {
     }
 };
 
-// Turns the values of a block, all threads of the producer together. A lane takes four columns of four keys
-// at a time, the keys in the order of `sdpa_hopper_transpose`: 2 t, 2 t + 1, 2 t + 8 and 2 t + 9 of 16. The
-// lanes of a warp have 8 x 4 columns and t from 0 to 3, so that they read from different banks.
+// Turns the values of a block, all threads of the producer together. A warp takes 16 keys of 32 columns at a time
+// as four matrices of 8 x 8 pairs of bytes, which come to it transposed: lane 4 j + t gets the columns 2 j and
+// 2 j + 1 of the keys 2 t and 2 t + 1, and of 2 t + 8 and 2 t + 9. Sorted by column these are two words in the
+// order of `sdpa_hopper_transpose`, and the words of the lanes of one j a row of 16 keys.
 //
 // Both layouts are those of bulk copies, where chunks of 16 bytes change places by the number of the row. Rows
-// of raw values are keys of D bytes: of 128, a chunk moves by the row's last three bits, so that the next row
-// differs in the last bit of the chunk; of 64, by the two before the last, in which four rows agree. Rows of
-// turned values are columns of 64 keys, in pieces.
+// of raw values are keys of D bytes: of 128, a chunk moves by the row's last three bits; of 64, by the two before
+// the last. Rows of turned values are columns of 64 keys, in pieces, and move by the two bits before the last. Of
+// every two columns, lanes of the upper half store the odd one first: the eight rows of a matrix then lie in
+// different banks.
 __device__ __forceinline__ void turn_values(u32 raw, u32 to, int thread) {
     constexpr int kAcross = kHeadDim / 32;
-    constexpr bool kWide = kHeadDim == 128;
+    constexpr int kPieceKeys = kValueBoxKeys;
     const int lane = thread % 32;
-    const int t = lane / 8;
+    const int warp = thread / 32;
+    const int across = warp % kAcross;
+    const int row = lane % 8;     // of a matrix
+    const int matrix = lane / 8;  // whose rows this lane names
+    // Matrices: keys 0 to 7 and 8 to 15 of 16 columns, then of the next 16.
+    const int key = matrix % 2 * 8 + row;
+    const int chunk = (2 * across + matrix / 2) ^ (kHeadDim == 128 ? row : row / 2);
+    const u32 from = raw + key * kHeadDim + chunk * 16;
+    // Matrices: one of every two columns of the first 16, the other, and so of the next 16.
+    const int column = 32 * across + matrix / 2 * 16 + 2 * row + (matrix % 2 ^ row / 4);
+    const u32 first = to + column * kPieceKeys + row % 4 * 16;
+    const u32 even_first = lane < 16 ? 0x6420 : 0x7531;
+    const u32 odd_first = even_first ^ 0x1111;
 #pragma unroll 1
-    for (int unit = thread / 32; unit < kBlockKeys / 16 * kAcross; unit += 4) {
-        const int group = unit / kAcross;
-        const int word = unit % kAcross * 8 + lane % 8;  // of a key: four columns
-        const u32 even =
-            raw + (group * 16 + 2 * t) * kHeadDim + (word / 4 ^ (kWide ? 2 * t : t)) * 16 + word % 4 * 4;
-        const u32 odd = (kWide ? even ^ 16 : even) + kHeadDim;
-        u32 keys[4];
-        ptx::load_shared(even, keys[0]);
-        ptx::load_shared(odd, keys[1]);
-        ptx::load_shared(even + 8 * kHeadDim, keys[2]);
-        ptx::load_shared(odd + 8 * kHeadDim, keys[3]);
-        // Four bytes of each of four keys become four keys of each of four columns.
-        const u32 low[2] = {__byte_perm(keys[0], keys[1], 0x5140), __byte_perm(keys[2], keys[3], 0x5140)};
-        const u32 high[2] = {__byte_perm(keys[0], keys[1], 0x7362), __byte_perm(keys[2], keys[3], 0x7362)};
-        const u32 first = to + group / 4 * (kValueBoxKeys * kHeadDim) + word * (4 * kValueBoxKeys)
-                        + (group % 4 ^ word % 2 * 2) * 16 + t * 4;
-        const u32 third = (first ^ 16) + 2 * kValueBoxKeys;
-        ptx::store_shared(first, __byte_perm(low[0], low[1], 0x5410));
-        ptx::store_shared(first + kValueBoxKeys, __byte_perm(low[0], low[1], 0x7632));
-        ptx::store_shared(third, __byte_perm(high[0], high[1], 0x5410));
-        ptx::store_shared(third + kValueBoxKeys, __byte_perm(high[0], high[1], 0x7632));
+    for (int piece = warp / kAcross; piece < kBlockKeys / kPieceKeys; piece += 4 / kAcross) {
+        u32 pairs[4][4];
+#pragma unroll
+        for (int group = 0; group < 4; ++group) {
+            ptx::load_matrices_transposed(pairs[group], from + (piece * 4 + group) * (16 * kHeadDim));
+        }
+#pragma unroll
+        for (int group = 0; group < 4; ++group) {
+            const u32(&of)[4] = pairs[group];
+            ptx::store_matrices((first ^ group * 16) + piece * (kPieceKeys * kHeadDim),
+                                __byte_perm(of[0], of[1], even_first), __byte_perm(of[0], of[1], odd_first),
+                                __byte_perm(of[2], of[3], even_first), __byte_perm(of[2], of[3], odd_first));
+        }
     }
 }
 

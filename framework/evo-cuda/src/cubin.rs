@@ -130,6 +130,17 @@ pub fn kernels(cubin: &[u8], log: &str) -> Result<Vec<KernelFigures>, CubinError
     Ok(kernels)
 }
 
+/// Whether kernels can leave something in the module: it has variables on the device.
+pub(crate) fn has_variables(cubin: &[u8]) -> Result<bool, CubinError> {
+    let elf = parse(cubin)?;
+    let named = |section: object::read::elf::ElfSection64<'_, '_, Endianness>| {
+        section
+            .name_bytes()
+            .is_ok_and(|name| name.starts_with(b".nv.global"))
+    };
+    Ok(elf.sections().any(named))
+}
+
 /// The sections that tell about kernels.
 #[derive(Default)]
 struct Sections<'a> {

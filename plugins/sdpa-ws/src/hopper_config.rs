@@ -227,7 +227,7 @@ impl HopperConfig {
             ),
             (
                 !self.turns_values || self.producer_regs >= 40,
-                "a producer that turns values needs 34 registers",
+                "a producer that turns values needs 38 registers",
             ),
             (
                 self.ctas_per_sm == 1 || i64::from(self.threads()) * self.ctas_per_sm > 256,

@@ -1,8 +1,5 @@
 //! Loaded kernels: one or several launches in a stream.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
-
 use evo_cuda::{Argument, CudaError, Device, ErrorKind, Function, Launch, LaunchConfig, Module};
 use evo_plugin::{Artifact, BuildRequest, Error, Instance, Io, Params, Stream, Value};
 
@@ -89,27 +86,6 @@ pub(crate) fn tiled(artifact: &Artifact, early: bool) -> Result<LaunchConfig, Er
     })
 }
 
-/// Modules that are kept. A candidate is loaded for each set of buffers, dozens of times in a row.
-const KEPT: usize = 4;
-
-/// The module of some machine code, loaded once for all instances: the kernels have no variables of
-/// their own on the device that instances could share.
-fn module(device: &Device, cubin: &[u8]) -> Result<Module, CudaError> {
-    static LOADED: Mutex<VecDeque<(u32, Vec<u8>, Module)>> = Mutex::new(VecDeque::new());
-    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
-    let index = device.index();
-    let known = |(of, bytes, _): &&(u32, Vec<u8>, Module)| *of == index && bytes == cubin;
-    if let Some((_, _, module)) = loaded.iter().find(known) {
-        return Ok(module.clone());
-    }
-    let module = Module::load(device, cubin)?;
-    if loaded.len() == KEPT {
-        loaded.pop_front();
-    }
-    loaded.push_back((index, cubin.to_vec(), module.clone()));
-    Ok(module)
-}
-
 impl Loaded {
     /// Brings machine code to the device: kernels in the order of their launches.
     ///
@@ -123,7 +99,7 @@ impl Loaded {
         workspace: usize,
     ) -> Result<Self, Error> {
         let device = Device::by_uuid(&request.device.uuid).map_err(of_cuda)?;
-        let module = module(&device, &artifact.bytes).map_err(of_cuda)?;
+        let module = Module::shared(&device, &artifact.bytes).map_err(of_cuda)?;
         let steps = steps
             .into_iter()
             .map(|step| {

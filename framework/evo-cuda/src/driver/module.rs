@@ -1,7 +1,8 @@
 //! Machine code on a device.
 
+use std::collections::VecDeque;
 use std::ffi::{CString, c_int};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cudarc::driver::sys::{self, CUfunction, CUfunction_attribute as Attribute, CUmodule};
 
@@ -62,6 +63,34 @@ impl Module {
             raw,
             kernels,
         })))
+    }
+
+    /// As [`load`](Self::load), once for all who bring the same machine code: the modules of the last few
+    /// are kept. A candidate is loaded for each set of buffers that launches rotate over, and with a
+    /// module for each every launch would fetch its instructions anew. Code with variables on the
+    /// device is loaded each time, so that nobody sees what another has left there.
+    ///
+    /// # Errors
+    /// As `load`.
+    pub fn shared(device: &Device, cubin: &[u8]) -> Result<Self, CudaError> {
+        const KEPT: usize = 4;
+        static LOADED: Mutex<VecDeque<(Vec<u8>, Module)>> = Mutex::new(VecDeque::new());
+        if cubin::has_variables(cubin).map_err(|error| CudaError::refused(error.to_string()))? {
+            return Self::load(device, cubin);
+        }
+        let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = |(bytes, module): &&(Vec<u8>, Self)| {
+            module.0.device.index() == device.index() && bytes == cubin
+        };
+        if let Some((_, module)) = loaded.iter().find(known) {
+            return Ok(module.clone());
+        }
+        let module = Self::load(device, cubin)?;
+        if loaded.len() == KEPT {
+            loaded.pop_front();
+        }
+        loaded.push_back((cubin.to_vec(), module.clone()));
+        Ok(module)
     }
 
     /// The kernels in it, without what only the assembler's log tells.

@@ -311,3 +311,23 @@ fn absence_tells_the_places_and_the_cure() {
         "{error}"
     );
 }
+
+#[test]
+fn code_in_which_kernels_can_leave_something_is_told_from_other_code() {
+    let Some(nvrtc) = nvrtc() else { return };
+    let of = |variable: &str| {
+        let source = format!(
+            "{variable}\nextern \"C\" __global__ void count(int* to) {{ to[0] = seen(); }}"
+        );
+        let compiled = nvrtc.compile(&request(&source)).unwrap();
+        cubin::has_variables(&compiled.cubin).unwrap()
+    };
+    assert!(!of("__device__ int seen() { return 17; }"));
+    assert!(of(
+        "__device__ int last = 1; __device__ int seen() { return atomicAdd(&last, 1); }"
+    ));
+    assert!(of(
+        "__device__ int last; __device__ int seen() { return atomicAdd(&last, 1); }"
+    ));
+    assert!(cubin::has_variables(b"no cubin").is_err());
+}

@@ -49,6 +49,51 @@ struct Origin {
     figures: BTreeMap<String, BTreeMap<String, Vec<Option<f64>>>>,
 }
 
+/// What a text in RON says: its words and signs, without comments and layout.
+fn said(text: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut rest = text;
+    // Whether what comes next belongs to the word before it.
+    let mut joined = false;
+    while let Some(first) = rest.chars().next() {
+        let part = if rest.starts_with("//") {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if rest.starts_with("/*") {
+            rest.find("*/").map_or(rest.len(), |at| at + 2)
+        } else if first == '"' {
+            end_of_string(rest)
+        } else {
+            first.len_utf8()
+        };
+        let (here, after) = rest.split_at(part);
+        rest = after;
+        let comment = part > 1 && first == '/';
+        let letter = first.is_alphanumeric() || first == '_';
+        if comment || first.is_whitespace() {
+            joined = false;
+            continue;
+        }
+        match words.last_mut() {
+            Some(word) if joined && letter => word.push_str(here),
+            _ => words.push(here.to_owned()),
+        }
+        joined = letter;
+    }
+    words
+}
+
+/// Bytes of the string that a text begins with, quotes included.
+fn end_of_string(text: &str) -> usize {
+    let mut escaped = false;
+    for (at, letter) in text.char_indices().skip(1) {
+        match letter {
+            '"' if !escaped => return at + 1,
+            letter => escaped = letter == '\\' && !escaped,
+        }
+    }
+    text.len()
+}
+
 impl Earlier {
     /// Reads a recording.
     ///
@@ -114,9 +159,29 @@ impl Earlier {
                 word(there)
             ));
         }
-        match self.origin.space.as_deref() == planned.and_then(|it| it.space.as_deref()) {
-            true => Ok(()),
-            false => Err("its space is not the run's".to_owned()),
+        let here = said(self.origin.space.as_deref().unwrap_or_default());
+        let there = said(
+            planned
+                .and_then(|it| it.space.as_deref())
+                .unwrap_or_default(),
+        );
+        match here.iter().zip(&there).position(|(a, b)| a != b) {
+            None if here.len() == there.len() => Ok(()),
+            place => {
+                let from = place.unwrap_or_else(|| here.len().min(there.len()));
+                let shown = |words: &[String]| match words.get(from..) {
+                    Some([]) | None => "its end".to_owned(),
+                    Some(rest) => {
+                        let first: Vec<&str> = rest.iter().take(8).map(String::as_str).collect();
+                        format!("`{}`", first.join(" "))
+                    }
+                };
+                Err(format!(
+                    "its space is not the run's: the first difference is {} in it and {} in the run",
+                    shown(&here),
+                    shown(&there)
+                ))
+            }
         }
     }
 
@@ -183,6 +248,31 @@ impl Earlier {
             sources: sources
                 .filter(|(_, known): &(String, BTreeMap<String, f64>)| !known.is_empty())
                 .collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_space_says_is_without_comments_and_layout() {
+        let short = "(params:[(name:\"A\",values:[1,2])])";
+        let long =
+            "// A space.\n( params : [ /* one */\n (name: \"A\", values: [1, 2])] )  // the end";
+        assert_eq!(said(short), said(long));
+        assert_eq!(said("a b"), ["a", "b"]);
+        assert_eq!(said("ab1_c(x)"), ["ab1_c", "(", "x", ")"]);
+        // Strings are as they are, with what looks like a comment in them.
+        assert_eq!(
+            said(r#"("a // b", "\"x  y\"")"#),
+            ["(", "\"a // b\"", ",", r#""\"x  y\"""#, ")"]
+        );
+        assert_ne!(said("values: [1, 2]"), said("values: [12]"));
+        assert_ne!(said("\"a b\""), said("\"ab\""));
+        for torn in ["", "/", "\"", "\"\\", "/* x", "// x", "\u{e9}\u{1f600}"] {
+            let _ = said(torn);
         }
     }
 }

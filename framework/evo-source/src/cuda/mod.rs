@@ -181,7 +181,7 @@ pub(crate) fn load(
     call: Call,
 ) -> Result<Box<dyn Instance>, Error> {
     let device = Device::by_uuid(&request.device.uuid).map_err(of_cuda)?;
-    let module = Module::load(&device, &artifact.bytes).map_err(of_cuda)?;
+    let module = Module::shared(&device, &artifact.bytes).map_err(of_cuda)?;
     let symbol = symbol(&source.description.entry.value, module.kernels())?;
     let function = module.function(symbol).map_err(of_cuda)?;
     let config = geometry::from_params(&artifact.launch)?;
