@@ -618,12 +618,25 @@ fn earlier_exports_take_more_trials(bench: &Bench) {
     let mut other = read("both.json");
     other["device"] = "another".into();
     bench.file("other.json", &other.to_string());
+    let space = both["origin"]["space"].as_str().unwrap();
+    let mut commented = both.clone();
+    commented["origin"]["space"] = format!("// As it was.\n{space}").into();
+    bench.file("commented.json", &commented.to_string());
+    export(&["b", "commented.json", "--out", "x.json"]).ok();
+    let mut wider = both.clone();
+    wider["origin"]["space"] = space.replacen("values: [", "values: [7, ", 1).into();
+    assert_ne!(wider, both);
+    bench.file("wider.json", &wider.to_string());
     bench.file("none.json", "{\"format\": \"recorded-space/1\"}");
     bench.file("torn.json", "{\"format\": ");
     for (file, words) in [
         (
             "other.json",
             "other.json: the device differs: another in it",
+        ),
+        (
+            "wider.json",
+            "wider.json: its space is not the run's: the first difference is `7 ,",
         ),
         (
             "none.json",
