@@ -2,7 +2,7 @@
 #pragma once
 
 #include "hopper_load.cuh"
-#include "hopper_softmax.cuh"
+#include "hopper_promote.cuh"
 
 // Issues the scores of a block, one group of products for each part. `after_first` runs once the first
 // part is under way.
@@ -210,14 +210,24 @@ struct Consumer {
         release_values(work, round);
     }
 
-    __device__ __forceinline__ void attend_in_turn(Rows& rows, const Work& work, int seq, float scale, bool exact) {
+    // Whether outputs leave the accumulators once so many rounds are in them.
+    __device__ bool promotes_after(int done) const {
+        return kPromotes && done % kPromotedRounds == 0 && done < rounds;
+    }
+
+    __device__ __forceinline__ void attend_in_turn(Rows& rows, Kept& kept, const Work& work, int seq, float scale,
+                                                   bool exact) {
         int round = 0;
 #pragma unroll 1
         for (; round < rounds && masked(work, seq, round); ++round) {
             whole_block<true>(rows, work, seq, round, scale, exact);
+            if (promotes_after(round + 1)) promote(rows, kept, scale);
         }
 #pragma unroll 1
-        for (; round < rounds; ++round) whole_block<false>(rows, work, seq, round, scale, exact);
+        for (; round < rounds; ++round) {
+            whole_block<false>(rows, work, seq, round, scale, exact);
+            if (promotes_after(round + 1)) promote(rows, kept, scale);
+        }
         release_queries();
     }
 
@@ -247,8 +257,8 @@ struct Consumer {
     }
 
     template <bool MASKED>
-    __device__ __forceinline__ void next_weights(Rows& rows, Scores& scores, Weights& weights, const Work& work,
-                                                 int seq, int round, float scale, bool exact) {
+    __device__ __forceinline__ void next_weights(Rows& rows, Kept& kept, Scores& scores, Weights& weights,
+                                                 const Work& work, int seq, int round, float scale, bool exact) {
         ptx::mbarrier_wait(ring.keys_full(keys.slot), keys.phase);
         wait_turn();
         start_scores(scores, work, round);
@@ -262,10 +272,11 @@ struct Consumer {
         // Products read weights from registers: only now may these change.
         pack_all(weights, scores);
         if (raise.any) rows.rescale(raise.shrink);
+        if (promotes_after(round)) promote(rows, kept, scale);
     }
 
-    __device__ __forceinline__ void attend_overlapped(Rows& rows, const Work& work, int seq, float scale,
-                                                      bool exact) {
+    __device__ __forceinline__ void attend_overlapped(Rows& rows, Kept& kept, const Work& work, int seq,
+                                                      float scale, bool exact) {
         if (rounds == 0) {
             release_queries();
             return;
@@ -280,11 +291,11 @@ struct Consumer {
         int round = 1;
 #pragma unroll 1
         for (; round < rounds && masked(work, seq, round); ++round) {
-            next_weights<true>(rows, scores, weights, work, seq, round, scale, exact);
+            next_weights<true>(rows, kept, scores, weights, work, seq, round, scale, exact);
         }
 #pragma unroll 1
         for (; round < rounds; ++round) {
-            next_weights<false>(rows, scores, weights, work, seq, round, scale, exact);
+            next_weights<false>(rows, kept, scores, weights, work, seq, round, scale, exact);
         }
         release_queries();
         start_values(rows, weights);
@@ -297,11 +308,15 @@ struct Consumer {
 
     __device__ __forceinline__ void attend_once(Rows& rows, const Work& work, int seq, float scale, bool exact) {
         rows.reset();
+        Kept kept;
+        const bool keeps = kPromotes && rounds > kPromotedRounds;
+        if (keeps) start_kept(kept);
         if constexpr (kOverlap) {
-            attend_overlapped(rows, work, seq, scale, exact);
+            attend_overlapped(rows, kept, work, seq, scale, exact);
         } else {
-            attend_in_turn(rows, work, seq, scale, exact);
+            attend_in_turn(rows, kept, work, seq, scale, exact);
         }
+        if (keeps) take_kept(rows, kept, scale);
     }
 
     // Whether the sums show that a weight may not have fitted into an operand. The answer is the same

@@ -9,7 +9,7 @@
     || !defined(PINGPONG) || !defined(V_ISSUE) || !defined(RESCALE) || !defined(ROW_SUM)                  \
     || !defined(MAXIMUM) || !defined(STORE) || !defined(PERSISTENT) || !defined(HEAD_GROUP)               \
     || !defined(L2_HINT) || !defined(L2_PREFETCH) || !defined(PDL) || !defined(CTAS_PER_SM)               \
-    || !defined(USE_FAST_EXP) || !defined(V_TRANSPOSE)
+    || !defined(USE_FAST_EXP) || !defined(V_TRANSPOSE) || !defined(PROMOTION)
 #error "a parameter of the space is not defined: see HOPPER.md"
 #endif
 #if PRODUCER && (!defined(PRODUCER_REGS) || !defined(CONSUMER_REGS))
@@ -66,6 +66,10 @@ constexpr int kPartSteps = kSteps / kWeightParts;
 constexpr int kColumnOutputs = kHeadDim / 2;
 constexpr int kOutputs = kColumnOutputs + (kTensorSum ? 4 : 0);
 
+// Rounds of a key group after which its outputs leave the accumulators: those of PROMOTION keys, or of one block if it has more.
+constexpr bool kPromotes = kFp8 && PROMOTION > 0;
+constexpr int kPromotedRounds = !kPromotes ? 1 : PROMOTION > kBlockKeys ? PROMOTION / kBlockKeys : 1;
+
 // With RESCALE lazy, the exponent by which weights may exceed those of their maximum before the rows are
 // rescaled.
 constexpr float kLazyExponent = kFp8 ? 4.0f : 8.0f;
@@ -121,6 +125,8 @@ static_assert(v_transpose::V_TRANSPOSE == v_transpose::kernel || (kFp8 && kProdu
               "V_TRANSPOSE producer needs f8_e4m3, PRODUCER and KEY_GROUPS 1: only 8-bit values are turned, by the "
               "producer, for one ring");
 static_assert(!kTurnsValues || PRODUCER_REGS >= 40, "V_TRANSPOSE producer needs PRODUCER_REGS 40 or more");
+static_assert(PROMOTION >= 0, "PROMOTION is a number of keys");
+static_assert(PROMOTION == 0 || kFp8, "PROMOTION needs f8_e4m3: products of 16 bits are summed as floats");
 static_assert(CTAS_PER_SM >= 1 && CTAS_PER_SM <= 3, "CTAS_PER_SM must be 1, 2 or 3");
 static_assert(CTAS_PER_SM == 1 || kThreads * CTAS_PER_SM > 256,
               "CTAS_PER_SM: the limit of registers would be above the 255 that a thread can have");

@@ -56,6 +56,10 @@ const SOURCE: Source = Source {
             include_str!("../../../kernels/sdpa/hopper_store.cuh"),
         ),
         (
+            "hopper_promote.cuh",
+            include_str!("../../../kernels/sdpa/hopper_promote.cuh"),
+        ),
+        (
             "hopper_transpose.cuh",
             include_str!("../../../kernels/sdpa/hopper_transpose.cuh"),
         ),
@@ -93,7 +97,7 @@ fn resolve(request: &BuildRequest) -> Result<(Task, HopperConfig), Error> {
             task.arch
         )));
     }
-    let config = HopperConfig::read(&request.config)?;
+    let config = HopperConfig::read(&request.config, &task)?;
     config.check(&task)?;
     if has_copy(&task, &config) && task.heads() > LARGEST_Y {
         return Err(Error::Rejected(format!(

@@ -42,11 +42,13 @@ pub(crate) struct HopperConfig {
     ctas_per_sm: i64,
     /// Whether the producer turns 8-bit values; else a kernel before does.
     pub(crate) turns_values: bool,
+    /// Keys after which outputs of 8-bit products leave the accumulators; 0 for never.
+    promotion: i64,
 }
 
 /// The parameters with their defaults.
 pub(crate) fn params() -> Vec<ParamInfo> {
-    let params: [(&str, Value, &str); 23] = [
+    let params: [(&str, Value, &str); 24] = [
         ("ROW_GROUPS", 1.into(), "warpgroups on rows of their own"),
         ("KEY_GROUPS", 1.into(), "warpgroups on the same rows"),
         ("BLOCK_N", 128.into(), "keys of a block"),
@@ -102,6 +104,11 @@ pub(crate) fn params() -> Vec<ParamInfo> {
             "kernel".into(),
             "who makes rows of the columns of 8-bit values",
         ),
+        (
+            "PROMOTION",
+            2048.into(),
+            "keys after which sums of 8-bit products leave the tensor cores",
+        ),
     ];
     let info = |(name, default, doc): (&str, Value, &str)| ParamInfo {
         name: name.to_owned(),
@@ -117,7 +124,7 @@ impl HopperConfig {
     ///
     /// # Errors
     /// `Rejected`, naming the parameter.
-    pub(crate) fn read(params: &Params) -> Result<Self, Error> {
+    pub(crate) fn read(params: &Params, task: &Task) -> Result<Self, Error> {
         let int = |name, known: &[i64]| one_of(params, name, known);
         let flag = |name| evo_plugin::flag(params, name);
         let is =
@@ -167,6 +174,13 @@ impl HopperConfig {
                 && key_groups == 1
                 && params.contains_key("V_TRANSPOSE")
                 && is("V_TRANSPOSE", ["kernel", "producer"])?,
+            // Products of 16 bits are summed as floats.
+            promotion: match task.attention.input_dtype() == Dtype::F8E4m3
+                && params.contains_key("PROMOTION")
+            {
+                true => int("PROMOTION", &[0, 1024, 2048])?,
+                false => 0,
+            },
         })
     }
 
@@ -361,6 +375,7 @@ impl HopperConfig {
             flag("PDL", self.early),
             number("CTAS_PER_SM", self.ctas_per_sm),
             either("V_TRANSPOSE", self.turns_values, ["kernel", "producer"]),
+            number("PROMOTION", self.promotion),
         ];
         if self.producer {
             macros.push(number("PRODUCER_REGS", self.producer_regs));

@@ -112,6 +112,48 @@ fn other_devices_are_refused_with_the_reason() {
 }
 
 #[test]
+fn long_sums_of_8_bit_products_leave_the_tensor_cores() {
+    const COMMON: &str = "PRODUCER=true ROW_GROUPS=2 PINGPONG=true PRODUCER_REGS=40 RESCALE=lazy";
+    let long = "dtype=f8_e4m3 B=2 H=16 S=8192 D=128";
+    let space = space_of(HOPPER_SPACE, &problem(long), &device("sm_90a"));
+    assert!(space.params().iter().any(|param| param.name == "PROMOTION"));
+    if !has_nvrtc() {
+        return;
+    }
+    let stack_bytes = |(fields, choices): (&str, &str)| {
+        let request = defaults(&Hopper, fields, &format!("{COMMON} {choices}"), "sm_90a");
+        let artifact = match Hopper.build(&request) {
+            Ok(artifact) => artifact,
+            Err(Error::BuildFailed { message, log }) => panic!("{message}\n{log}"),
+            Err(other) => panic!("{:?}: {other}", request.config),
+        };
+        assert!(!artifact.log.contains("serialized"), "{}", artifact.log);
+        let figure = |name: &str| {
+            let found = artifact.resources.iter().find(|it| it.name == name);
+            found.unwrap_or_else(|| panic!("{name}")).value
+        };
+        assert_eq!(figure("spill_store_bytes"), 0.0, "{choices}");
+        figure("stack_bytes")
+    };
+    let whole = "OVERLAP=false BLOCK_N=256 PERSISTENT=true V_TRANSPOSE=producer";
+    let overlapped = "OVERLAP=true BLOCK_N=192";
+    let of = |choices: &str, keys: u32| format!("{choices} PROMOTION={keys}");
+    let causal = format!("{long} mask=causal");
+    let built: Vec<f64> = [
+        (long, of(whole, 0)),
+        (long, of(whole, 1024)),
+        (&causal, of(overlapped, 2048)),
+        // There is no such choice for other types.
+        ("B=2 H=16 S=8192 D=128", of("BLOCK_N=128", 2048)),
+    ]
+    .par_iter()
+    .map(|(fields, choices)| stack_bytes((fields, choices)))
+    .collect();
+    // 64 outputs and two maxima of four bytes.
+    assert_eq!(built, [0.0, 264.0, 264.0, 0.0]);
+}
+
+#[test]
 fn a_sample_compiles_and_no_product_is_serialised() {
     if !has_nvrtc() {
         return;
