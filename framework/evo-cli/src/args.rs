@@ -175,8 +175,9 @@ pub(crate) struct Export {
     #[arg(long, value_name = "NAME")]
     pub(crate) candidate: Option<String>,
     /// Figures of trials that were made outside of the run, such as by a profiler over `evo replay`:
-    /// {"source": "profiler-ncu/ncu", "run": NAME, "rules": RON, "trials": {"17": {NAME: NUMBER}}};
-    /// may be repeated.
+    /// {"source": "profiler-ncu/ncu", "run": NAME, "rules": RON, "trials": {"17": {NAME: NUMBER}}}; or
+    /// with "configurations": [{"params": {NAME: VALUE}, "figures": {NAME: NUMBER}}], whichever trial
+    /// measured them; may be repeated.
     #[arg(long, value_name = "FILE")]
     pub(crate) figures: Vec<PathBuf>,
     /// Print errors only.

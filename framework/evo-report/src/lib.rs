@@ -47,7 +47,7 @@ pub use model::{
     baseline_name,
 };
 pub use ratio::{Ratio, Rival};
-pub use recorded::{Recorded, recorded};
+pub use recorded::{Figured, Recorded, recorded};
 pub use summary::summary_markdown;
 pub use terminal::final_table;
 pub use text::plain;

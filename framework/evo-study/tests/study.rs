@@ -60,7 +60,7 @@ fn a_recording_of_evo_is_searched_in_the_space_that_it_came_from() {
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../../kernels/sdpa/recorded/hopper_mission-H200.json.xz");
     let spaces = StudySpace::read_all(&[file]).unwrap();
-    assert_eq!(spaces[0].recorded(), 1926);
+    assert_eq!(spaces[0].recorded(), 2232);
     let space = spaces[0].space(1).unwrap();
     assert_eq!(space.iter_valid().count(), 2232);
     assert!(!space.rules().is_empty());

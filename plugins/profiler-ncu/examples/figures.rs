@@ -12,6 +12,10 @@
 //! cargo run -p evo-plugin-profiler-ncu --example figures -- page.csv replay.json > figures.json
 //! evo export RUN --figures figures.json --out recording.json.xz
 //! ```
+//!
+//! Configurations that were recorded earlier need no run of theirs: with `evo replay RUN --configurations
+//! RECORDING --rows 0..1000` in the place of `--top`, RUN is any run of the same candidate, and `evo export RUN
+//! RECORDING --figures figures.json --out more.json.xz` puts the figures to what was recorded.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -55,11 +59,23 @@ fn document(page: &str, replay: &str) -> Result<Value, String> {
     let figures = figures_of(&read(page)?, candidates.len())
         .map_err(|message| format!("{page}: {message}"))?;
     let mut trials: BTreeMap<String, BTreeMap<String, f64>> = BTreeMap::new();
+    let mut configurations: Vec<Value> = Vec::new();
     for (candidate, metrics) in candidates.iter().zip(figures) {
-        if let Some(trial) = candidate["trial"].as_u64() {
-            let values = metrics.into_iter().map(|it| (it.name, it.value));
-            trials.insert(trial.to_string(), values.collect());
+        let values = metrics.into_iter().map(|it| (it.name, it.value));
+        let values: BTreeMap<String, f64> = values.collect();
+        match candidate["trial"].as_u64() {
+            Some(trial) => {
+                trials.insert(trial.to_string(), values);
+            }
+            None => {
+                configurations.push(json!({ "params": candidate["params"], "figures": values }))
+            }
         }
     }
-    Ok(json!({ "source": SOURCE, "rules": rules(), "trials": trials }))
+    Ok(json!({
+        "source": SOURCE,
+        "rules": rules(),
+        "trials": trials,
+        "configurations": configurations,
+    }))
 }

@@ -615,6 +615,39 @@ fn earlier_exports_take_more_trials(bench: &Bench) {
     assert_eq!(heat.iter().filter(|it| **it == 1.5).count(), 1);
     assert_eq!(origin["rules"]["p/q"], "(rules: [])");
 
+    // Figures of a configuration, whichever run measured it.
+    let params = |value: serde_json::Value| {
+        let figures = serde_json::json!({"source": "p/r", "rules": "(rules: [])",
+            "configurations": [{"params": value, "figures": {"cold": 2.5}}]});
+        bench.file("figures.json", &figures.to_string());
+    };
+    let measured = |run: &str| {
+        let evaluated = bench.evaluated(run);
+        let first = evaluated
+            .iter()
+            .find(|it| it.outcome.kind() == OutcomeKind::Measured);
+        let trial = first.unwrap().trial;
+        let proposals = bench.proposals(run);
+        let proposed = proposals.iter().find(|it| it.trial == trial).unwrap();
+        serde_json::to_value(&proposed.params).unwrap()
+    };
+    let with_figures = ["b", "early.json.xz", "--figures", "figures.json", "--out"];
+    for (run, out) in [("a", "of-a.json"), ("b", "of-b.json")] {
+        params(measured(run));
+        export(&[&with_figures[..], &[out]].concat()).ok();
+        let origin = read(out)["origin"].clone();
+        let cold = origin["figures"]["p/r"]["cold"].as_array().unwrap();
+        assert_eq!(cold.iter().filter(|it| **it == 2.5).count(), 1);
+        let heat = origin["figures"]["p/q"]["heat"].as_array().unwrap();
+        assert_eq!(heat.iter().filter(|it| **it == 1.5).count(), 1);
+        assert_eq!(origin["rules"]["p/r"], "(rules: [])");
+    }
+    params(serde_json::json!({"LAYOUT": "column"}));
+    export(&[&with_figures[..], &["x.json"]].concat()).fails(
+        2,
+        &["figures of p/r are of a configuration that nothing exported has: LAYOUT=column"],
+    );
+
     let mut other = read("both.json");
     other["device"] = "another".into();
     bench.file("other.json", &other.to_string());
@@ -622,7 +655,7 @@ fn earlier_exports_take_more_trials(bench: &Bench) {
     let mut commented = both.clone();
     commented["origin"]["space"] = format!("// As it was.\n{space}").into();
     bench.file("commented.json", &commented.to_string());
-    export(&["b", "commented.json", "--out", "x.json"]).ok();
+    export(&["b", "commented.json", "--out", "same.json"]).ok();
     let mut wider = both.clone();
     wider["origin"]["space"] = space.replacen("values: [", "values: [7, ", 1).into();
     assert_ne!(wider, both);

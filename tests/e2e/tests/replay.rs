@@ -220,6 +220,82 @@ fn what_there_is_not_is_named() {
 }
 
 #[test]
+fn configurations_of_a_file_are_replayed_whether_the_run_tried_them_or_not() {
+    let bench = bench();
+    let replay = |args: &str| {
+        let args: Vec<&str> = args.split(' ').collect();
+        bench.run(&[&["replay", "r", "--configurations"], &args[..]].concat())
+    };
+    let shown = |ended: &Ended| -> Vec<(String, String, Value)> {
+        let document = json(ended);
+        let candidates = document["candidates"].as_array().unwrap().iter();
+        candidates
+            .map(|it| {
+                assert_eq!((&it["trial"], &it["passed"]), (&Value::Null, &true.into()));
+                let label = it["candidate"].as_str().unwrap().to_owned();
+                (
+                    label,
+                    it["params"]["HOW"].to_string(),
+                    it["params"]["OPT"].clone(),
+                )
+            })
+            .collect()
+    };
+    let row = |number: u32, how: &str, opt: u32| {
+        let label = format!("triple, configuration {number}");
+        (label, how.to_owned(), Value::from(opt))
+    };
+    bench.file(
+        "list.json",
+        r#" [{"HOW": 1, "OPT": 2}, {"HOW": 0}, {"HOW": 2}]"#,
+    );
+    let ended = replay("list.json --rows 0..2 --repeats 2 --json").ok();
+    assert_eq!(shown(&ended), [row(0, "1", 2), row(1, "0", 1)]);
+    // What ran once: two of the five ways, each with both options.
+    bench.run(&["export", "r", "--out", "kept.json.xz"]).ok();
+    let ended = replay("kept.json.xz --repeats 2 --json").ok();
+    let rows = shown(&ended);
+    let ran: Vec<(&str, i64)> = rows
+        .iter()
+        .map(|(_, how, opt)| (how.as_str(), opt.as_i64().unwrap()))
+        .collect();
+    assert_eq!(ran, [("0", 1), ("0", 2), ("1", 1), ("1", 2)]);
+    let ended = replay("kept.json.xz --rows 1..2 --launches 1 --json").ok();
+    assert_eq!(shown(&ended), rows[1..2]);
+
+    bench.file("name.json", r#"[{"HOW": 1}, {"HAW": 1}]"#);
+    bench.file("value.json", r#"[{"HOW": 9}]"#);
+    bench.file("word.json", r#"[1]"#);
+    bench.file("none.json", "[]");
+    bench.file("other.json", "{}");
+    for (args, words) in [
+        (
+            "name.json",
+            "configuration 1 of `triple` cannot be executed: there is no parameter `HAW`; did you mean `HOW`?",
+        ),
+        (
+            "value.json",
+            "`HOW` cannot be 9: its values are 0, 1, 2, 3, 4",
+        ),
+        ("word.json", "word.json: no list of objects of parameters"),
+        ("none.json", "none.json: there is no configuration in it"),
+        ("other.json", "other.json"),
+        ("absent.json", "absent.json: cannot be read"),
+        (
+            "list.json --rows 3..9",
+            "none of its 3 configurations is among the rows",
+        ),
+        ("list.json --rows 5..2", "give two numbers such as 0..500"),
+        ("list.json --trial 1", "cannot be used with"),
+    ] {
+        replay(args).fails(2, &[words]);
+    }
+    bench
+        .run(&["replay", "r", "--rows", "0..2"])
+        .fails(2, &["--configurations <FILE>"]);
+}
+
+#[test]
 fn shape_inputs_and_seeds_can_be_changed() {
     let bench = bench();
     let args = "replay r --candidate A --set ROWS=7 --set COLUMNS=3 --seed 1 --seed 2 --repeats 3";

@@ -1,5 +1,6 @@
 //! The arguments of `evo replay`.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use clap::Args as Arguments;
@@ -20,6 +21,7 @@ they saw. The run folder is only read.
       evo replay runs/r --top 1 --set S=256 --repeats 2 --no-guards
   ncu --target-processes all --profile-from-start off \\
       evo replay runs/r --trial 117 --launches 3
+  evo replay runs/r --configurations attention.json.xz --rows 0..500
   valgrind --trace-children=yes evo replay runs/r --trial 3 --set S=65 --repeats 2 \\
       --no-guards
   perf record evo replay runs/r --trial 3 --launches 1000
@@ -39,6 +41,13 @@ pub(crate) struct Replay {
     /// confirmation, or the best 3 if there was none.
     #[arg(long, value_name = "K", conflicts_with = "trials", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) top: Option<u32>,
+    /// In the place of trials, configurations that the run may never have tried: a JSON list of objects
+    /// of parameters, of which what is left out has the space's default; or what `evo export` wrote.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["trials", "top"])]
+    pub(crate) configurations: Option<PathBuf>,
+    /// Of these those numbered from FIRST to before END; they are numbered from 0.
+    #[arg(long, value_name = "FIRST..END", requires = "configurations", value_parser = rows)]
+    pub(crate) rows: Option<Range<usize>>,
     /// The baselines as well.
     #[arg(long)]
     pub(crate) baselines: bool,
@@ -84,4 +93,18 @@ pub(crate) struct Replay {
     pub(crate) deadline: f64,
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+fn rows(text: &str) -> Result<Range<usize>, String> {
+    let numbers = text.split_once("..").and_then(|(first, end)| {
+        let first = match first {
+            "" => 0,
+            first => first.parse().ok()?,
+        };
+        Some(first..end.parse().ok()?)
+    });
+    match numbers {
+        Some(rows) if rows.start < rows.end => Ok(rows),
+        _ => Err("give two numbers such as 0..500, the first one below the second".to_owned()),
+    }
 }

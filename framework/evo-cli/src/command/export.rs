@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use evo_journal::Profiled;
-use evo_report::{RunModel, recorded};
+use evo_report::{Figured, RunModel, recorded};
 use evo_run::{JOURNAL, RunError};
-use evo_types::{Direction, Metric};
+use evo_types::{Direction, Metric, Params};
 use serde::Deserialize;
 
 use super::print;
@@ -39,10 +39,11 @@ pub(crate) fn export(args: &Export) -> Result<ExitCode, Failure> {
         .into_iter()
         .map(|file| Ok((file.display().to_string(), read_recording(file)?)))
         .collect::<Result<_, Failure>>()?;
+    let mut figured = Vec::new();
     for file in &args.figures {
-        add_figures(file, &mut runs)?;
+        figured.extend(add_figures(file, &mut runs)?);
     }
-    let found = recorded(&runs, &earlier, args.candidate.as_deref()).map_err(|reason| {
+    let found = recorded(&runs, &earlier, figured, args.candidate.as_deref()).map_err(|reason| {
         RunError::input(reason).hint(
             "one candidate of runs of one problem on one kind of device; --candidate names it; a file \
              that an earlier export wrote stands beside at least one run",
@@ -118,17 +119,29 @@ struct Figures {
     /// The source's rules.
     rules: Option<String>,
     /// By the trial's number.
+    #[serde(default)]
     trials: BTreeMap<u64, BTreeMap<String, f64>>,
+    /// Of configurations, whichever trial measured them.
+    #[serde(default)]
+    configurations: Vec<OfConfiguration>,
 }
 
-/// Puts them to the profiles of their run.
-fn add_figures(file: &Path, runs: &mut [(String, RunModel)]) -> Result<(), Failure> {
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfConfiguration {
+    params: Params,
+    figures: BTreeMap<String, f64>,
+}
+
+/// Puts those of trials to the profiles of their run; returns those of configurations.
+fn add_figures(file: &Path, runs: &mut [(String, RunModel)]) -> Result<Vec<Figured>, Failure> {
     let shown = file.display();
     let fail = |message: String| RunError::input(format!("{shown}: {message}"));
     let text = std::fs::read(file).map_err(|error| fail(format!("cannot be read: {error}")))?;
     let figures: Figures =
         serde_json::from_slice(&text).map_err(|error| fail(format!("no figures: {error}")))?;
-    let many = runs.len() > 1;
+    // Figures of configurations are of no run: any one carries their rules.
+    let many = runs.len() > 1 && !figures.trials.is_empty();
     let mut own = runs.iter_mut().filter(|(_, model)| match &figures.run {
         Some(name) => model.header.run == *name,
         None => !many,
@@ -162,7 +175,14 @@ fn add_figures(file: &Path, runs: &mut [(String, RunModel)]) -> Result<(), Failu
         };
         model.profiles.push(profiled);
     }
-    Ok(())
+    let configurations = figures.configurations.into_iter();
+    Ok(configurations
+        .map(|of| Figured {
+            source: figures.source.clone(),
+            params: of.params,
+            figures: of.figures,
+        })
+        .collect())
 }
 
 /// Writes a file that is there whole or not at all; compressed where its name ends in `.xz`.

@@ -1,5 +1,6 @@
 //! `evo replay`: candidates of a run executed again, untimed.
 
+mod configurations;
 mod json;
 mod show;
 
@@ -72,6 +73,10 @@ fn settings(args: &Replay) -> Result<ReplaySettings, RunError> {
         program: program()?,
         trials: args.trials.clone(),
         top: args.top.map(|top| top as usize),
+        configurations: match &args.configurations {
+            Some(file) => configurations::read(file, args.rows.clone())?,
+            None => Vec::new(),
+        },
         baselines: args.baselines,
         candidates: args.candidates.clone(),
         mode,

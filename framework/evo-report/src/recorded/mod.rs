@@ -50,6 +50,17 @@ struct Entry {
     sources: BTreeMap<String, BTreeMap<String, f64>>,
 }
 
+/// Figures of a configuration that were made outside of the runs, such as by a profiler over a replay.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Figured {
+    /// Whose they are, as `plugin/name`.
+    pub source: String,
+    /// All its active parameters.
+    pub params: Params,
+    /// By their names.
+    pub figures: BTreeMap<String, f64>,
+}
+
 /// Puts the trials of one candidate of several runs together, by name, and what earlier exports wrote of
 /// the same candidate: their documents, by file.
 ///
@@ -60,6 +71,7 @@ struct Entry {
 pub fn recorded(
     runs: &[(String, RunModel)],
     earlier: &[(String, serde_json::Value)],
+    figured: Vec<Figured>,
     candidate: Option<&str>,
 ) -> Result<Recorded, String> {
     let (first_name, first) = runs.first().ok_or("no run is named")?;
@@ -107,6 +119,17 @@ pub fn recorded(
             }
             Place::Occupied(mut known) => merge(known.get_mut(), entry),
         }
+    }
+    for of in figured {
+        let known = exact_place(&axes, &of.params).and_then(|place| rows.get_mut(&place));
+        let Some(entry) = known else {
+            return Err(format!(
+                "figures of {} are of a configuration that nothing exported has: {}",
+                of.source,
+                evo_types::format_params(&of.params)
+            ));
+        };
+        entry.sources.insert(of.source, of.figures);
     }
     let rows: Vec<(u64, Entry)> = rows.into_iter().collect();
     let measured = rows.iter().filter(|(_, row)| !row.times.is_empty()).count();
@@ -336,6 +359,15 @@ fn axes(configs: &[(Params, Entry)]) -> Axes {
             (name.clone(), values)
         })
         .collect()
+}
+
+/// As [`place`]; nothing where a value is none of those that occur.
+fn exact_place(axes: &Axes, params: &Params) -> Option<u64> {
+    let occurs = |(name, value): (&String, &Value)| {
+        let axis = axes.iter().find(|(own, _)| own == name);
+        axis.is_some_and(|(_, values)| values.contains(value))
+    };
+    params.iter().all(occurs).then(|| place(axes, params))
 }
 
 /// The index of a configuration in the product of all values, the first parameter slowest. A

@@ -31,6 +31,9 @@ pub struct ReplaySettings {
     /// In the place of `trials`, so many of the best by the search's own measurement. Where neither
     /// is given: the finalists of the confirmation, or the best three if there was none.
     pub top: Option<usize>,
+    /// In the place of trials, configurations that the run may never have tried, each with a number
+    /// that it is called by. What one leaves out has the space's default.
+    pub configurations: Vec<(usize, Params)>,
     /// Whether the baselines are replayed as well.
     pub baselines: bool,
     /// Labels: a baseline's adds that baseline, a tuned candidate's leaves only its trials of those

@@ -1,12 +1,15 @@
 //! Which candidates of a run are replayed.
 
+use evo_core::space::Space;
 use evo_journal::{Plan, PlannedCandidate};
+use evo_types::Params;
 
 use super::ReplaySettings;
 use super::opening::Recorded;
 use crate::RunError;
 use crate::driver::{Entrant, engine_settings};
 use crate::error::suggestion;
+use crate::plan;
 
 /// How many of the best are replayed where there was no confirmation.
 const USUAL_TOP: usize = 3;
@@ -28,6 +31,10 @@ pub(super) fn targets(
         .filter(|(place, _)| settings.baselines || named.baselines.contains(place))
         .map(|(_, planned)| Entrant::baseline(planned))
         .collect();
+    if !settings.configurations.is_empty() {
+        targets.extend(configurations(recorded, settings, &named)?);
+        return Ok(targets);
+    }
     let mut trials = settings.trials.clone();
     let only_baselines = !named.baselines.is_empty() && named.tuned.is_empty();
     if settings.top.is_some() || (trials.is_empty() && !only_baselines) {
@@ -53,6 +60,77 @@ pub(super) fn targets(
         .hint("name trials with --trial N, or add --baselines"));
     }
     Ok(targets)
+}
+
+/// Configurations that are named by their parameters, of the only tuned candidate or of the one that
+/// is named.
+fn configurations(
+    recorded: &Recorded,
+    settings: &ReplaySettings,
+    named: &Named<'_>,
+) -> Result<Vec<Entrant>, RunError> {
+    let plan = &recorded.plan;
+    let labels: Vec<&str> = match named.tuned.as_slice() {
+        [] => plan.candidates.iter().map(|it| it.label.as_str()).collect(),
+        tuned => tuned.to_vec(),
+    };
+    let [label] = labels.as_slice() else {
+        return Err(RunError::input(format!(
+            "which candidate are the configurations of? The run tunes {}",
+            labels.join(", ")
+        ))
+        .hint("name it with --candidate"));
+    };
+    let spaces = plan::spaces(plan)?;
+    let mut candidates = plan.candidates.iter().zip(&spaces);
+    let (candidate, space) = candidates
+        .find(|(candidate, _)| candidate.label == **label)
+        .ok_or_else(|| RunError::internal(format!("the run has no space of `{label}`")))?;
+    let entrant = |(number, params): &(usize, Params)| {
+        let params = valid(space, params).map_err(|reason| {
+            RunError::input(format!(
+                "configuration {number} of `{label}` cannot be executed: {reason}"
+            ))
+        })?;
+        Ok(Entrant {
+            label: format!("{label}, configuration {number}"),
+            trial: None,
+            plugin: candidate.plugin.clone(),
+            kernel: candidate.kernel.clone(),
+            params,
+            ranked_shape_only: false,
+        })
+    };
+    settings.configurations.iter().map(entrant).collect()
+}
+
+/// The configuration with these values, without those of parameters that it does not use.
+fn valid(space: &Space, params: &Params) -> Result<Params, String> {
+    let known = |name: &&String| space.params().iter().any(|param| param.name == **name);
+    if let Some(name) = params.keys().find(|name| !known(name)) {
+        let names: Vec<&str> = space.params().iter().map(|it| it.name.as_str()).collect();
+        return Err(format!(
+            "there is no parameter `{name}`; {}",
+            suggestion(name, &names)
+        ));
+    }
+    let choices = space.params().iter().map(|param| {
+        let Some(value) = params.get(&param.name) else {
+            return Ok(param.default);
+        };
+        param.index_of(value).ok_or_else(|| {
+            let values: Vec<String> = param.values.iter().map(ToString::to_string).collect();
+            format!(
+                "`{}` cannot be {value}: its values are {}",
+                param.name,
+                values.join(", ")
+            )
+        })
+    });
+    let choices: Vec<u32> = choices.collect::<Result<_, _>>()?;
+    let config = space.canonical(&choices);
+    space.check(&config).map_err(|broken| broken.to_string())?;
+    Ok(space.to_params(&config))
 }
 
 /// The best by the search where so many are asked for, else the finalists, else the usual number of
@@ -203,6 +281,7 @@ mod tests {
             program: "evo".into(),
             trials: vec![],
             top: None,
+            configurations: vec![],
             baselines: false,
             candidates: vec![],
             mode: ReplayMode::Check { repeats: 2 },
@@ -280,5 +359,39 @@ mod tests {
         };
         let error = targets(&recorded, &settings).unwrap_err();
         assert!(error.to_string().contains("from 0 to 6"), "{error}");
+    }
+
+    #[test]
+    fn a_configuration_is_completed_and_held_against_the_space() {
+        let space = Space::parse(
+            r#"(name: "s", params: [
+                (name: "TILE", values: [1, 2, 4], default: 2),
+                (name: "FUSE", values: [false, true]),
+                (name: "STAGES", values: [1, 2, 3], default: 2, when: "FUSE"),
+            ], constraints: [(expr: "TILE < 4 or not FUSE", reason: "too large")])"#,
+            "s.ron",
+            &evo_core::space::Env::default(),
+        )
+        .unwrap();
+        let of = |text: &str| {
+            let params: Params = serde_json::from_str(text).unwrap();
+            valid(&space, &params).map(|params| evo_types::format_params(&params))
+        };
+        assert_eq!(of("{}").unwrap(), "FUSE=false TILE=2");
+        assert_eq!(
+            of(r#"{"FUSE": true, "STAGES": 3}"#).unwrap(),
+            "FUSE=true STAGES=3 TILE=2"
+        );
+        // A recording names what is not used, at some value.
+        assert_eq!(
+            of(r#"{"FUSE": false, "STAGES": 1, "TILE": 4}"#).unwrap(),
+            "FUSE=false TILE=4"
+        );
+        let error = of(r#"{"FUSE": true, "TILE": 4}"#).unwrap_err();
+        assert!(error.contains("too large"), "{error}");
+        let error = of(r#"{"TILE": 3}"#).unwrap_err();
+        assert_eq!(error, "`TILE` cannot be 3: its values are 1, 2, 4");
+        let error = of(r#"{"TILES": 1}"#).unwrap_err();
+        assert_eq!(error, "there is no parameter `TILES`; did you mean `TILE`?");
     }
 }
