@@ -10,17 +10,20 @@
 mod baseline;
 mod error;
 mod line;
+mod plan;
 mod reader;
 mod record;
 mod writer;
 
 pub use baseline::{AbsentBaseline, BaselineRole, Reference, letter_at};
 pub use error::JournalError;
+pub use plan::{
+    Limits, Plan, PlannedCandidate, PlannedPlugin, Sibling, Target, Work, register_file,
+};
 pub use reader::{Journal, read};
 pub use record::{
     BuildFacts, ComparedItem, Comparison, Diagnosed, DiagnosisLine, Environment, Evaluated, Header,
-    InsightLine, Limits, OperatorLine, Plan, PlannedCandidate, PlannedPlugin, Profiled, Proposed,
-    Record, Sibling, Snapshot, Stage, Target, Work, profiler_folder, register_file,
+    InsightLine, OperatorLine, Profiled, Proposed, Record, Snapshot, Stage, profiler_folder,
 };
 pub use writer::Writer;
 
