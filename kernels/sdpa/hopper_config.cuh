@@ -66,7 +66,8 @@ constexpr int kPartSteps = kSteps / kWeightParts;
 constexpr int kColumnOutputs = kHeadDim / 2;
 constexpr int kOutputs = kColumnOutputs + (kTensorSum ? 4 : 0);
 
-// Rounds of a key group after which its outputs leave the accumulators: those of PROMOTION keys, or of one block if it has more.
+// Rounds of a key group after which its outputs leave the accumulators: those of PROMOTION keys, or of one
+// block if it has more.
 constexpr bool kPromotes = kFp8 && PROMOTION > 0;
 constexpr int kPromotedRounds = !kPromotes ? 1 : PROMOTION > kBlockKeys ? PROMOTION / kBlockKeys : 1;
 

@@ -1,10 +1,10 @@
 // f8_e4m3: outputs leave the accumulators of the tensor cores before their sums get long.
 //
-// Those cut a product off so many bits below the sum that it is added to: of many products of one sign each
-// adds less than it should, the less the longer the sum is. Every PROMOTION keys the outputs so far are put,
+// Those are reported to keep about 14 bits of a sum of 8-bit products (DeepSeek-V3, arXiv 2412.19437, 3.3.2): of
+// many products of one sign each then adds less than it should, the less the longer the sum is. Every PROMOTION keys the outputs so far are put,
 // as floats, to those that are kept, and the accumulators begin again with zeros. It happens rarely, so that
-// they are kept in local memory, where they take no registers. DeepSeek-V3 (arXiv 2412.19437, 3.3.2) does so
-// for matrix products, every 128 summed elements.
+// they are kept in local memory, where they take no registers. The report does so for matrix products, every
+// 128 summed elements.
 #pragma once
 
 #include "hopper_softmax.cuh"

@@ -67,8 +67,8 @@ impl<T> Spare<T> {
     }
 
     /// The pair with the lowest address, so that the buffers of a candidate lie as they did for the one
-    /// before it. In the order in which they had been given back, a kernel of 5 us took 0.3 us longer in
-    /// every trial but the first ones (kernels/sdpa/RESULTS.md).
+    /// before it, whatever order they were given back in: the search and the confirmation then agree about launches of
+    /// microseconds (seen in one run: kernels/sdpa/RESULTS.md, "How well the search finds it").
     fn take(&mut self, bytes: usize) -> Option<T> {
         let (_, pair) = self.pairs.get_mut(&bytes)?.pop_first()?;
         self.bytes -= bytes;

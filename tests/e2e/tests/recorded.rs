@@ -642,6 +642,14 @@ fn earlier_exports_take_more_trials(bench: &Bench) {
         assert_eq!(heat.iter().filter(|it| **it == 1.5).count(), 1);
         assert_eq!(origin["rules"]["p/r"], "(rules: [])");
     }
+    params(serde_json::json!({}));
+    export(&[&with_figures[..], &["x.json"]].concat()).fails(
+        2,
+        &["figures of p/r are of a configuration that nothing exported has"],
+    );
+    bench.file("figures.json", r#"{"source": "p/r"}"#);
+    export(&[&with_figures[..], &["x.json"]].concat())
+        .fails(2, &["figures.json: there are no figures in it"]);
     params(serde_json::json!({"LAYOUT": "column"}));
     export(&[&with_figures[..], &["x.json"]].concat()).fails(
         2,

@@ -140,6 +140,11 @@ fn add_figures(file: &Path, runs: &mut [(String, RunModel)]) -> Result<Vec<Figur
     let text = std::fs::read(file).map_err(|error| fail(format!("cannot be read: {error}")))?;
     let figures: Figures =
         serde_json::from_slice(&text).map_err(|error| fail(format!("no figures: {error}")))?;
+    if figures.trials.is_empty() && figures.configurations.is_empty() {
+        return Err(fail("there are no figures in it".to_owned())
+            .hint("give some by `trials` or by `configurations`: evo export --help")
+            .into());
+    }
     // Figures of configurations are of no run: any one carries their rules.
     let many = runs.len() > 1 && !figures.trials.is_empty();
     let mut own = runs.iter_mut().filter(|(_, model)| match &figures.run {

@@ -91,6 +91,7 @@ pub fn recorded(
     if configs.is_empty() {
         return Err(format!("`{label}` has no trial that was evaluated"));
     }
+    let always = named_by_all(&configs);
     let earlier = earlier
         .iter()
         .map(|(name, document)| {
@@ -121,8 +122,10 @@ pub fn recorded(
         }
     }
     for of in figured {
-        let known = exact_place(&axes, &of.params).and_then(|place| rows.get_mut(&place));
-        let Some(entry) = known else {
+        // What leaves out a parameter that every configuration has is none of them: a baseline, perhaps.
+        let whole = always.iter().all(|name| of.params.contains_key(name));
+        let place = exact_place(&axes, &of.params).filter(|_| whole);
+        let Some(entry) = place.and_then(|place| rows.get_mut(&place)) else {
             return Err(format!(
                 "figures of {} are of a configuration that nothing exported has: {}",
                 of.source,
@@ -359,6 +362,17 @@ fn axes(configs: &[(Params, Entry)]) -> Axes {
             (name.clone(), values)
         })
         .collect()
+}
+
+/// The parameters that no configuration is without.
+fn named_by_all(configs: &[(Params, Entry)]) -> BTreeSet<String> {
+    let mut all = configs.iter().map(|(params, _)| params);
+    let first = all.next().into_iter().flat_map(Params::keys);
+    let mut names: BTreeSet<String> = first.cloned().collect();
+    for params in all {
+        names.retain(|name| params.contains_key(name));
+    }
+    names
 }
 
 /// As [`place`]; nothing where a value is none of those that occur.
