@@ -39,7 +39,7 @@ __device__ __forceinline__ void issue_values(Rows& rows, const Weights& weights,
         const u64 right = ptx::tile_descriptor(values, 16, 8 * kValueBoxKeys, ptx::swizzle::bytes64);
 #pragma unroll
         for (int step = first; step < first + STEPS; ++step) {
-            const int at = step / 2 * (kValueBoxKeys * kHeadDim) + step % 2 * 32;
+            const int at = step / 2 * kValueBoxBytes + step % 2 * 32;
             ptx::multiply(rows.o, weights[step], right + at / 16);
         }
     } else {

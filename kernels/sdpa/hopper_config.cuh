@@ -105,9 +105,9 @@ static_assert(!kPingPong || kRowGroups >= 2, "PINGPONG orders row groups: it nee
 static_assert(!kPersistent || kProducer,
               "PERSISTENT needs PRODUCER: nobody else would load the next tile while one is stored");
 static_assert(!kLateValues || !kProducer, "V_ISSUE late needs PRODUCER 0: a producer keeps the order of the ring");
-static_assert(!kTensorSum || (kHeadDim == 64 && !kFp8),
-              "ROW_SUM tensor needs HEAD_DIM 64 (the column of ones takes the place of the second half of a head) "
-              "and 16-bit weights");
+static_assert(!kTensorSum || kHeadDim == 64 || kFp8,
+              "ROW_SUM tensor needs HEAD_DIM 64 or f8_e4m3: the column of ones takes the place of the second half of a "
+              "head, or that of 8-bit values after the last column");
 static_assert(!kSubset || !kProducer,
               "MAXIMUM subset needs PRODUCER 0: a tile that is done again finds its keys in place");
 static_assert(!kSubset || !kPingPong,
@@ -153,17 +153,21 @@ static_assert(!kProducer || PRODUCER_REGS + kConsumers * CONSUMER_REGS <= (kCons
 // ---- shared memory, in bytes from its start ---------------------------------------------------------
 //
 // Queries; slots of keys; slots of values; ones; staging; statistics; values to turn; barriers. Everything that bulk
-// copies or products touch is a multiple of 1,024 bytes, the unit of the permutation of chunks.
+// copies or products touch is a multiple of 1,024 bytes, the unit of the permutation of chunks; pieces of 8-bit
+// values, whose rows have 64 bytes, of 512.
 
 // A row of queries or keys lies in pieces of at most 128 bytes, each piece a tile of its own.
 constexpr int kPieceBytes = kHeadDim * kElement < 128 ? kHeadDim * kElement : 128;
 constexpr int kPieces = kHeadDim * kElement / kPieceBytes;
 constexpr int kPieceColumns = kPieceBytes / kElement;
-// 8-bit values lie transposed: rows of 64 keys, one for each column of the head.
+// 8-bit values lie transposed, in pieces: rows of 64 keys, one for each column of the head and then, with ROW_SUM
+// tensor, 8 of ones.
 constexpr int kValueBoxKeys = 64;
+constexpr int kValueBoxBytes = kValueBoxKeys * (kHeadDim + (kTensorSum ? 8 : 0));
 
 constexpr int kQueryBytes = kTileRows * kHeadDim * kElement;
-constexpr int kSlotBytes = kBlockKeys * kHeadDim * kElement;
+constexpr int kSlotBytes = kBlockKeys * kHeadDim * kElement;  // what comes into a slot
+constexpr int kValueSlotBytes = kFp8 ? kBlockKeys / kValueBoxKeys * kValueBoxBytes : kSlotBytes;
 constexpr int kOutputBytes = kTileRows * kHeadDim * 2;
 
 // Outputs on their way to memory take the place of the queries, unless these may already be the next
@@ -176,8 +180,8 @@ constexpr int kQueryRegion = kStagingApart || kOutputBytes < kQueryBytes ? kQuer
 constexpr int kQueriesAt = 0;
 constexpr int kKeysAt = kQueriesAt + kQueryRegion;
 constexpr int kValuesAt = kKeysAt + kKeyGroups * kStages * kSlotBytes;
-constexpr int kOnesAt = kValuesAt + kKeyGroups * kStages * kSlotBytes;
-constexpr int kApartAt = kOnesAt + (kTensorSum ? kBlockKeys * 128 : 0);
+constexpr int kOnesAt = ceil_div(kValuesAt + kKeyGroups * kStages * kValueSlotBytes, 1024) * 1024;
+constexpr int kApartAt = kOnesAt + (kTensorSum && !kFp8 ? kBlockKeys * 128 : 0);
 constexpr int kStagingAt = kStagingApart ? kApartAt : kQueriesAt;
 constexpr int kStatisticsAt = kApartAt + (kStagingApart ? kKeyGroups * kOutputBytes : 0);
 // Values of one block as they come, where the producer turns them: one block after the other.

@@ -33,7 +33,7 @@ struct Ring {
     static constexpr int kReaders = 4 * kRowGroups;  // warps
 
     __device__ u32 keys(int slot) const { return shared + kKeysAt + number(slot) * kSlotBytes; }
-    __device__ u32 values(int slot) const { return shared + kValuesAt + number(slot) * kSlotBytes; }
+    __device__ u32 values(int slot) const { return shared + kValuesAt + number(slot) * kValueSlotBytes; }
     __device__ u32 keys_full(int slot) const { return at(slot, 0); }
     __device__ u32 values_full(int slot) const { return at(slot, 1); }
     __device__ u32 keys_empty(int slot) const { return at(slot, 2); }
@@ -108,8 +108,8 @@ struct Loader {
             // Transposed: a box has all columns of the head as rows, and some of the keys.
 #pragma unroll
             for (int key = 0; key < kBlockKeys; key += kValueBoxKeys) {
-                ptx::load_box(ring.values(slot) + key * kHeadDim, v, full, block * kBlockKeys + key, 0, head,
-                              kAgain);
+                ptx::load_box(ring.values(slot) + key / kValueBoxKeys * kValueBoxBytes, v, full,
+                              block * kBlockKeys + key, 0, head, kAgain);
             }
         } else {
 #pragma unroll
@@ -174,7 +174,7 @@ __device__ __forceinline__ void turn_values(u32 raw, u32 to, int thread) {
 #pragma unroll
         for (int group = 0; group < 4; ++group) {
             const u32(&of)[4] = pairs[group];
-            ptx::store_matrices((first ^ group * 16) + piece * (kPieceKeys * kHeadDim),
+            ptx::store_matrices((first ^ group * 16) + piece * kValueBoxBytes,
                                 __byte_perm(of[0], of[1], even_first), __byte_perm(of[0], of[1], odd_first),
                                 __byte_perm(of[2], of[3], even_first), __byte_perm(of[2], of[3], odd_first));
         }
@@ -276,9 +276,20 @@ __device__ __forceinline__ void prefetch_share(const Tensors& tensors, const Wor
 }
 
 // A column of ones for every key of a block, in the layout of values: the second product then sums
-// the weights too. All threads write.
+// the weights too. All threads write. 8-bit values have their ones in every piece of every slot, where copies
+// leave them alone.
 __device__ __forceinline__ void write_ones(u32 shared) {
-    if constexpr (kTensorSum) {
+    if constexpr (kTensorSum && kFp8) {
+        const u32 ones[4] = {0x38383838u, 0x38383838u, 0x38383838u, 0x38383838u};
+        constexpr int kOnes = kValueBoxBytes - kValueBoxKeys * kHeadDim;
+        constexpr int kChunks = kOnes / 16;  // of a piece
+        constexpr int kPiecesOfAll = kKeyGroups * kStages * (kBlockKeys / kValueBoxKeys);
+        for (int number = threadIdx.x; number < kPiecesOfAll * kChunks; number += kThreads) {
+            const u32 piece = shared + kValuesAt + number / kChunks * kValueBoxBytes;
+            ptx::store_shared(piece + kValueBoxKeys * kHeadDim + number % kChunks * 16, ones);
+        }
+        ptx::fence_async();
+    } else if constexpr (kTensorSum) {
         const u32 pair = kBf16Operands ? 0x3f803f80u : 0x3c003c00u;
         const u32 ones[4] = {pair, pair, pair, pair};
         for (int key = threadIdx.x; key < kBlockKeys; key += kThreads) {

@@ -73,6 +73,7 @@ __device__ __forceinline__ u64 tile_descriptor(u32 address, u32 leading, u32 str
 #define WGMMA_NAMES_15 WGMMA_NAMES_14 ", %112, %113, %114, %115, %116, %117, %118, %119"
 #define WGMMA_NAMES_16 WGMMA_NAMES_15 ", %120, %121, %122, %123, %124, %125, %126, %127"
 #define WGMMA_NAMES_4_AND_HALF WGMMA_NAMES_4 ", %32, %33, %34, %35"
+#define WGMMA_NAMES_8_AND_HALF WGMMA_NAMES_8 ", %64, %65, %66, %67"
 
 #define WGMMA_FOUR(d, i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
 #define WGMMA_EIGHT(d, i) WGMMA_FOUR(d, i), WGMMA_FOUR(d, i + 4)
@@ -93,6 +94,7 @@ __device__ __forceinline__ u64 tile_descriptor(u32 address, u32 leading, u32 str
 #define WGMMA_VALUES_15(d) WGMMA_VALUES_14(d), WGMMA_EIGHT(d, 112)
 #define WGMMA_VALUES_16(d) WGMMA_VALUES_15(d), WGMMA_EIGHT(d, 120)
 #define WGMMA_VALUES_4_AND_HALF(d) WGMMA_VALUES_4(d), WGMMA_FOUR(d, 32)
+#define WGMMA_VALUES_8_AND_HALF(d) WGMMA_VALUES_8(d), WGMMA_FOUR(d, 64)
 
 // The summed elements of an instruction and the types of its operands; whether the right operand
 // lies across (16-bit types only: 8-bit instructions have no such bit).
@@ -146,5 +148,6 @@ WGMMA_SHARED(256, 16, 128, 129, 130)
 WGMMA_REGISTERS(64, 4, 32, 33, 34, 35, 36, 37)
 WGMMA_REGISTERS(72, 4_AND_HALF, 36, 37, 38, 39, 40, 41)
 WGMMA_REGISTERS(128, 8, 64, 65, 66, 67, 68, 69)
+WGMMA_REGISTERS(136, 8_AND_HALF, 68, 69, 70, 71, 72, 73)
 
 }  // namespace ptx

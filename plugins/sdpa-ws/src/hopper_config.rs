@@ -218,9 +218,9 @@ impl HopperConfig {
                 "8-bit values come in boxes of 64 keys",
             ),
             (
-                !self.tensor_sum || (d == 64 && !is_f8),
-                "the column of ones takes the place of the second half of a head of 128, and is of \
-                 16 bits",
+                !self.tensor_sum || d == 64 || is_f8,
+                "the column of ones takes the place of the second half of a head of 128, where values \
+                 have 16 bits",
             ),
             (
                 !self.subset || (!self.pingpong && self.fast_exp == 1 && !is_f8),
@@ -317,10 +317,11 @@ impl HopperConfig {
             false => output,
         };
         let rings = 2 * self.key_groups * self.stages * self.block_n * d * element;
-        let ones = if self.tensor_sum {
-            self.block_n * 128
-        } else {
-            0
+        let ones = match (self.tensor_sum, element) {
+            (false, _) => 0,
+            // In every slot, and up to the next 1,024 bytes.
+            (true, 1) => (self.key_groups * self.stages * self.block_n * 8 + 1023) / 1024 * 1024,
+            (true, _) => self.block_n * 128,
         };
         let statistics = match self.key_groups {
             1 => 0,

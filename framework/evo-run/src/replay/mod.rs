@@ -4,10 +4,12 @@
 //! may belong to another machine. Other tools may be put over all of it: workers are started with
 //! the environment of this program, what they print is passed on, and they end by themselves.
 
+mod ahead;
 mod opening;
 mod select;
 
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use evo_types::{BuildRequest, DeviceFacts, Outcome, Params, ProblemSpec};
 use evo_wire::{ReplayJob, Reply, Request};
@@ -16,6 +18,8 @@ use crate::driver::{Entrant, Sorted, check_plugins, leaves_disorder, sort};
 use crate::plan::{component, unexpected};
 use crate::worker::{Host, Patience};
 use crate::{RunError, Stop, lock};
+
+use self::ahead::Ahead;
 
 pub use evo_wire::{
     Difference as ReplayDifference, Differing as ReplayDiffering, ReplayMode, ReplayReport,
@@ -181,34 +185,47 @@ pub fn replay(
             mode: settings.mode,
         })
     };
-    let mut candidates = Vec::new();
-    let of = targets.len();
-    for (done, target) in targets.into_iter().enumerate() {
-        let candidate = &target.label;
-        watch(&ReplayEvent::Begins {
-            candidate,
-            done,
-            of,
-        });
-        // Launches would disturb the measurements of a run.
-        let held = lock::device(&device.uuid, stop, |holder| {
-            watch(&ReplayEvent::WaitingForDevice { holder });
-        })?;
-        if held.is_none() || stop.requested() {
-            break;
+    let jobs: Vec<ReplayJob> = targets.iter().map(job).collect::<Result<_, _>>()?;
+    let ahead = Ahead::new(jobs.len());
+    let builders = ahead::builders(&device.kind, jobs.len());
+    let settings_of_builders = host.settings().clone();
+    let candidates = thread::scope(|scope| {
+        let _employed = ahead.employ();
+        for _ in 0..builders {
+            let builder = Host::builder(settings_of_builders.clone());
+            scope.spawn(|| ahead.build(&jobs, builder, stop));
         }
-        let Some(result) = execute(job(&target)?, &mut host, stop)? else {
-            break;
-        };
-        candidates.push(ReplayedCandidate {
-            label: target.label,
-            trial: target.trial,
-            plugin: target.plugin,
-            kernel: target.kernel,
-            params: target.params,
-            result,
-        });
-    }
+        let mut candidates = Vec::new();
+        for (done, (target, job)) in targets.into_iter().zip(&jobs).enumerate() {
+            watch(&ReplayEvent::Begins {
+                candidate: &target.label,
+                done,
+                of: jobs.len(),
+            });
+            if builders > 0 {
+                ahead.wait(done, stop);
+            }
+            // Launches would disturb the measurements of a run.
+            let held = lock::device(&device.uuid, stop, |holder| {
+                watch(&ReplayEvent::WaitingForDevice { holder });
+            })?;
+            if held.is_none() || stop.requested() {
+                break;
+            }
+            let Some(result) = execute(job.clone(), &mut host, stop)? else {
+                break;
+            };
+            candidates.push(ReplayedCandidate {
+                label: target.label,
+                trial: target.trial,
+                plugin: target.plugin,
+                kernel: target.kernel,
+                params: target.params,
+                result,
+            });
+        }
+        Ok::<_, RunError>(candidates)
+    })?;
     host.recycle();
     Ok(Replay {
         problem,
