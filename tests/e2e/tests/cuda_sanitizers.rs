@@ -53,7 +53,7 @@ const REFERENCE: &str = "void reverse(const double *x, double *y, int n) {\n\
 /// One trial: the kernel without a fault.
 const SPEC: &str = r#"(
     plugin: "./reverse.kernel.ron",
-    tune: [(kernel: "reverse")],
+    tune: [(kernel: "reverse", start: [{"FAULT": 0}])],
     baselines: [],
     preset: random,
     budget: (trials: 1),
