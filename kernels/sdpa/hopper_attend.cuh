@@ -210,9 +210,11 @@ struct Consumer {
         release_values(work, round);
     }
 
-    // Whether outputs leave the accumulators once so many rounds are in them.
-    __device__ bool promotes_after(int done) const {
-        return kPromotes && done % kPromotedRounds == 0 && done < rounds;
+    // Outputs leave the accumulators once enough rounds are in them, and more come.
+    __device__ __forceinline__ void promote_after(int done, Rows& rows, Kept& kept, float scale) const {
+        if constexpr (kPromotes) {
+            if (done % kPromotedRounds == 0 && done < rounds) kept.promote(rows, scale);
+        }
     }
 
     __device__ __forceinline__ void attend_in_turn(Rows& rows, Kept& kept, const Work& work, int seq, float scale,
@@ -221,12 +223,12 @@ struct Consumer {
 #pragma unroll 1
         for (; round < rounds && masked(work, seq, round); ++round) {
             whole_block<true>(rows, work, seq, round, scale, exact);
-            if (promotes_after(round + 1)) promote(rows, kept, scale);
+            promote_after(round + 1, rows, kept, scale);
         }
 #pragma unroll 1
         for (; round < rounds; ++round) {
             whole_block<false>(rows, work, seq, round, scale, exact);
-            if (promotes_after(round + 1)) promote(rows, kept, scale);
+            promote_after(round + 1, rows, kept, scale);
         }
         release_queries();
     }
@@ -272,7 +274,7 @@ struct Consumer {
         // Products read weights from registers: only now may these change.
         pack_all(weights, scores);
         if (raise.any) rows.rescale(raise.shrink);
-        if (promotes_after(round)) promote(rows, kept, scale);
+        promote_after(round, rows, kept, scale);
     }
 
     __device__ __forceinline__ void attend_overlapped(Rows& rows, Kept& kept, const Work& work, int seq,
@@ -308,15 +310,19 @@ struct Consumer {
 
     __device__ __forceinline__ void attend_once(Rows& rows, const Work& work, int seq, float scale, bool exact) {
         rows.reset();
-        Kept kept;
+        Kept kept(loader.shared, place);
         const bool keeps = kPromotes && rounds > kPromotedRounds;
-        if (keeps) start_kept(kept);
+        if constexpr (kPromotes) {
+            if (keeps) kept.start();
+        }
         if constexpr (kOverlap) {
             attend_overlapped(rows, kept, work, seq, scale, exact);
         } else {
             attend_in_turn(rows, kept, work, seq, scale, exact);
         }
-        if (keeps) take_kept(rows, kept, scale);
+        if constexpr (kPromotes) {
+            if (keeps) kept.take(rows, scale);
+        }
     }
 
     // Whether the sums show that a weight may not have fitted into an operand. The answer is the same

@@ -123,6 +123,12 @@ __device__ __forceinline__ void store_shared(u32 address, const u32 (&from)[4]) 
                  "r"(from[2]), "r"(from[3])
                  : "memory");
 }
+__device__ __forceinline__ void load_shared(u32 address, u32& to) {
+    asm volatile("ld.shared.b32 %0, [%1];\n" : "=r"(to) : "r"(address) : "memory");
+}
+__device__ __forceinline__ void store_shared(u32 address, u32 from) {
+    asm volatile("st.shared.b32 [%0], %1;\n" ::"r"(address), "r"(from) : "memory");
+}
 __device__ __forceinline__ void load_shared(u32 address, float& first, float& second) {
     asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];\n" : "=f"(first), "=f"(second) : "r"(address) : "memory");
 }

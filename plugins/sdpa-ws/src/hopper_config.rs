@@ -174,12 +174,15 @@ impl HopperConfig {
                 && key_groups == 1
                 && params.contains_key("V_TRANSPOSE")
                 && is("V_TRANSPOSE", ["kernel", "producer"])?,
-            // Products of 16 bits are summed as floats.
-            promotion: match task.attention.input_dtype() == Dtype::F8E4m3
-                && params.contains_key("PROMOTION")
-            {
-                true => int("PROMOTION", &[0, 1024, 2048])?,
-                false => 0,
+            // Products of 16 bits are summed as floats. A configuration of a short sequence, which does not
+            // name it, may be executed for a long one.
+            promotion: match (
+                task.attention.input_dtype() == Dtype::F8E4m3,
+                params.contains_key("PROMOTION"),
+            ) {
+                (true, true) => int("PROMOTION", &[0, 1024, 2048])?,
+                (true, false) if task.seq() > 2048 => 2048,
+                _ => 0,
             },
         })
     }

@@ -50,12 +50,12 @@ const KERNEL: &str = r#"(
 const REFERENCE: &str = "void reverse(const double *x, double *y, int n) {\n\
     for (int i = 0; i < n; i++) y[i] = x[i / 256 * 256 + 255 - i % 256];\n}\n";
 
-/// One trial: the kernel without a fault.
+/// One trial: that of the default, which is the kernel without a fault.
 const SPEC: &str = r#"(
     plugin: "./reverse.kernel.ron",
-    tune: [(kernel: "reverse", start: [{"FAULT": 0}])],
+    tune: [(kernel: "reverse")],
     baselines: [],
-    preset: random,
+    preset: full,
     budget: (trials: 1),
     measure: (max_seconds: 0.1, confirm_processes: 1, confirm_seconds: 0.2),
 )"#;

@@ -296,6 +296,28 @@ fn configurations_of_a_file_are_replayed_whether_the_run_tried_them_or_not() {
 }
 
 #[test]
+fn a_configuration_is_held_against_the_space_of_the_shape_that_it_is_executed_for() {
+    let bench = Bench::new();
+    let description = DESCRIPTION
+        .replace("values: [1, 2])", "values: [1, 2], when: \"ROWS > 100\")")
+        .replace("-O{OPT}", "-O1");
+    assert!(description.contains("when:") && description.contains("-O1"));
+    bench.file("triple.kernel.ron", &description);
+    bench.file("triple.c", TRIPLE);
+    bench.file("reference.c", REFERENCE);
+    let spec = SPEC.replace("trials: 100", "trials: 1");
+    bench.file("spec.ron", &spec.replace("preset: random", "preset: full"));
+    bench.file("list.json", r#"[{"HOW": 0, "OPT": 2}]"#);
+    bench.run(&["run", "spec.ron", "--out", "r"]).ok();
+    let replay = "replay r --configurations list.json --repeats 1 --json";
+    for (set, opt) in [("ROWS=64", Value::Null), ("ROWS=128", 2.into())] {
+        let args: Vec<&str> = replay.split(' ').chain(["--set", set]).collect();
+        let document = json(&bench.run(&args).ok());
+        assert_eq!(document["candidates"][0]["params"]["OPT"], opt, "{set}");
+    }
+}
+
+#[test]
 fn shape_inputs_and_seeds_can_be_changed() {
     let bench = bench();
     let args = "replay r --candidate A --set ROWS=7 --set COLUMNS=3 --seed 1 --seed 2 --repeats 3";

@@ -218,6 +218,14 @@ pub(crate) fn spaces(plan: &Plan) -> Result<Vec<Arc<Space>>, RunError> {
         Work::Problem { spec, .. } => Some(spec),
         Work::Objective { .. } => None,
     };
+    spaces_for(plan, problem)
+}
+
+/// As [`spaces`], for another problem than that of the plan.
+pub(crate) fn spaces_for(
+    plan: &Plan,
+    problem: Option<&ProblemSpec>,
+) -> Result<Vec<Arc<Space>>, RunError> {
     plan.candidates
         .iter()
         .map(|candidate| candidates::space(candidate, problem, &plan.device))

@@ -155,16 +155,16 @@ pub fn replay(
     watch: &mut dyn FnMut(&ReplayEvent<'_>),
 ) -> Result<Replay, RunError> {
     let recorded = opening::read(run)?;
-    let targets = select::targets(&recorded, settings)?;
     let plan = &recorded.plan;
     let mut host = opening::host(plan, settings, stop)?;
-    let needed = plan.plugins.iter().filter(|plugin| {
-        plugin.name == recorded.problem_plugin
-            || targets.iter().any(|target| target.plugin == plugin.name)
-    });
-    check_plugins(needed, &host.settings().store)?;
-    let device = opening::device(&recorded, &mut host, stop, watch)?;
+    let store = host.settings().store.clone();
+    let defines = |name: &String| *name == recorded.problem_plugin;
+    check_plugins(plan.plugins.iter().filter(|it| defines(&it.name)), &store)?;
     let problem = opening::problem(&recorded, &settings.set, &mut host, stop)?;
+    let targets = select::targets(&recorded, &problem, settings)?;
+    let executes = |name: &String| targets.iter().any(|target| target.plugin == *name);
+    check_plugins(plan.plugins.iter().filter(|it| executes(&it.name)), &store)?;
+    let device = opening::device(&recorded, &mut host, stop, watch)?;
     let seeds = match settings.seeds.as_slice() {
         [] => vec![plan.seed],
         given => given.to_vec(),

@@ -2,7 +2,7 @@
 
 use evo_core::space::Space;
 use evo_journal::{Plan, PlannedCandidate};
-use evo_types::Params;
+use evo_types::{Params, ProblemSpec};
 
 use super::ReplaySettings;
 use super::opening::Recorded;
@@ -14,12 +14,14 @@ use crate::plan;
 /// How many of the best are replayed where there was no confirmation.
 const USUAL_TOP: usize = 3;
 
-/// The candidates that the settings name, each once: baselines first, then trials.
+/// The candidates that the settings name, each once: baselines first, then trials. `problem` is what
+/// they are executed for, which the settings may have changed.
 ///
 /// # Errors
 /// Where there is no candidate or trial of that name, or none at all.
 pub(super) fn targets(
     recorded: &Recorded,
+    problem: &ProblemSpec,
     settings: &ReplaySettings,
 ) -> Result<Vec<Entrant>, RunError> {
     let Recorded { plan, history, .. } = recorded;
@@ -32,7 +34,7 @@ pub(super) fn targets(
         .map(|(_, planned)| Entrant::baseline(planned))
         .collect();
     if !settings.configurations.is_empty() {
-        targets.extend(configurations(recorded, settings, &named)?);
+        targets.extend(configurations(recorded, problem, settings, &named)?);
         return Ok(targets);
     }
     let mut trials = settings.trials.clone();
@@ -66,6 +68,7 @@ pub(super) fn targets(
 /// is named.
 fn configurations(
     recorded: &Recorded,
+    problem: &ProblemSpec,
     settings: &ReplaySettings,
     named: &Named<'_>,
 ) -> Result<Vec<Entrant>, RunError> {
@@ -81,7 +84,8 @@ fn configurations(
         ))
         .hint("name it with --candidate"));
     };
-    let spaces = plan::spaces(plan)?;
+    // Parameters can depend on the problem: those of another shape may be others.
+    let spaces = plan::spaces_for(plan, Some(problem))?;
     let mut candidates = plan.candidates.iter().zip(&spaces);
     let (candidate, space) = candidates
         .find(|(candidate, _)| candidate.label == **label)
@@ -296,7 +300,7 @@ mod tests {
     }
 
     fn labels(recorded: &Recorded, settings: &ReplaySettings) -> Vec<String> {
-        let targets = targets(recorded, settings).unwrap();
+        let targets = targets(recorded, &recorded.problem, settings).unwrap();
         targets.into_iter().map(|target| target.label).collect()
     }
 
@@ -347,7 +351,7 @@ mod tests {
     #[test]
     fn what_there_is_not_is_refused() {
         let recorded = recorded(None);
-        let error = targets(&recorded, &named(&["tilde"])).unwrap_err();
+        let error = targets(&recorded, &recorded.problem, &named(&["tilde"])).unwrap_err();
         assert!(
             error.to_string().contains("did you mean `tiled`?"),
             "{error}"
@@ -357,7 +361,7 @@ mod tests {
             trials,
             ..settings()
         };
-        let error = targets(&recorded, &settings).unwrap_err();
+        let error = targets(&recorded, &recorded.problem, &settings).unwrap_err();
         assert!(error.to_string().contains("from 0 to 6"), "{error}");
     }
 

@@ -120,8 +120,12 @@ fn long_sums_of_8_bit_products_leave_the_tensor_cores() {
     if !has_nvrtc() {
         return;
     }
-    let stack_bytes = |(fields, choices): (&str, &str)| {
-        let request = defaults(&Hopper, fields, &format!("{COMMON} {choices}"), "sm_90a");
+    let stack_bytes = |fields: &str, choices: &str, keys: Option<i64>| {
+        let mut request = defaults(&Hopper, fields, &format!("{COMMON} {choices}"), "sm_90a");
+        match keys {
+            Some(keys) => request.config.insert("PROMOTION".to_owned(), keys.into()),
+            None => request.config.remove("PROMOTION"),
+        };
         let artifact = match Hopper.build(&request) {
             Ok(artifact) => artifact,
             Err(Error::BuildFailed { message, log }) => panic!("{message}\n{log}"),
@@ -136,21 +140,31 @@ fn long_sums_of_8_bit_products_leave_the_tensor_cores() {
         figure("stack_bytes")
     };
     let whole = "OVERLAP=false BLOCK_N=256 PERSISTENT=true V_TRANSPOSE=producer";
+    let tensor = format!("{whole} ROW_SUM=tensor");
     let overlapped = "OVERLAP=true BLOCK_N=192";
-    let of = |choices: &str, keys: u32| format!("{choices} PROMOTION={keys}");
+    let direct = "OVERLAP=true STORE=direct";
     let causal = format!("{long} mask=causal");
-    let built: Vec<f64> = [
-        (long, of(whole, 0)),
-        (long, of(whole, 1024)),
-        (&causal, of(overlapped, 2048)),
+    let short = "dtype=f8_e4m3 B=8 H=16 S=2048 D=128";
+    // With bytes of stack: two maxima of four bytes each, two sums with ROW_SUM tensor, and without a place
+    // for staging 32 pairs of outputs.
+    let cases = [
+        (long, whole, Some(0), 0.0),
+        (long, whole, Some(1024), 8.0),
+        (long, &tensor, Some(1024), 16.0),
+        (&causal, overlapped, Some(2048), 8.0),
+        (long, direct, Some(2048), 136.0),
+        // What the configuration of a short sequence leaves open.
+        (long, whole, None, 8.0),
+        (short, whole, None, 0.0),
         // There is no such choice for other types.
-        ("B=2 H=16 S=8192 D=128", of("BLOCK_N=128", 2048)),
-    ]
-    .par_iter()
-    .map(|(fields, choices)| stack_bytes((fields, choices)))
-    .collect();
-    // 64 outputs and two maxima of four bytes.
-    assert_eq!(built, [0.0, 264.0, 264.0, 0.0]);
+        ("B=2 H=16 S=8192 D=128", "BLOCK_N=128", Some(2048), 0.0),
+    ];
+    cases
+        .par_iter()
+        .for_each(|(fields, choices, keys, expected)| {
+            let found = stack_bytes(fields, choices, *keys);
+            assert_eq!(found, *expected, "{fields} {choices} {keys:?}");
+        });
 }
 
 #[test]
