@@ -41,7 +41,7 @@ const KERNEL: &str = r#"(
     space: (params: [(name: "FAULT", values: [0, 1, 2, 3])]),
     launch: (grid: ["N / 256"], block: ["256"]),
     problem: (
-        fields: [(name: "N", default: 1024)],
+        fields: [(name: "N", default: 1024, multiple_of: 256)],
         reference: function(source: "reverse.c", symbol: "reverse"),
         flops: "N",
     ),
