@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use evo_types::{Params, Value};
+use evo_types::{ContentHash, Params, Value};
 use serde::Deserialize;
 
 use crate::error::{Reason, RecordingError};
@@ -122,6 +122,7 @@ pub struct Recording {
     pub(crate) counters: Vec<String>,
     pub(crate) rows: Vec<Row>,
     pub(crate) origin: Option<Origin>,
+    content: ContentHash,
     index: HashMap<Vec<u32>, usize>,
 }
 
@@ -159,7 +160,11 @@ impl Recording {
     /// # Errors
     /// What is wrong with the text, and where.
     pub fn parse(text: &str, name: &str) -> Result<Self, String> {
-        formats::parts(text, name).and_then(Self::assemble)
+        let assembled = formats::parts(text, name).and_then(Self::assemble)?;
+        Ok(Self {
+            content: ContentHash::of_bytes(text.as_bytes()),
+            ..assembled
+        })
     }
 
     pub(crate) fn assemble(parts: Parts) -> Result<Self, Reason> {
@@ -204,6 +209,7 @@ impl Recording {
             counters: parts.counters,
             rows,
             origin: parts.origin,
+            content: ContentHash::of_bytes(b""),
             index,
         })
     }
@@ -211,6 +217,11 @@ impl Recording {
     /// Its name, such as `gemm-RTX_Titan`.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The hash of the text that it was read from: another recording may have the same name.
+    pub fn content(&self) -> &ContentHash {
+        &self.content
     }
 
     /// The device that it was recorded on; may be empty.

@@ -43,8 +43,8 @@ pub use error::{ErrorKind, RunError};
 pub use event::{Event, Observer, Progress, SilentObserver};
 pub use folder::{JOURNAL, RunFolder};
 pub use plan::{
-    Described, Prepared, Source, default_worker, describe_built_in, describe_plugin, prepare,
-    prepare_audit, space_environment, tools,
+    Described, Prepared, Source, completed, default_worker, describe_built_in, describe_plugin,
+    prepare, prepare_audit, space_environment, spaces, tools,
 };
 pub use plugins::{Found, SearchPath, is_description};
 pub use replay::{

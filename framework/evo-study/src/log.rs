@@ -12,7 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::contestant::Name;
-use crate::{RunRecord, StudyError, engine_tag};
+use crate::{RunRecord, StudyError, StudySpace, engine_tag};
 
 /// How hard batches are compressed: most of what can be gained, in little time.
 const PRESET: u32 = 4;
@@ -109,6 +109,32 @@ impl RunLog {
             others.count()
         );
         Err(StudyError::file(&self.path, message))
+    }
+
+    /// Whether all searches of this engine in it were made on these recordings, where they have the names
+    /// of these: what is left of an earlier state of a file must not stand for the file.
+    ///
+    /// # Errors
+    /// Searches of another recording, how many and of which name.
+    pub(crate) fn check_recordings(&self, spaces: &[StudySpace]) -> Result<(), StudyError> {
+        for space in spaces {
+            let others = self.records.iter().filter(|record| {
+                record.space == space.name()
+                    && Name::own(&record.strategy)
+                    && record.recording.as_deref() != Some(space.content())
+            });
+            let others = others.count();
+            if others > 0 {
+                let message = format!(
+                    "{others} of the searches in it were made on another recording of the name `{}`, and a \
+                     study never mixes two: name another log with --log, and look at this one with \
+                     --report-only or --with",
+                    space.name()
+                );
+                return Err(StudyError::file(&self.path, message));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -296,6 +322,7 @@ pub(crate) fn record(seed: u64) -> RunRecord {
         asks: 257,
         improve: vec![(1, 10.5, 3.0), (7, 80.0, 2.5)],
         engine: Some(engine_tag()),
+        recording: Some("of-s".to_owned()),
     }
 }
 
@@ -388,6 +415,7 @@ mod tests {
     fn a_record_has_the_format_that_others_read() {
         let mut other = record(4);
         other.engine = None;
+        other.recording = None;
         let text = serde_json::to_string(&other).unwrap();
         let expected = r#"{"space":"s","strategy":"evo_full","seed":4,"budget":256,"evals":256,"cpu_s":0.25,"asks":257,"improve":[[1,10.5,3.0],[7,80.0,2.5]]}"#;
         assert_eq!(text, expected);
@@ -499,5 +527,46 @@ mod tests {
         for part in ["2 of the searches", "(0-abc; this is ", "--log", "--with"] {
             assert!(error.contains(part), "{error}");
         }
+    }
+
+    #[test]
+    fn searches_of_another_recording_of_the_same_name_are_not_continued() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = RunLog::open(&folder.path().join("log.jsonl.xz")).unwrap();
+        let space = |time: f64| {
+            let text = serde_json::json!({
+                "format": "recorded-space/1", "id": "s", "params": [{"name": "P", "values": [1, 2]}],
+                "config": [0, 1], "time": [1.0, time], "rel_std": [0.1, 0.1], "status": [0, 0],
+                "restrictions": [], "restrictions_exact": false,
+            });
+            let recording = evo_recorded::Recording::parse(&text.to_string(), "s").unwrap();
+            StudySpace::new(recording).unwrap()
+        };
+        let of = |space: &StudySpace, strategy: &str| RunRecord {
+            space: space.name().to_owned(),
+            strategy: strategy.to_owned(),
+            recording: Some(space.content().to_owned()),
+            ..record(1)
+        };
+        let [before, after] = [space(2.0), space(3.0)];
+        let other = RunRecord {
+            recording: None,
+            ..of(&before, "kt_pso")
+        };
+        let elsewhere = RunRecord {
+            space: "t".to_owned(),
+            ..of(&before, "evo_full")
+        };
+        log.append(vec![of(&after, "evo_full"), other, elsewhere])
+            .unwrap();
+        let after = [after];
+        log.check_recordings(&after).unwrap();
+        log.append(vec![of(&before, "evo_random")]).unwrap();
+        let error = log.check_recordings(&after).unwrap_err().to_string();
+        let named = format!(
+            "1 of the searches in it were made on another recording of the name `{}`",
+            after[0].name()
+        );
+        assert!(error.contains(&named) && error.contains("--log"), "{error}");
     }
 }

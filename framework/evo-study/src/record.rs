@@ -27,6 +27,9 @@ pub struct RunRecord {
     /// of other programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<String>,
+    /// The hash of the recording's text; absent in the records of other programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<String>,
 }
 
 impl RunRecord {

@@ -320,6 +320,7 @@ pub(crate) mod tests {
             asks: 2,
             improve: vec![(1, 10.0, 2.0)],
             engine: engine.map(str::to_owned),
+            recording: None,
         }
     }
 

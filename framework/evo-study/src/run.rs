@@ -43,7 +43,7 @@ impl Study {
     /// Runs what the log does not have yet. `stop` ends it early, after the searches under way.
     ///
     /// # Errors
-    /// A log that cannot be written or that has searches of another engine, a space that the engine
+    /// A log that cannot be written or that has searches of another engine or recording, a space that the engine
     /// cannot read, or noise on a recording without a spread.
     pub fn run(
         &self,
@@ -53,6 +53,7 @@ impl Study {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(), StudyError> {
         log.check_engine()?;
+        log.check_recordings(spaces)?;
         for space in spaces {
             for contestant in &self.contestants {
                 noise(space, 0, contestant.noise)?;

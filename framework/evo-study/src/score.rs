@@ -243,6 +243,7 @@ mod tests {
                 .map(|(n, t)| (*n, *n as f64 * 10.0, *t))
                 .collect(),
             engine: None,
+            recording: None,
         }
     }
 

@@ -84,6 +84,7 @@ pub(crate) fn search(
         asks,
         improve,
         engine: Some(engine_tag()),
+        recording: Some(space.content().to_owned()),
     });
     Ok(records.collect())
 }

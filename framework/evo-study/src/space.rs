@@ -104,6 +104,11 @@ impl StudySpace {
         self.recording.name()
     }
 
+    /// The hash of the recording's text.
+    pub(crate) fn content(&self) -> &str {
+        self.recording.content().as_str()
+    }
+
     /// How many configurations are recorded.
     pub fn recorded(&self) -> usize {
         self.recording.rows().len()

@@ -645,16 +645,17 @@ fn earlier_exports_take_more_trials(bench: &Bench) {
     params(serde_json::json!({}));
     export(&[&with_figures[..], &["x.json"]].concat()).fails(
         2,
-        &["figures of p/r are of a configuration that nothing exported has"],
+        &["figures of p/r are of no configuration: `", "` is missing"],
     );
     bench.file("figures.json", r#"{"source": "p/r"}"#);
     export(&[&with_figures[..], &["x.json"]].concat())
         .fails(2, &["figures.json: there are no figures in it"]);
     params(serde_json::json!({"LAYOUT": "column"}));
-    export(&[&with_figures[..], &["x.json"]].concat()).fails(
-        2,
-        &["figures of p/r are of a configuration that nothing exported has: LAYOUT=column"],
-    );
+    export(&[&with_figures[..], &["x.json"]].concat()).fails(2, &["` is missing (LAYOUT=column)"]);
+    params(serde_json::json!({"LAYOUT": "colum"}));
+    export(&[&with_figures[..], &["x.json"]].concat()).fails(2, &["`LAYOUT` cannot be colum"]);
+    export(&["early.json.xz", "--out", "x.json"])
+        .fails(2, &["no run is named", "beside at least one run"]);
 
     let mut other = read("both.json");
     other["device"] = "another".into();

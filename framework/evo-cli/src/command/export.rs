@@ -39,10 +39,16 @@ pub(crate) fn export(args: &Export) -> Result<ExitCode, Failure> {
         .into_iter()
         .map(|file| Ok((file.display().to_string(), read_recording(file)?)))
         .collect::<Result<_, Failure>>()?;
+    if runs.is_empty() {
+        return Err(RunError::input("no run is named".to_owned())
+            .hint("a file that an earlier export wrote stands beside at least one run, by which its space is known")
+            .into());
+    }
     let mut figured = Vec::new();
     for file in &args.figures {
         figured.extend(add_figures(file, &mut runs)?);
     }
+    refuse_parts(&figured, &runs, args.candidate.as_deref())?;
     let found = recorded(&runs, &earlier, figured, args.candidate.as_deref()).map_err(|reason| {
         RunError::input(reason).hint(
             "one candidate of runs of one problem on one kind of device; --candidate names it; a file \
@@ -188,6 +194,43 @@ fn add_figures(file: &Path, runs: &mut [(String, RunModel)]) -> Result<Vec<Figur
             figures: of.figures,
         })
         .collect())
+}
+
+/// Refuses figures of what is no whole configuration: a baseline, perhaps, which does not name what has the
+/// default.
+fn refuse_parts(
+    figured: &[Figured],
+    runs: &[(String, RunModel)],
+    candidate: Option<&str>,
+) -> Result<(), Failure> {
+    let Some((_, model)) = runs.first().filter(|_| !figured.is_empty()) else {
+        return Ok(());
+    };
+    let spaces = evo_run::spaces(&model.plan)?;
+    let mut candidates = model.plan.candidates.iter().zip(spaces);
+    let Some((_, space)) =
+        candidates.find(|(known, _)| candidate.is_none_or(|label| label == known.label))
+    else {
+        // Which is said where runs are put together.
+        return Ok(());
+    };
+    for of in figured {
+        let fail = |reason: String| {
+            RunError::input(format!(
+                "figures of {} are of no configuration: {reason} ({})",
+                of.source,
+                evo_types::format_params(&of.params)
+            ))
+        };
+        let whole = evo_run::completed(&space, &of.params).map_err(fail)?;
+        if let Some(missing) = whole.keys().find(|name| !of.params.contains_key(*name)) {
+            return Err(fail(format!("`{missing}` is missing")).into());
+        }
+        if let Some(idle) = of.params.keys().find(|name| !whole.contains_key(*name)) {
+            return Err(fail(format!("`{idle}` has no effect in it")).into());
+        }
+    }
+    Ok(())
 }
 
 /// Writes a file that is there whole or not at all; compressed where its name ends in `.xz`.

@@ -55,7 +55,7 @@ struct Entry {
 pub struct Figured {
     /// Whose they are, as `plugin/name`.
     pub source: String,
-    /// All its active parameters.
+    /// All its active parameters, and no other: whoever reads them asks the space.
     pub params: Params,
     /// By their names.
     pub figures: BTreeMap<String, f64>,
@@ -91,7 +91,6 @@ pub fn recorded(
     if configs.is_empty() {
         return Err(format!("`{label}` has no trial that was evaluated"));
     }
-    let always = named_by_all(&configs);
     let earlier = earlier
         .iter()
         .map(|(name, document)| {
@@ -122,9 +121,7 @@ pub fn recorded(
         }
     }
     for of in figured {
-        // What leaves out a parameter that every configuration has is none of them: a baseline, perhaps.
-        let whole = always.iter().all(|name| of.params.contains_key(name));
-        let place = exact_place(&axes, &of.params).filter(|_| whole);
+        let place = exact_place(&axes, &of.params);
         let Some(entry) = place.and_then(|place| rows.get_mut(&place)) else {
             return Err(format!(
                 "figures of {} are of a configuration that nothing exported has: {}",
@@ -362,17 +359,6 @@ fn axes(configs: &[(Params, Entry)]) -> Axes {
             (name.clone(), values)
         })
         .collect()
-}
-
-/// The parameters that no configuration is without.
-fn named_by_all(configs: &[(Params, Entry)]) -> BTreeSet<String> {
-    let mut all = configs.iter().map(|(params, _)| params);
-    let first = all.next().into_iter().flat_map(Params::keys);
-    let mut names: BTreeSet<String> = first.cloned().collect();
-    for params in all {
-        names.retain(|name| params.contains_key(name));
-    }
-    names
 }
 
 /// As [`place`]; nothing where a value is none of those that occur.

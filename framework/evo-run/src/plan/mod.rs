@@ -212,8 +212,41 @@ pub(crate) fn files(work: &Work) -> BTreeMap<String, ContentHash> {
         .collect()
 }
 
+/// The configuration with these values: what is left out has the default, and what is named of parameters
+/// that it does not use is dropped.
+///
+/// # Errors
+/// In words: a parameter or a value that the space does not have, or a constraint that is broken.
+pub fn completed(space: &Space, params: &Params) -> Result<Params, String> {
+    let known = |name: &&String| space.params().iter().any(|param| param.name == **name);
+    if let Some(name) = params.keys().find(|name| !known(name)) {
+        let names: Vec<&str> = space.params().iter().map(|it| it.name.as_str()).collect();
+        return Err(format!(
+            "there is no parameter `{name}`; {}",
+            suggestion(name, &names)
+        ));
+    }
+    let choices = space.params().iter().map(|param| {
+        let Some(value) = params.get(&param.name) else {
+            return Ok(param.default);
+        };
+        param.index_of(value).ok_or_else(|| {
+            let values: Vec<String> = param.values.iter().map(ToString::to_string).collect();
+            format!(
+                "`{}` cannot be {value}: its values are {}",
+                param.name,
+                values.join(", ")
+            )
+        })
+    });
+    let choices: Vec<u32> = choices.collect::<Result<_, _>>()?;
+    let config = space.canonical(&choices);
+    space.check(&config).map_err(|broken| broken.to_string())?;
+    Ok(space.to_params(&config))
+}
+
 /// Parses the spaces of a plan: of a new one, or of one from a journal.
-pub(crate) fn spaces(plan: &Plan) -> Result<Vec<Arc<Space>>, RunError> {
+pub fn spaces(plan: &Plan) -> Result<Vec<Arc<Space>>, RunError> {
     let problem = match &plan.work {
         Work::Problem { spec, .. } => Some(spec),
         Work::Objective { .. } => None,

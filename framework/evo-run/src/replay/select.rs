@@ -1,6 +1,5 @@
 //! Which candidates of a run are replayed.
 
-use evo_core::space::Space;
 use evo_journal::{Plan, PlannedCandidate};
 use evo_types::{Params, ProblemSpec};
 
@@ -91,7 +90,7 @@ fn configurations(
         .find(|(candidate, _)| candidate.label == **label)
         .ok_or_else(|| RunError::internal(format!("the run has no space of `{label}`")))?;
     let entrant = |(number, params): &(usize, Params)| {
-        let params = valid(space, params).map_err(|reason| {
+        let params = plan::completed(space, params).map_err(|reason| {
             RunError::input(format!(
                 "configuration {number} of `{label}` cannot be executed: {reason}"
             ))
@@ -106,35 +105,6 @@ fn configurations(
         })
     };
     settings.configurations.iter().map(entrant).collect()
-}
-
-/// The configuration with these values, without those of parameters that it does not use.
-fn valid(space: &Space, params: &Params) -> Result<Params, String> {
-    let known = |name: &&String| space.params().iter().any(|param| param.name == **name);
-    if let Some(name) = params.keys().find(|name| !known(name)) {
-        let names: Vec<&str> = space.params().iter().map(|it| it.name.as_str()).collect();
-        return Err(format!(
-            "there is no parameter `{name}`; {}",
-            suggestion(name, &names)
-        ));
-    }
-    let choices = space.params().iter().map(|param| {
-        let Some(value) = params.get(&param.name) else {
-            return Ok(param.default);
-        };
-        param.index_of(value).ok_or_else(|| {
-            let values: Vec<String> = param.values.iter().map(ToString::to_string).collect();
-            format!(
-                "`{}` cannot be {value}: its values are {}",
-                param.name,
-                values.join(", ")
-            )
-        })
-    });
-    let choices: Vec<u32> = choices.collect::<Result<_, _>>()?;
-    let config = space.canonical(&choices);
-    space.check(&config).map_err(|broken| broken.to_string())?;
-    Ok(space.to_params(&config))
 }
 
 /// The best by the search where so many are asked for, else the finalists, else the usual number of
@@ -218,6 +188,7 @@ mod tests {
     use super::super::ReplayMode;
     use super::*;
     use crate::driver::History;
+    use evo_core::space::Space;
 
     fn candidate(label: &str, space: Option<&str>) -> Value {
         json!({"label": label, "plugin": "p", "kernel": label, "pinned": {}, "space": space,
@@ -379,7 +350,7 @@ mod tests {
         .unwrap();
         let of = |text: &str| {
             let params: Params = serde_json::from_str(text).unwrap();
-            valid(&space, &params).map(|params| evo_types::format_params(&params))
+            plan::completed(&space, &params).map(|params| evo_types::format_params(&params))
         };
         assert_eq!(of("{}").unwrap(), "FUSE=false TILE=2");
         assert_eq!(
