@@ -13,6 +13,13 @@
 //! evo export RUN --figures figures.json --out recording.json.xz
 //! ```
 //!
+//! Most of the time goes into metrics that no figure is made of. Those that figures are made of, of a page that
+//! was collected as above, are printed for `--metrics` in the place of the sections:
+//!
+//! ```sh
+//! cargo run -p evo-plugin-profiler-ncu --example figures -- --metrics page.csv
+//! ```
+//!
 //! Configurations that were recorded earlier need no run of theirs: with `evo replay RUN --configurations
 //! RECORDING --rows 0..1000` in the place of `--top`, RUN is any run of the same candidate, and `evo export RUN
 //! RECORDING --figures figures.json --out more.json.xz` puts the figures to what was recorded.
@@ -20,18 +27,20 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use evo_plugin_profiler_ncu::{SOURCE, figures_of, rules};
+use evo_plugin_profiler_ncu::{SOURCE, figures_of, metrics_of, rules};
 use serde_json::{Value, json};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let [page, replay] = words.as_slice() else {
-        eprintln!("figures PAGE.csv REPLAY.json");
-        return ExitCode::from(2);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let printed = match words.as_slice() {
+        ["--metrics", page] => metrics(page),
+        [page, replay] => document(page, replay).map(|document| document.to_string()),
+        _ => Err("figures PAGE.csv REPLAY.json, or figures --metrics PAGE.csv".to_owned()),
     };
-    match document(page, replay) {
-        Ok(document) => {
-            println!("{document}");
+    match printed {
+        Ok(text) => {
+            println!("{text}");
             ExitCode::SUCCESS
         }
         Err(message) => {
@@ -41,9 +50,16 @@ fn main() -> ExitCode {
     }
 }
 
+fn read(file: &str) -> Result<String, String> {
+    std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))
+}
+
+fn metrics(page: &str) -> Result<String, String> {
+    let names = metrics_of(&read(page)?).map_err(|message| format!("{page}: {message}"))?;
+    Ok(names.join(","))
+}
+
 fn document(page: &str, replay: &str) -> Result<Value, String> {
-    let read =
-        |file: &str| std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"));
     let replayed: Value =
         serde_json::from_str(&read(replay)?).map_err(|error| format!("{replay}: {error}"))?;
     let candidates = replayed["candidates"]

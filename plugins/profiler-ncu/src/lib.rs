@@ -62,6 +62,17 @@ pub fn figures_of(text: &str, candidates: usize) -> Result<Vec<Vec<Metric>>, Str
     Ok(own.map(metrics::metrics).collect())
 }
 
+/// The metrics of a raw page's first kernel that its figures are made of: a session that collects these and
+/// nothing else launches a kernel less often.
+///
+/// # Errors
+/// A page that cannot be read or has no launch.
+pub fn metrics_of(text: &str) -> Result<Vec<String>, String> {
+    let kernels = page::read(text)?;
+    let first = kernels.first().ok_or("the page has no launch")?;
+    Ok(metrics::sources(first))
+}
+
 /// The figures of a raw page.
 fn figures(text: &str) -> Result<Vec<Metric>, Error> {
     let kernels = page::read(text)

@@ -209,6 +209,25 @@ const STALLS: [(&str, &str); 2] = [
     ("smsp__average_warp_latency_issue_stalled_", ".ratio"),
 ];
 
+/// The metrics of a kernel that its figures are made of.
+pub(crate) fn sources(kernel: &Kernel) -> Vec<String> {
+    let figures = FIGURES.iter().filter_map(|figure| {
+        let mut sources = figure.sources.iter();
+        sources.find(|name| kernel.get(name).is_some())
+    });
+    let mut names: Vec<String> = figures.map(|name| (*name).to_owned()).collect();
+    for (before, behind) in STALLS {
+        let stalls = kernel.iter().map(|(name, _)| name);
+        let stalls = stalls.filter(|name| name.starts_with(before) && name.ends_with(behind));
+        let found: Vec<String> = stalls.map(str::to_owned).collect();
+        if !found.is_empty() {
+            names.extend(found);
+            break;
+        }
+    }
+    names
+}
+
 /// The figures of a kernel, and what follows from them.
 pub(crate) fn metrics(kernel: &Kernel) -> Vec<Metric> {
     let info = |name: &str, unit: &str, value: f64| Metric::new(name, unit, Direction::Info, value);

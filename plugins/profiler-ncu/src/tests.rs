@@ -19,6 +19,26 @@ fn value(metrics: &[Metric], name: &str) -> Option<f64> {
 }
 
 #[test]
+fn what_a_session_has_to_collect_is_what_figures_are_made_of() {
+    let page = include_str!("../tests/h200_2025.3.1/stage2.csv");
+    let names = metrics_of(page).unwrap();
+    let told = figures(page).unwrap();
+    for (name, sources) in metrics::known() {
+        let collected = sources
+            .iter()
+            .filter(|source| names.iter().any(|it| it == *source));
+        let expected = usize::from(value(&told, name).is_some());
+        assert_eq!(collected.count(), expected, "{name}");
+    }
+    let stalls = told.iter().filter(|it| it.name.starts_with("stall_"));
+    for reason in stalls.map(|it| it.name.trim_start_matches("stall_")) {
+        let name = format!("smsp__average_warps_issue_stalled_{reason}_per_issue_active.ratio");
+        assert!(names.contains(&name), "{name}");
+    }
+    assert!(metrics_of("\"ID\"\n").is_err());
+}
+
+#[test]
 fn a_real_page_is_read_without_a_gap() {
     let kernels = page::read(PAGE).unwrap();
     assert_eq!(kernels.len(), 2);

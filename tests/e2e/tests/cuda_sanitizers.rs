@@ -60,16 +60,39 @@ const SPEC: &str = r#"(
     measure: (max_seconds: 0.1, confirm_processes: 1, confirm_seconds: 0.2),
 )"#;
 
-/// Each tool, what it needs of the replay, the fault that it is for, and the last line where there is none.
-const TOOLS: [(&str, &[&str], u32, &str); 3] = [
-    ("memcheck", &["--no-guards"], 1, "ERROR SUMMARY: 0 errors"),
-    (
-        "racecheck",
-        &[],
-        2,
-        "RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)",
-    ),
-    ("synccheck", &[], 3, "ERROR SUMMARY: 0 errors"),
+/// A tool, what it and the replay have to be told, the fault that it is for, and its last line where there is
+/// none.
+struct Tool {
+    name: &'static str,
+    options: &'static [&'static str],
+    replay: &'static [&'static str],
+    fault: u32,
+    nothing: &'static str,
+}
+
+const TOOLS: [Tool; 3] = [
+    Tool {
+        name: "memcheck",
+        // Buffers lie next to each other: without this, what is behind one is another one.
+        options: &["--padding", "512"],
+        replay: &["--no-guards"],
+        fault: 1,
+        nothing: "ERROR SUMMARY: 0 errors",
+    },
+    Tool {
+        name: "racecheck",
+        options: &[],
+        replay: &[],
+        fault: 2,
+        nothing: "RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)",
+    },
+    Tool {
+        name: "synccheck",
+        options: &[],
+        replay: &[],
+        fault: 3,
+        nothing: "ERROR SUMMARY: 0 errors",
+    },
 ];
 
 fn sanitizer() -> Option<PathBuf> {
@@ -102,14 +125,15 @@ fn a_planted_fault_is_reported_by_its_tool_and_nothing_without_one() {
         "faults.json",
         r#"[{"FAULT": 0}, {"FAULT": 1}, {"FAULT": 2}, {"FAULT": 3}]"#,
     );
-    for (tool, needs, fault, nothing) in TOOLS {
-        for (number, planted) in [(0, false), (fault, true)] {
+    for tool in TOOLS {
+        for (number, planted) in [(0, false), (tool.fault, true)] {
             let rows = format!("{number}..{}", number + 1);
             let replay = "replay r --configurations faults.json --launches 1 --deadline 60 --rows";
             let words: Vec<&str> = replay.split(' ').chain([rows.as_str()]).collect();
-            let evo = bench.evo(&[&words[..], needs].concat());
+            let evo = bench.evo(&[&words[..], tool.replay].concat());
             let output = Command::new(&sanitizer)
-                .args(["--tool", tool, "--target-processes", "all"])
+                .args(["--tool", tool.name, "--target-processes", "all"])
+                .args(tool.options)
                 .arg(evo.get_program())
                 .args(evo.get_args())
                 .envs(
@@ -121,11 +145,12 @@ fn a_planted_fault_is_reported_by_its_tool_and_nothing_without_one() {
                 .unwrap();
             let text = String::from_utf8_lossy(&output.stdout).into_owned()
                 + &String::from_utf8_lossy(&output.stderr);
-            assert!(text.contains("SUMMARY: "), "{tool}: {text}");
+            let name = tool.name;
+            assert!(text.contains("SUMMARY: "), "{name}: {text}");
             assert_eq!(
-                !text.contains(nothing),
+                !text.contains(tool.nothing),
                 planted,
-                "{tool} over FAULT={number}: {text}"
+                "{name} over FAULT={number}: {text}"
             );
         }
     }

@@ -17,7 +17,7 @@ they saw. The run folder is only read.
   evo replay runs/r --baselines --repeats 1000 --seed 1 --seed 2
   compute-sanitizer --tool racecheck --target-processes all \\
       evo replay runs/r --top 1 --set S=256 --repeats 2
-  compute-sanitizer --tool memcheck --target-processes all \\
+  compute-sanitizer --tool memcheck --padding 512 --target-processes all \\
       evo replay runs/r --top 1 --set S=256 --repeats 2 --no-guards
   ncu --target-processes all --profile-from-start off \\
       evo replay runs/r --trial 117 --launches 3
@@ -81,7 +81,8 @@ pub(crate) struct Replay {
     #[arg(long, conflicts_with_all = ["launches", "no_check"])]
     pub(crate) all_rows: bool,
     /// No guard bands around the buffers. These find what a kernel writes outside a buffer, and hide
-    /// it, and what it reads there, from memcheck and valgrind.
+    /// it, and what it reads there, from memcheck and valgrind. On a GPU buffers then lie next to each
+    /// other: have memcheck keep them apart with --padding.
     #[arg(long)]
     pub(crate) no_guards: bool,
     /// The device: cpu, cuda, or cuda:1 for the second GPU; the run's own place, if left out.
