@@ -173,6 +173,51 @@ const FIGURES: &[Figure] = &[
         "count",
         &["smsp__inst_executed.sum", "sm__inst_executed.sum"],
     ),
+    // The mix of instructions: of what each pipe could issue. That of the tensor cores is above.
+    figure(
+        "pipe_alu",
+        "%",
+        &[
+            "sm__inst_executed_pipe_alu.avg.pct_of_peak_sustained_active",
+            "sm__pipe_alu_cycles_active.avg.pct_of_peak_sustained_active",
+        ],
+    ),
+    figure(
+        "pipe_fma",
+        "%",
+        &[
+            "sm__inst_executed_pipe_fma.avg.pct_of_peak_sustained_active",
+            "sm__pipe_fma_cycles_active.avg.pct_of_peak_sustained_active",
+        ],
+    ),
+    figure(
+        "pipe_fp64",
+        "%",
+        &[
+            "sm__inst_executed_pipe_fp64.avg.pct_of_peak_sustained_active",
+            "sm__pipe_fp64_cycles_active.avg.pct_of_peak_sustained_active",
+        ],
+    ),
+    figure(
+        "pipe_xu",
+        "%",
+        &["sm__inst_executed_pipe_xu.avg.pct_of_peak_sustained_active"],
+    ),
+    figure(
+        "pipe_lsu",
+        "%",
+        &["sm__inst_executed_pipe_lsu.avg.pct_of_peak_sustained_active"],
+    ),
+    figure(
+        "pipe_tma",
+        "%",
+        &["sm__inst_executed_pipe_tma.avg.pct_of_peak_sustained_active"],
+    ),
+    figure(
+        "pipe_uniform",
+        "%",
+        &["sm__inst_executed_pipe_uniform.avg.pct_of_peak_sustained_active"],
+    ),
     figure(
         "thread_registers",
         "count",

@@ -651,9 +651,19 @@ fn earlier_exports_take_more_trials(bench: &Bench) {
     export(&[&with_figures[..], &["x.json"]].concat())
         .fails(2, &["figures.json: there are no figures in it"]);
     params(serde_json::json!({"LAYOUT": "column"}));
-    export(&[&with_figures[..], &["x.json"]].concat()).fails(2, &["` is missing (LAYOUT=column)"]);
-    params(serde_json::json!({"LAYOUT": "colum"}));
-    export(&[&with_figures[..], &["x.json"]].concat()).fails(2, &["`LAYOUT` cannot be colum"]);
+    export(&[&with_figures[..], &["x.json"]].concat()).fails(
+        2,
+        &["figures of p/r are of no configuration: `LAYOUT` cannot be column: its values are row"],
+    );
+    let tried = bench.proposals("a");
+    let proposals = bench.proposals("b");
+    let mut others = proposals.iter().map(|it| &it.params);
+    let other = others.find(|params| tried.iter().all(|it| it.params != **params));
+    params(serde_json::to_value(other.unwrap()).unwrap());
+    export(&["a", "--figures", "figures.json", "--out", "x.json"]).fails(
+        2,
+        &["figures of p/r are of a configuration that nothing exported has"],
+    );
     export(&["early.json.xz", "--out", "x.json"])
         .fails(2, &["no run is named", "beside at least one run"]);
 

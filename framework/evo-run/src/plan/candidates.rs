@@ -1,14 +1,13 @@
 //! Problems, candidates and objectives: found in the plugins and checked.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use evo_core::space::{Role, Space};
+use evo_core::space::Role;
 use evo_journal::{PlannedCandidate, Work};
 use evo_types::{DeviceFacts, Direction, KernelInfo, Params, ProblemSpec, Value};
 use evo_wire::{Reply, Request};
 
-use super::{Loaded, Resolver, fields, space_environment, unexpected};
+use super::{Loaded, Resolver, fields, spaces, unexpected};
 use crate::RunError;
 use crate::error::suggestion;
 use crate::spec::{ObjectiveSpec, RunSpec};
@@ -280,7 +279,7 @@ impl Resolver<'_> {
                 start: Vec::new(),
                 baseline: None,
             };
-            let parsed = self::space(&candidate, Some(problem), device)?;
+            let parsed = spaces::space(&candidate, Some(problem), device)?;
             check_params(
                 info,
                 "the space",
@@ -302,20 +301,6 @@ impl Resolver<'_> {
         }
         Ok(planned)
     }
-}
-
-/// Parses a candidate's space with its pinned parameters fixed.
-pub(super) fn space(
-    candidate: &PlannedCandidate,
-    problem: Option<&ProblemSpec>,
-    device: &DeviceFacts,
-) -> Result<Arc<Space>, RunError> {
-    let text = candidate.space.as_deref().unwrap_or_default();
-    let mut environment = space_environment(problem, device);
-    environment.pinned = candidate.pinned.clone();
-    Space::parse(text, &candidate.space_origin, &environment)
-        .map(Arc::new)
-        .map_err(|errors| RunError::input(errors.to_string()))
 }
 
 fn read_space(folder: &Path, file: &Path) -> Result<(String, String), RunError> {

@@ -6,15 +6,16 @@ mod candidates;
 mod describe;
 mod fields;
 mod settings;
+mod spaces;
 mod start;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use evo_core::space::{Env, Space};
+use evo_core::space::Space;
 use evo_journal::{Plan, PlannedPlugin, Sibling, Work};
-use evo_types::{ContentHash, DeviceFacts, KernelInfo, Params, PluginInfo, ProblemSpec, Value};
+use evo_types::{ContentHash, DeviceFacts, KernelInfo, PluginInfo, Value};
 use evo_wire::{BUILT_IN_ORIGIN, ComponentRef};
 
 use crate::driver::{BUILD, read_rules};
@@ -29,6 +30,8 @@ pub use describe::{Described, default_worker, describe_built_in, describe_plugin
 pub(crate) use describe::{component, describe, unexpected};
 pub(crate) use fields::complete as complete_fields;
 pub(crate) use settings::{Measuring, limits};
+pub(crate) use spaces::spaces_for;
+pub use spaces::{completed, space_environment, spaces};
 
 /// Trials between two profiles during the search, where a spec says nothing.
 const PROFILE_EVERY: u64 = 32;
@@ -180,20 +183,6 @@ fn resolve(
     })
 }
 
-/// The constants that a space's constraints may name in a run.
-pub fn space_environment(problem: Option<&ProblemSpec>, device: &DeviceFacts) -> Env {
-    let mut constants = Params::new();
-    if let Some(problem) = problem {
-        constants.extend(problem.fields.clone());
-        constants.extend(problem.constants.clone());
-    }
-    Env {
-        problem: constants,
-        device: device.facts.clone(),
-        pinned: Params::new(),
-    }
-}
-
 /// The content of the files that the settings of an objective name. What is not a file, or cannot
 /// be read, is the objective's business.
 pub(crate) fn files(work: &Work) -> BTreeMap<String, ContentHash> {
@@ -209,59 +198,6 @@ pub(crate) fn files(work: &Work) -> BTreeMap<String, ContentHash> {
     settings
         .iter()
         .filter_map(|(name, value)| Some((name.clone(), content(value)?)))
-        .collect()
-}
-
-/// The configuration with these values: what is left out has the default, and what is named of parameters
-/// that it does not use is dropped.
-///
-/// # Errors
-/// In words: a parameter or a value that the space does not have, or a constraint that is broken.
-pub fn completed(space: &Space, params: &Params) -> Result<Params, String> {
-    let known = |name: &&String| space.params().iter().any(|param| param.name == **name);
-    if let Some(name) = params.keys().find(|name| !known(name)) {
-        let names: Vec<&str> = space.params().iter().map(|it| it.name.as_str()).collect();
-        return Err(format!(
-            "there is no parameter `{name}`; {}",
-            suggestion(name, &names)
-        ));
-    }
-    let choices = space.params().iter().map(|param| {
-        let Some(value) = params.get(&param.name) else {
-            return Ok(param.default);
-        };
-        param.index_of(value).ok_or_else(|| {
-            let values: Vec<String> = param.values.iter().map(ToString::to_string).collect();
-            format!(
-                "`{}` cannot be {value}: its values are {}",
-                param.name,
-                values.join(", ")
-            )
-        })
-    });
-    let choices: Vec<u32> = choices.collect::<Result<_, _>>()?;
-    let config = space.canonical(&choices);
-    space.check(&config).map_err(|broken| broken.to_string())?;
-    Ok(space.to_params(&config))
-}
-
-/// Parses the spaces of a plan: of a new one, or of one from a journal.
-pub fn spaces(plan: &Plan) -> Result<Vec<Arc<Space>>, RunError> {
-    let problem = match &plan.work {
-        Work::Problem { spec, .. } => Some(spec),
-        Work::Objective { .. } => None,
-    };
-    spaces_for(plan, problem)
-}
-
-/// As [`spaces`], for another problem than that of the plan.
-pub(crate) fn spaces_for(
-    plan: &Plan,
-    problem: Option<&ProblemSpec>,
-) -> Result<Vec<Arc<Space>>, RunError> {
-    plan.candidates
-        .iter()
-        .map(|candidate| candidates::space(candidate, problem, &plan.device))
         .collect()
 }
 
