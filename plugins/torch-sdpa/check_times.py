@@ -56,11 +56,14 @@ def attention_f8(extents, causal, stream):
     o.set_output(True).set_dim(extents).set_stride(tensor["stride"]).set_data_type(f8)
     for it in greatest:
         it.set_output(True).set_dim([1] * 4).set_stride([1] * 4).set_data_type(f32)
-    graph.validate()
-    graph.build_operation_graph()
-    graph.create_execution_plans([cudnn.heur_mode.A])
-    graph.check_support()
-    graph.build_plans()
+    try:
+        graph.validate()
+        graph.build_operation_graph()
+        graph.create_execution_plans([cudnn.heur_mode.A])
+        graph.check_support()
+        graph.build_plans()
+    except cudnn.cudnnGraphNotSupportedError as error:
+        raise RuntimeError(f"cuDNN does not take it: {error}") from None
     values = {"descale_s": 1 / 256, "scale_s": 256.0}
     pack = {of: torch.full([1], values.get(name, 1.0), device="cuda") for name, of in factors.items()}
     pack |= {it: torch.zeros(1, device="cuda") for it in greatest}
@@ -121,7 +124,7 @@ def main():
     for name, made in calls.items():
         try:
             print(f"  {name:10}{microseconds(made(), sets, stream, chosen.rounds):10.2f}")
-        except RuntimeError as error:
+        except (RuntimeError, ImportError) as error:
             print(f"  {name:10}{str(error).splitlines()[0]}")
 
 

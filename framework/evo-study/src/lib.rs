@@ -17,7 +17,7 @@
 //! - Under noise a strategy sees one draw around the recorded time of each configuration; it is scored
 //!   by the recorded time of its answer.
 //! - Searches of another version of the engine, or of another shipped tuning, are never continued
-//!   and never mixed with those of this one.
+//!   and never mixed with those of this one. Nor are those on another recording of the same name.
 
 #![forbid(unsafe_code)]
 

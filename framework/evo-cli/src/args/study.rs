@@ -14,7 +14,8 @@ line of JSON for each search, compressed with xz; what is in it is not run again
 broken off with Ctrl-C and taken up by the same command.
 
 A log never mixes engines: searches of another version or tuning are not continued, and are \
-strategies of their own in a report.
+strategies of their own in a report. Nor does it mix recordings of one name: where a file has \
+changed, name another log.
 
 Examples:
   evo study recordings/ --seeds 100 --strategy full --strategy random --with peers.jsonl.xz
