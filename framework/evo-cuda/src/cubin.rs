@@ -130,8 +130,13 @@ pub fn kernels(cubin: &[u8], log: &str) -> Result<Vec<KernelFigures>, CubinError
     Ok(kernels)
 }
 
-/// Whether kernels can leave something in the module: it has variables on the device.
-pub(crate) fn has_variables(cubin: &[u8]) -> Result<bool, CubinError> {
+/// Whether a cubin has variables on the device, in which its kernels can leave something. Constants count too:
+/// the machine code does not tell them apart, and NVRTC keeps each `constexpr` of a source that was compiled with
+/// `-default-device`, used or not.
+///
+/// # Errors
+/// Bytes that are no cubin.
+pub fn has_variables(cubin: &[u8]) -> Result<bool, CubinError> {
     let elf = parse(cubin)?;
     let named = |section: object::read::elf::ElfSection64<'_, '_, Endianness>| {
         section

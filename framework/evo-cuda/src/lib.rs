@@ -12,7 +12,7 @@ mod nvrtc;
 mod occupancy;
 
 pub use arch::{Limits, arch_of};
-pub use cubin::{CubinError, KernelFigures, Parameter, kernels};
+pub use cubin::{CubinError, KernelFigures, Parameter, has_variables, kernels};
 pub use driver::{
     Argument, CudaError, Device, DeviceBuffer, DeviceLimits, ErrorKind, Event, Flush, Function,
     Graph, Launch, LaunchConfig, Module, Peaks, PinnedBuffer, Stream, Swizzle, TensorElement,

@@ -99,6 +99,7 @@ impl Loaded {
         workspace: usize,
     ) -> Result<Self, Error> {
         let device = Device::by_uuid(&request.device.uuid).map_err(of_cuda)?;
+        // All variables of these kernels are constants.
         let module = Module::shared(&device, &artifact.bytes).map_err(of_cuda)?;
         let steps = steps
             .into_iter()

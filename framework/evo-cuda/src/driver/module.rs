@@ -67,17 +67,15 @@ impl Module {
 
     /// As [`load`](Self::load), once for all who bring the same machine code: the modules of the last few
     /// are kept. A candidate is loaded for each set of buffers that launches rotate over, and with a
-    /// module for each every launch would fetch its instructions anew. Code with variables on the
-    /// device is loaded each time, so that nobody sees what another has left there.
+    /// module for each every launch fetches its instructions anew (2.6 % of a kernel of 5 us:
+    /// kernels/sdpa/RESULTS.md). For kernels that leave nothing in variables of their module, of which
+    /// [`has_variables`](crate::has_variables) tells: others would see what one of them has left there.
     ///
     /// # Errors
     /// As `load`.
     pub fn shared(device: &Device, cubin: &[u8]) -> Result<Self, CudaError> {
         const KEPT: usize = 4;
         static LOADED: Mutex<VecDeque<(Vec<u8>, Module)>> = Mutex::new(VecDeque::new());
-        if cubin::has_variables(cubin).map_err(|error| CudaError::refused(error.to_string()))? {
-            return Self::load(device, cubin);
-        }
         let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
         let known = |(bytes, module): &&(Vec<u8>, Self)| {
             module.0.device.index() == device.index() && bytes == cubin

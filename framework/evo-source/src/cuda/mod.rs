@@ -181,7 +181,11 @@ pub(crate) fn load(
     call: Call,
 ) -> Result<Box<dyn Instance>, Error> {
     let device = Device::by_uuid(&request.device.uuid).map_err(of_cuda)?;
-    let module = Module::shared(&device, &artifact.bytes).map_err(of_cuda)?;
+    // What a kernel leaves in a variable of its module is nobody else's.
+    let alone = evo_cuda::has_variables(&artifact.bytes)
+        .map_err(|error| Error::Rejected(error.to_string()))?;
+    let module = if alone { Module::load } else { Module::shared };
+    let module = module(&device, &artifact.bytes).map_err(of_cuda)?;
     let symbol = symbol(&source.description.entry.value, module.kernels())?;
     let function = module.function(symbol).map_err(of_cuda)?;
     let config = geometry::from_params(&artifact.launch)?;
