@@ -368,6 +368,8 @@ fn insights_from_outside_steer_proposals_and_are_named_in_them() {
         source: Source::Profiler("ncu".to_owned()),
         age: 0,
         credit: 0.5,
+        followed: 0,
+        better: 0,
     };
     // B makes no difference to the outcome, so only the advice speaks for a value of it.
     let proposals = |with: bool| {

@@ -350,6 +350,9 @@ pub struct Snapshot {
     pub space_size: String,
     /// The insights, the strongest first.
     pub insights: Vec<InsightLine>,
+    /// Those that proposals have followed and that nobody says any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withdrawn: Vec<InsightLine>,
     /// What the operators did.
     pub operators: Vec<OperatorLine>,
 }
@@ -374,6 +377,12 @@ pub struct InsightLine {
     /// where it is not known.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub effect: f64,
+    /// Proposals that followed it.
+    #[serde(default)]
+    pub followed: u64,
+    /// How many of these were better than the solution that they changed.
+    #[serde(default)]
+    pub better: u64,
 }
 
 fn is_zero(number: &f64) -> bool {

@@ -29,6 +29,7 @@ struct View {
     notes: Vec<String>,
     result: tables::Result,
     target: Option<Target>,
+    next: Option<Next>,
     winning: Option<tables::Winning>,
     front: Option<front::Section>,
     search: search::Search,
@@ -50,6 +51,13 @@ struct Target {
     explanation: String,
     definitions: &'static str,
     limits: Vec<String>,
+}
+
+/// What limits the winner, and what to try next.
+#[derive(Serialize)]
+struct Next {
+    name: String,
+    bottlenecks: Vec<String>,
     levers: Vec<String>,
 }
 
@@ -98,6 +106,7 @@ fn view(model: &RunModel) -> View {
         notes: notes(model),
         result: tables::result(model),
         target: target(model),
+        next: next(model),
         winning: tables::winning(model),
         front: front::section(model),
         search: search::search(model),
@@ -169,10 +178,17 @@ fn target(model: &RunModel) -> Option<Target> {
         } else {
             crate::limits::limits(model)
         },
-        levers: if met {
-            Vec::new()
-        } else {
-            crate::diagnosis::levers(model)
-        },
+    })
+}
+
+fn next(model: &RunModel) -> Option<Next> {
+    let subject = crate::diagnosis::subject(model)?;
+    let bottlenecks = crate::diagnosis::bottlenecks(model, &subject);
+    let levers = crate::diagnosis::levers(model, &subject);
+    let said = !bottlenecks.is_empty() || !levers.is_empty();
+    said.then_some(Next {
+        name: subject.label,
+        bottlenecks,
+        levers,
     })
 }

@@ -98,16 +98,33 @@ fn multiply_add() {
     chains(f32::mul_add);
 }
 
+/// Rounds of multiply-adds over chains that are local variables: of loops over an array of them the compiler
+/// keeps the array in memory, and gathers from it.
+#[cfg(target_arch = "x86_64")]
+macro_rules! chains_in_registers {
+    ($rounds:expr, $set:expr, $step:expr, [$($chain:ident)*]) => {{
+        let (factor, summand) = ($set(black_box(0.5)), $set(black_box(0.25)));
+        $(let mut $chain = $set(black_box(0.5));)*
+        for _ in 0..$rounds {
+            $($chain = $step($chain, factor, summand);)*
+        }
+        $(black_box($chain);)*
+    }};
+}
+
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 fn wide() {
-    chains(f32::mul_add);
+    use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_set1_ps};
+    chains_in_registers!(ROUNDS, _mm512_set1_ps, _mm512_fmadd_ps, [a b c d e f g h i j k l]);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn narrow() {
-    chains(f32::mul_add);
+    use std::arch::x86_64::{_mm256_fmadd_ps, _mm256_set1_ps};
+    // As many operations as `wide` does.
+    chains_in_registers!(2 * ROUNDS, _mm256_set1_ps, _mm256_fmadd_ps, [a b c d e f g h i j k l]);
 }
 
 /// Without an instruction for it `mul_add` is a call of a function.
@@ -139,5 +156,25 @@ mod tests {
         let peaks = measure();
         assert!((1e8..1e14).contains(&peaks.memory), "{peaks:?}");
         assert!((1e8..1e15).contains(&peaks.vector), "{peaks:?}");
+    }
+
+    /// One thread and one chain of scalars: every multiply-add waits for the one before it.
+    fn scalar() -> f64 {
+        let (factor, summand) = (black_box(0.5f32), black_box(0.25f32));
+        let start = Instant::now();
+        let mut value = black_box(0.5f32);
+        for _ in 0..ROUNDS {
+            value = value * factor + summand;
+        }
+        black_box(value);
+        2.0 * ROUNDS as f64 / start.elapsed().as_secs_f64()
+    }
+
+    /// Vectors that are kept in registers are an order of magnitude above scalars that wait for each other;
+    /// those that are gathered from memory are about as slow.
+    #[test]
+    fn the_peak_of_vectors_is_far_above_a_chain_of_scalars() {
+        let (vector, scalar) = (vector(1), scalar());
+        assert!(vector > 8.0 * scalar, "{vector} against {scalar}");
     }
 }

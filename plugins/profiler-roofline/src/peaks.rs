@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{cpu, gpu};
 
 /// The version of what is measured: figures of another one are measured again.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Per second: bytes, or floating-point operations, of which a multiply-add is two.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -136,7 +136,7 @@ mod tests {
         let text = fs::read_to_string(&file).unwrap();
         fs::write(&file, text.replace("\"memory\": 1.0", "\"memory\": -1.0")).unwrap();
         assert_eq!(read(&file, "x"), None);
-        fs::write(&file, text.replace("\"version\": 1", "\"version\": 0")).unwrap();
+        fs::write(&file, text.replace("\"version\": 2", "\"version\": 1")).unwrap();
         assert_eq!(read(&file, "x"), None);
         fs::write(&file, "{").unwrap();
         assert_eq!(read(&file, "x"), None);

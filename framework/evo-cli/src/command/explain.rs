@@ -72,6 +72,7 @@ fn document(explained: &Explained, context: bool) -> Value {
         "proposed": state.proposed,
         "diagnoses": diagnoses,
         "insights": state.insights,
+        "withdrawn": state.withdrawn,
         "operators": state.operators,
     });
     if context && let Value::Object(entries) = &mut document {
@@ -150,18 +151,23 @@ fn beliefs(out: &mut String, insights: &[Insight]) {
     let (idle, acting): (Vec<&Insight>, Vec<&Insight>) = insights
         .iter()
         .partition(|insight| insight.lever.action == Action::NoEffect);
-    out.push_str("\nwhat the search believes (strength, credit, age in trials)\n");
+    out.push_str(
+        "\nwhat the search believes (strength, credit, age in trials, proposals that followed it and how many \
+         of them were better than what they changed)\n",
+    );
     if acting.is_empty() {
         out.push_str("  nothing yet\n");
     }
     for insight in acting.iter().take(MOST) {
         let _ = writeln!(
             out,
-            "  {:.2} {:.2} {:>4}  {} ({}; {})",
+            "  {:.2} {:.2} {:>4} {:>3} {:>3}  {} ({}; {})",
             insight.strength,
             insight.credit,
             insight.age,
-            plain(&insight.lever.to_string()),
+            insight.followed,
+            insight.better,
+            plain(&insight.advice()),
             plain(&insight.statement),
             plain(&insight.source.to_string())
         );

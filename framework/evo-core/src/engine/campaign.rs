@@ -217,9 +217,11 @@ impl Campaign {
             }
         };
         self.outstanding.pop_front();
+        let failed = duplicate_of.is_none() && outcome.measurement().is_none();
+        let why = failed.then(|| outcome.summary());
         if let Some(engines) = self.candidates.get_mut(candidate) {
             for (engine, verdict) in engines.iter_mut().zip(&verdicts) {
-                engine.learn(trial, *verdict, duplicate_of);
+                engine.learn(trial, *verdict, duplicate_of, why.as_deref());
             }
         }
         let improved = duplicate_of.is_none() && self.improves(candidate, &verdicts);

@@ -12,7 +12,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-use super::history::History;
+use super::history::{Entry, History};
 use super::information::{Information, TaskContext};
 use super::insights::{self, Guidance, Insight, Ledger, Source};
 use super::model::Model;
@@ -51,6 +51,8 @@ pub struct CandidateState {
     pub elites: Vec<Solution>,
     /// What is believed, most influential first.
     pub insights: Vec<Insight>,
+    /// What proposals have followed and nobody says any more, most followed first.
+    pub withdrawn: Vec<Insight>,
     /// What the operators have earned.
     pub operators: Vec<OperatorCredit>,
     /// Proposals made for this candidate.
@@ -179,6 +181,7 @@ impl Engine {
             best: self.population.best().cloned(),
             elites: self.population.kept().to_vec(),
             insights: self.ledger.current(self.told),
+            withdrawn: self.ledger.withdrawn(self.told),
             operators: match &self.strategy {
                 Some(strategy) => strategy.credits().to_vec(),
                 None => self.selection.credits().to_vec(),
@@ -450,8 +453,9 @@ impl Engine {
         trial: u64,
         verdict: Verdict,
         duplicate_of: Option<u64>,
+        why: Option<&str>,
     ) -> bool {
-        let Some(entry) = self.history.tell(trial, verdict, duplicate_of) else {
+        let Some(entry) = self.history.tell(trial, verdict, duplicate_of, why) else {
             return false;
         };
         let (config, origin) = (entry.config.clone(), entry.origin.clone());
@@ -475,8 +479,13 @@ impl Engine {
             }
             self.since_best = if improved { 0 } else { self.since_best + 1 };
             self.selection.reward(&origin.operator, reward, improved);
+            let parent = origin.parents.first().and_then(|it| self.history.get(*it));
+            let better = match (verdict.loss(), parent.and_then(Entry::loss)) {
+                (Some(own), Some(before)) => own < before,
+                _ => false,
+            };
             for insight in &origin.insights {
-                self.ledger.reward(&insight.id, reward);
+                self.ledger.reward(&insight.id, reward, better);
             }
         }
         self.inform();

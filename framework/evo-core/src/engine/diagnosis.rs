@@ -208,6 +208,8 @@ impl Findings {
                     source: source.clone(),
                     age: 0,
                     credit: super::insights::INITIAL_CREDIT,
+                    followed: 0,
+                    better: 0,
                 })
                 .collect()
         };

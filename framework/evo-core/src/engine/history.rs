@@ -14,6 +14,8 @@ pub(crate) struct Entry {
     pub(crate) verdict: Option<Verdict>,
     /// The earlier trial that executed the same, if one did.
     pub(crate) duplicate_of: Option<u64>,
+    /// What happened, in words, where the trial failed.
+    pub(crate) why: Option<String>,
 }
 
 impl Entry {
@@ -43,6 +45,7 @@ impl History {
             origin,
             verdict: None,
             duplicate_of: None,
+            why: None,
         });
     }
 
@@ -63,11 +66,13 @@ impl History {
         trial: u64,
         verdict: Verdict,
         duplicate_of: Option<u64>,
+        why: Option<&str>,
     ) -> Option<&Entry> {
         let place = *self.by_trial.get(&trial)?;
         let entry = self.entries.get_mut(place)?;
         entry.verdict = Some(verdict);
         entry.duplicate_of = duplicate_of;
+        entry.why = why.map(str::to_owned);
         self.waiting.remove(&place);
         Some(entry)
     }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::diagnosis::{of, subject};
+use crate::diagnosis::{of, rules_that_hold, subject};
 use crate::model::RunModel;
 
 /// The section on the diagnosis.
@@ -31,13 +31,16 @@ pub(super) fn section(model: &RunModel) -> Option<Section> {
     if found.is_empty() {
         return None;
     }
-    let rows = found.iter().flat_map(|diagnosed| {
-        diagnosed.diagnoses.iter().map(|diagnosis| Row {
+    let rows = rules_that_hold(model, &subject).into_iter();
+    let rows = rows.map(|(diagnosed, diagnosis)| {
+        let open = diagnosis.levers.iter().filter(|lever| subject.may(lever));
+        let open: Vec<&str> = open.map(String::as_str).collect();
+        Row {
             statement: diagnosis.statement.clone(),
             severity: format!("{:.2}", diagnosis.severity),
             source: diagnosed.source.clone(),
-            levers: diagnosis.levers.join(", "),
-        })
+            levers: open.join(", "),
+        }
     });
     let quiet = found
         .iter()

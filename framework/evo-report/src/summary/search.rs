@@ -1,5 +1,6 @@
 //! How the search went.
 
+use evo_journal::InsightLine;
 use evo_types::OutcomeKind;
 use serde::Serialize;
 
@@ -43,6 +44,7 @@ struct Belief {
     candidate: String,
     space_size: String,
     insights: Vec<InsightRow>,
+    withdrawn: Vec<InsightRow>,
     operators: Vec<OperatorRow>,
 }
 
@@ -51,8 +53,25 @@ struct InsightRow {
     statement: String,
     strength: String,
     credit: String,
+    followed: String,
     evidence: u64,
     source: String,
+}
+
+impl InsightRow {
+    fn of(insight: &InsightLine) -> Self {
+        Self {
+            statement: insight.statement.clone(),
+            strength: format!("{:.2}", insight.strength),
+            credit: format!("{:.2}", insight.credit),
+            followed: match insight.followed {
+                0 => "not yet".to_owned(),
+                followed => format!("{followed}, {}", insight.better),
+            },
+            evidence: insight.evidence,
+            source: insight.source.clone(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -188,17 +207,8 @@ fn beliefs(model: &RunModel) -> Vec<Belief> {
         .map(|snapshot| Belief {
             candidate: snapshot.candidate.clone(),
             space_size: snapshot.space_size.clone(),
-            insights: snapshot
-                .insights
-                .iter()
-                .map(|insight| InsightRow {
-                    statement: insight.statement.clone(),
-                    strength: format!("{:.2}", insight.strength),
-                    credit: format!("{:.2}", insight.credit),
-                    evidence: insight.evidence,
-                    source: insight.source.clone(),
-                })
-                .collect(),
+            insights: snapshot.insights.iter().map(InsightRow::of).collect(),
+            withdrawn: snapshot.withdrawn.iter().map(InsightRow::of).collect(),
             operators: snapshot
                 .operators
                 .iter()

@@ -242,6 +242,8 @@ impl Journal {
                     source: "trial history".to_owned(),
                     lever: "set BLOCK_M=96".to_owned(),
                     effect: -0.26,
+                    followed: 3,
+                    better: 2,
                 },
                 InsightLine {
                     statement: "EXP | `poly` makes <no> difference".to_owned(),
@@ -251,8 +253,21 @@ impl Journal {
                     source: "counters".to_owned(),
                     lever: String::new(),
                     effect: 0.0,
+                    followed: 0,
+                    better: 0,
                 },
             ],
+            withdrawn: vec![InsightLine {
+                statement: "BLOCK_N=32 is 9.0 % worse than the other values".to_owned(),
+                strength: 0.4,
+                credit: 0.21,
+                evidence: 3,
+                source: "trial history".to_owned(),
+                lever: "avoid BLOCK_N=32".to_owned(),
+                effect: 0.086,
+                followed: 4,
+                better: 1,
+            }],
             operators: vec![
                 OperatorLine {
                     name: "mutation".to_owned(),

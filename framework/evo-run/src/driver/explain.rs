@@ -1,9 +1,10 @@
 //! What a search knows at the end of its journal: its engine, brought to where the journal stands,
 //! without a device, a plugin or a worker.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use evo_core::engine::{CandidateState, ENGINE_VERSION, Information};
+use evo_core::engine::{CandidateState, ENGINE_VERSION, Information, Ranking};
 use evo_journal::{Diagnosed, Record, read};
 use serde::Serialize;
 
@@ -21,7 +22,8 @@ pub struct Explained {
     pub information: Information,
     /// The unit of the ranked metric; empty as long as nothing was measured.
     pub unit: String,
-    /// What rules said of the best solution, the last word of each source.
+    /// What rules said of the best solution, the last word of each source; of the next best that it has
+    /// looked at where it has not seen the best. The severest first.
     pub diagnoses: Vec<Diagnosed>,
 }
 
@@ -58,7 +60,7 @@ pub fn explain(run: &Path) -> Result<Vec<Explained>, RunError> {
         Some(Explained {
             information: campaign.information(place)?.clone(),
             unit: unit.clone(),
-            diagnoses: of_best(&state, &journal.records),
+            diagnoses: of_best(&state, &campaign.settings().ranking, &journal.records),
             state,
         })
     });
@@ -77,16 +79,48 @@ fn unit(metric: &str, records: &[Record]) -> String {
 }
 
 /// The last word of each source on the best solution that it has looked at.
-fn of_best(state: &CandidateState, records: &[Record]) -> Vec<Diagnosed> {
-    let mut found: Vec<Diagnosed> = Vec::new();
+fn of_best(state: &CandidateState, ranking: &Ranking, records: &[Record]) -> Vec<Diagnosed> {
+    let places = places(ranking, records);
+    // What was not measured comes last. The best by all metrics of a front is none of a single one.
+    let place = |diagnosed: &Diagnosed| {
+        let best = state.best.as_ref().map(|best| best.trial);
+        let rank = diagnosed.trial.and_then(|trial| places.get(&trial));
+        (diagnosed.trial != best, rank.copied().unwrap_or(usize::MAX))
+    };
+    let mut found: BTreeMap<&str, &Diagnosed> = BTreeMap::new();
     for record in records {
         let Record::Diagnosed(diagnosed) = record else {
             continue;
         };
-        if diagnosed.trial.is_some() && candidate_of(&diagnosed.label) == state.candidate {
-            found.retain(|earlier| earlier.source != diagnosed.source);
-            found.push(diagnosed.clone());
+        if diagnosed.trial.is_none() || candidate_of(&diagnosed.label) != state.candidate {
+            continue;
+        }
+        let earlier = found.get(diagnosed.source.as_str());
+        if earlier.is_none_or(|earlier| place(diagnosed) <= place(earlier)) {
+            found.insert(&diagnosed.source, diagnosed);
         }
     }
+    let mut found: Vec<Diagnosed> = found.into_values().cloned().collect();
+    let worst = |it: &Diagnosed| it.diagnoses.first().map_or(0.0, |first| first.severity);
+    found.sort_by(|a, b| worst(b).total_cmp(&worst(a)));
     found
+}
+
+/// The trials that were measured, numbered from the best.
+fn places(ranking: &Ranking, records: &[Record]) -> BTreeMap<u64, usize> {
+    let metric = ranking.metric();
+    let higher = matches!(ranking, Ranking::Metric { higher: true, .. });
+    let mut measured: Vec<(u64, f64)> = records
+        .iter()
+        .filter_map(|record| match record {
+            Record::Evaluated(it) => {
+                let value = it.outcome.measurement()?.metric(metric)?.value;
+                Some((it.trial, if higher { -value } else { value }))
+            }
+            _ => None,
+        })
+        .collect();
+    measured.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let numbered = measured.into_iter().enumerate();
+    numbered.map(|(place, (trial, _))| (trial, place)).collect()
 }

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use evo_core::engine::{Budget, Campaign, ENGINE_VERSION};
+use evo_core::engine::{Budget, Campaign, ENGINE_VERSION, Insight};
 use evo_journal::{
     Environment, Header, InsightLine, OperatorLine, Plan, Record, SCHEMA, Snapshot, Stage, Work,
     Writer, read,
@@ -408,19 +408,8 @@ impl Session {
             let snapshot = Snapshot {
                 candidate: engine.candidate,
                 space_size: size_in_words(space.count(COUNT_EFFORT)),
-                insights: engine
-                    .insights
-                    .into_iter()
-                    .map(|insight| InsightLine {
-                        statement: insight.statement,
-                        strength: insight.strength,
-                        credit: insight.credit,
-                        evidence: insight.evidence.n,
-                        source: insight.source.to_string(),
-                        lever: insight.lever.to_string(),
-                        effect: insight.evidence.effect,
-                    })
-                    .collect(),
+                insights: engine.insights.into_iter().map(insight_line).collect(),
+                withdrawn: engine.withdrawn.into_iter().map(insight_line).collect(),
                 operators: engine
                     .operators
                     .into_iter()
@@ -482,4 +471,19 @@ pub(super) fn now() -> f64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0.0, |since| since.as_secs_f64())
+}
+
+/// An insight as reports read it.
+fn insight_line(insight: Insight) -> InsightLine {
+    InsightLine {
+        lever: insight.advice(),
+        statement: insight.statement,
+        strength: insight.strength,
+        credit: insight.credit,
+        evidence: insight.evidence.n,
+        source: insight.source.to_string(),
+        effect: insight.evidence.effect,
+        followed: insight.followed,
+        better: insight.better,
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{INITIAL_CREDIT, Insight, Source};
+use super::{INITIAL_CREDIT, Insight, Scope, Source};
 
 /// How fast old experience with an insight is forgotten.
 const FORGETTING: f64 = 0.15;
@@ -14,6 +14,8 @@ const MOST: usize = 24;
 struct Standing {
     born: u64,
     credit: f64,
+    followed: u64,
+    better: u64,
 }
 
 /// All insights of a candidate.
@@ -22,6 +24,8 @@ pub(crate) struct Ledger {
     derived: Vec<Insight>,
     external: BTreeMap<String, Insight>,
     standing: BTreeMap<String, Standing>,
+    /// What was followed at least once, in the words of the last time.
+    tried: BTreeMap<String, Insight>,
 }
 
 impl Ledger {
@@ -32,7 +36,14 @@ impl Ledger {
                 .total_cmp(&a.strength)
                 .then_with(|| a.id.cmp(&b.id))
         });
-        derived.truncate(MOST);
+        // Interactions are few by themselves, and have places of their own.
+        let mut places = MOST;
+        derived.retain(|insight| {
+            let counts = matches!(insight.scope, Scope::Space);
+            let has_place = !counts || places > 0;
+            places = places.saturating_sub(usize::from(counts));
+            has_place
+        });
         for insight in &derived {
             self.enter(insight, now);
         }
@@ -53,15 +64,46 @@ impl Ledger {
         let fresh = Standing {
             born: now,
             credit: INITIAL_CREDIT,
+            followed: 0,
+            better: 0,
         };
         self.standing.entry(insight.id.clone()).or_insert(fresh);
     }
 
-    /// Pays an insight, or lets it pay, by the reward of a proposal that followed it.
-    pub(crate) fn reward(&mut self, id: &str, reward: f64) {
+    /// Pays an insight, or lets it pay, by the reward of a proposal that followed it; `better` says whether
+    /// that was better than the solution that it changed.
+    pub(crate) fn reward(&mut self, id: &str, reward: f64, better: bool) {
         if let Some(standing) = self.standing.get_mut(id) {
             standing.credit += FORGETTING * (reward.clamp(0.0, 1.0) - standing.credit);
+            standing.followed += 1;
+            standing.better += u64::from(better);
         }
+        let said = self.derived.iter().find(|insight| insight.id == id);
+        if let Some(said) = said.or_else(|| self.external.get(id)) {
+            self.tried.insert(id.to_owned(), said.clone());
+        }
+    }
+
+    /// Those that were followed and that nobody says any more, the most followed first.
+    pub(crate) fn withdrawn(&self, now: u64) -> Vec<Insight> {
+        let said = |id: &String| {
+            self.external.contains_key(id) || self.derived.iter().any(|it| it.id == *id)
+        };
+        let gone = self.tried.iter().filter(|(id, _)| !said(id));
+        let mut gone: Vec<Insight> = gone.map(|(_, it)| self.as_it_stands(it, now)).collect();
+        gone.sort_by(|a, b| b.followed.cmp(&a.followed).then_with(|| a.id.cmp(&b.id)));
+        gone
+    }
+
+    fn as_it_stands(&self, insight: &Insight, now: u64) -> Insight {
+        let mut insight = insight.clone();
+        if let Some(standing) = self.standing.get(&insight.id) {
+            insight.age = now.saturating_sub(standing.born);
+            insight.credit = standing.credit;
+            insight.followed = standing.followed;
+            insight.better = standing.better;
+        }
+        insight
     }
 
     /// All insights with their age and credit, the most influential first.
@@ -70,14 +112,7 @@ impl Ledger {
             .derived
             .iter()
             .chain(self.external.values())
-            .map(|insight| {
-                let mut insight = insight.clone();
-                if let Some(standing) = self.standing.get(&insight.id) {
-                    insight.age = now.saturating_sub(standing.born);
-                    insight.credit = standing.credit;
-                }
-                insight
-            })
+            .map(|insight| self.as_it_stands(insight, now))
             .collect();
         current.sort_by(|a, b| {
             b.influence()
@@ -90,7 +125,7 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Action, Evidence, Lever, Scope, Source};
+    use super::super::{Action, Evidence, Lever};
     use super::*;
 
     fn insight(id: &str, strength: f64) -> Insight {
@@ -112,6 +147,8 @@ mod tests {
             source: Source::History,
             age: 0,
             credit: INITIAL_CREDIT,
+            followed: 0,
+            better: 0,
         }
     }
 
@@ -120,8 +157,8 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.refresh(vec![insight("a", 0.5), insight("b", 0.5)], 3);
         for _ in 0..5 {
-            ledger.reward("a", 1.0);
-            ledger.reward("b", 0.0);
+            ledger.reward("a", 1.0, true);
+            ledger.reward("b", 0.0, false);
         }
         ledger.refresh(vec![insight("b", 0.6), insight("a", 0.5)], 9);
         let current = ledger.current(10);
@@ -132,6 +169,25 @@ mod tests {
         assert!(current[0].credit > 0.7 && current[1].credit < 0.3);
         assert_eq!(current[0].age, 7);
         assert!(current[0].influence() > current[1].influence());
+        assert_eq!((current[0].followed, current[0].better), (5, 5));
+        assert_eq!((current[1].followed, current[1].better), (5, 0));
+    }
+
+    #[test]
+    fn what_was_followed_is_remembered_when_nobody_says_it_any_more() {
+        let mut ledger = Ledger::default();
+        ledger.refresh(vec![insight("a", 0.5), insight("b", 0.5)], 3);
+        ledger.reward("a", 1.0, true);
+        assert_eq!(ledger.withdrawn(4), []);
+        ledger.refresh(Vec::new(), 5);
+        let gone = ledger.withdrawn(6);
+        let words: Vec<_> = gone
+            .iter()
+            .map(|it| (it.id.as_str(), it.followed, it.better, it.age))
+            .collect();
+        assert_eq!(words, [("a", 1, 1, 3)]);
+        ledger.refresh(vec![insight("a", 0.5)], 7);
+        assert_eq!(ledger.withdrawn(8), []);
     }
 
     #[test]
@@ -146,7 +202,7 @@ mod tests {
         ledger.replace(&Source::Build, vec![of("b", Source::Build)], 0);
         ledger.refresh(Vec::new(), 4);
         assert_eq!(ledger.current(4).len(), 2);
-        ledger.reward("p", 0.0);
+        ledger.reward("p", 0.0, false);
         ledger.replace(&profiler(), Vec::new(), 5);
         let ids = |ledger: &Ledger| -> Vec<String> {
             ledger.current(6).into_iter().map(|it| it.id).collect()

@@ -2,6 +2,7 @@
 //! what is proposed next.
 
 mod guidance;
+mod interactions;
 mod ledger;
 mod statistics;
 
@@ -38,6 +39,12 @@ pub struct Insight {
     /// How often following it paid, as a forgetting mean in 0 to 1; one half to begin with.
     #[serde(default = "initial_credit")]
     pub credit: f64,
+    /// Proposals that followed it and whose outcome is known.
+    #[serde(default)]
+    pub followed: u64,
+    /// How many of these were better than the solution that they changed.
+    #[serde(default)]
+    pub better: u64,
 }
 
 /// The credit of an insight that has not been tried.
@@ -52,6 +59,14 @@ impl Insight {
     pub fn influence(&self) -> f64 {
         (self.strength.clamp(0.0, 1.0) * self.credit.clamp(0.0, 1.0) / INITIAL_CREDIT).min(1.0)
     }
+
+    /// The lever, and where to pull it: `set STAGES=2`, `set STAGES=2 where TILE=64`.
+    pub fn advice(&self) -> String {
+        match &self.scope {
+            Scope::Where { param, value } => format!("{} where {param}={value}", self.lever),
+            Scope::Space | Scope::Solution(_) => self.lever.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for Insight {
@@ -59,7 +74,11 @@ impl fmt::Display for Insight {
         write!(
             formatter,
             "{} [{}; {}; strength {:.2}, credit {:.2}]",
-            self.statement, self.lever, self.source, self.strength, self.credit
+            self.statement,
+            self.advice(),
+            self.source,
+            self.strength,
+            self.credit
         )
     }
 }
@@ -103,13 +122,20 @@ impl fmt::Display for Lever {
 }
 
 /// Where an insight holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// In the whole space.
     Space,
     /// For changes to the solution of one trial, as with a profile of it.
     Solution(u64),
+    /// For configurations in which another parameter has this value.
+    Where {
+        /// The other parameter.
+        param: String,
+        /// Its value.
+        value: Value,
+    },
 }
 
 /// What an insight rests on.
@@ -122,7 +148,8 @@ pub struct Evidence {
     /// The ratio of the ranked metric, as the logarithm, negative for better; for failures the
     /// difference of the failure rates.
     pub effect: f64,
-    /// The test statistic: Welch's t, or z for failures; 0 where there is none.
+    /// The test statistic: Welch's t, or z for failures; for an interaction that of the difference
+    /// between the effects here and elsewhere; 0 where there is none.
     pub statistic: f64,
 }
 

@@ -1,24 +1,29 @@
 //! Insights from statistics over the trial history: main effects of values, trends of ordered
-//! parameters, values that fail, and parameters that do nothing.
+//! parameters, interactions of two, values that fail and how, and parameters that do nothing.
 //!
 //! Effects are differences of mean loss, that is log ratios of the ranked metric. Losses are
 //! clipped at their upper quartile fence, because one very slow configuration says nothing about
 //! what makes the fast ones fast. The search does not sample evenly, so an effect is a hint with
 //! a strength and never a rule; hints that do not pay lose their credit.
 
+use std::collections::BTreeMap;
+
 use super::guidance::ascending;
+use super::interactions;
 use super::{Action, Evidence, INITIAL_CREDIT, Insight, Lever, Scope, Source};
 use crate::engine::history::History;
 use crate::space::{Param, Space};
 
+/// Most characters of a reason.
+const MOST_WORDS: usize = 100;
 /// Fewest trials on each side of a comparison.
-const FEWEST: usize = 3;
+pub(super) const FEWEST: usize = 3;
 /// Pseudo-trials of no effect by which an effect is shrunk towards zero.
-const SHRINKAGE: f64 = 3.0;
+pub(super) const SHRINKAGE: f64 = 3.0;
 /// The statistic below which nothing is said.
-const SIGNIFICANT: f64 = 2.0;
+pub(super) const SIGNIFICANT: f64 = 2.0;
 /// An effect below this log ratio is not worth a statement.
-const NEGLIGIBLE: f64 = 0.01;
+pub(super) const NEGLIGIBLE: f64 = 0.01;
 
 /// Derives all statistical insights of a candidate's history.
 pub(crate) fn derive(space: &Space, history: &History) -> Vec<Insight> {
@@ -35,12 +40,15 @@ pub(crate) fn derive(space: &Space, history: &History) -> Vec<Insight> {
         insights.extend(trend(param, index, &sample));
         insights.extend(dead(param, index, history));
     }
+    insights.extend(interactions::derive(space, &sample));
     insights
 }
 
 /// Per told trial its choices and its clipped loss, or `None` for a failure.
-struct Sample<'a> {
+pub(super) struct Sample<'a> {
     rows: Vec<(&'a [Option<u32>], Option<f64>)>,
+    /// What happened, in words, where a trial failed: as many as rows.
+    why: Vec<Option<&'a str>>,
 }
 
 impl<'a> Sample<'a> {
@@ -61,7 +69,42 @@ impl<'a> Sample<'a> {
                 )
             })
             .collect();
-        Self { rows }
+        let why = history.told().map(|(entry, _)| entry.why.as_deref());
+        Self {
+            rows,
+            why: why.collect(),
+        }
+    }
+
+    /// How the trials with a value failed: the most frequent words, and how many trials ended so. Of two as
+    /// frequent ones the first in the alphabet.
+    fn usual_failure(&self, index: usize, value: u32) -> Option<(&str, usize)> {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for ((choices, _), why) in self.rows.iter().zip(&self.why) {
+            if choices.get(index).copied().flatten() == Some(value)
+                && let Some(why) = why
+            {
+                *counts
+                    .entry(why.lines().next().unwrap_or_default())
+                    .or_default() += 1;
+            }
+        }
+        let most = counts
+            .iter()
+            .max_by(|a, b| a.1.cmp(b.1).then_with(|| b.0.cmp(a.0)));
+        most.map(|(why, count)| (*why, *count))
+    }
+
+    /// The measured trials in which two parameters are active, with their values.
+    pub(super) fn both(
+        &self,
+        first: usize,
+        second: usize,
+    ) -> impl Iterator<Item = (u32, u32, f64)> {
+        self.rows.iter().filter_map(move |(choices, loss)| {
+            let value = |index: usize| choices.get(index).copied().flatten();
+            Some((value(first)?, value(second)?, (*loss)?))
+        })
     }
 
     /// The trials in which the parameter is active, with its value.
@@ -78,25 +121,43 @@ impl<'a> Sample<'a> {
 
 /// Count, mean and sum of squared deviations (Welford).
 #[derive(Debug, Clone, Copy, Default)]
-struct Moments {
-    n: f64,
-    mean: f64,
+pub(super) struct Moments {
+    pub(super) n: f64,
+    pub(super) mean: f64,
     squares: f64,
 }
 
 impl Moments {
     fn of(values: impl Iterator<Item = f64>) -> Self {
         values.fold(Self::default(), |mut moments, value| {
-            moments.n += 1.0;
-            let delta = value - moments.mean;
-            moments.mean += delta / moments.n;
-            moments.squares += delta * (value - moments.mean);
+            moments.add(value);
             moments
         })
     }
 
+    pub(super) fn add(&mut self, value: f64) {
+        self.n += 1.0;
+        let delta = value - self.mean;
+        self.mean += delta / self.n;
+        self.squares += delta * (value - self.mean);
+    }
+
+    /// Those of the values of both together (Chan, Golub and LeVeque, 1979).
+    pub(super) fn with(&self, other: &Self) -> Self {
+        let n = self.n + other.n;
+        if n == 0.0 {
+            return *self;
+        }
+        let delta = other.mean - self.mean;
+        Self {
+            n,
+            mean: self.mean + delta * other.n / n,
+            squares: self.squares + other.squares + delta * delta * self.n * other.n / n,
+        }
+    }
+
     /// The squared standard error of the mean.
-    fn error(&self) -> f64 {
+    pub(super) fn error(&self) -> f64 {
         self.squares / ((self.n - 1.0).max(1.0) * self.n.max(1.0))
     }
 }
@@ -237,9 +298,16 @@ fn failures(param: &Param, index: usize, value: u32, sample: &Sample<'_>) -> Opt
     }
     let chosen = param.value(value).clone();
     let name = &param.name;
+    let usual = match sample.usual_failure(index, value) {
+        Some((why, count)) if count as u64 == failed => format!("; always: {}", shortened(why)),
+        Some((why, count)) => format!("; {count} times: {}", shortened(why)),
+        None => String::new(),
+    };
     Some(insight(
         format!("history:fails:{name}={chosen}"),
-        format!("{name}={chosen} fails in {failed} of {n} (others in {others_failed} of {others})"),
+        format!(
+            "{name}={chosen} fails in {failed} of {n} (others in {others_failed} of {others}){usual}"
+        ),
         Lever {
             param: name.clone(),
             action: Action::Avoid(chosen),
@@ -286,7 +354,7 @@ fn dead(param: &Param, index: usize, history: &History) -> Option<Insight> {
     ))
 }
 
-fn insight(
+pub(super) fn insight(
     id: String,
     statement: String,
     lever: Lever,
@@ -303,20 +371,30 @@ fn insight(
         source: Source::History,
         age: 0,
         credit: INITIAL_CREDIT,
+        followed: 0,
+        better: 0,
+    }
+}
+
+/// The beginning of a text that may be long.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(MOST_WORDS) {
+        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default().trim_end()),
+        None => text.to_owned(),
     }
 }
 
 /// How sure a statistic makes one: 0 at one standard error, towards 1 from five.
-fn strength(statistic: f64) -> f64 {
+pub(super) fn strength(statistic: f64) -> f64 {
     1.0 - libm::exp(-(statistic.abs() - 1.0).max(0.0) / 2.0)
 }
 
 /// How much an effect matters: a 10 % difference counts almost fully.
-fn importance(effect: f64) -> f64 {
+pub(super) fn importance(effect: f64) -> f64 {
     1.0 - libm::exp(-effect.abs() / 0.05)
 }
 
-fn percent(effect: f64) -> String {
+pub(super) fn percent(effect: f64) -> String {
     let ratio = 100.0 * (libm::exp(effect.abs()) - 1.0);
     if ratio < 10.0 {
         format!("{ratio:.1} %")

@@ -41,6 +41,8 @@ fn insight(param: &str, action: Action) -> Insight {
         source: Source::History,
         age: 0,
         credit: INITIAL_CREDIT,
+        followed: 0,
+        better: 0,
     }
 }
 

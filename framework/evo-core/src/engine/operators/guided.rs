@@ -22,9 +22,10 @@ impl Operator for Guided {
 
     fn draft(&self, context: &Context<'_>, rng: &mut ChaCha8Rng) -> Option<Draft> {
         let parent = draw_parent(context, rng)?;
-        let holds = |insight: &&Insight| match insight.scope {
+        let holds = |insight: &&Insight| match &insight.scope {
             Scope::Space => true,
-            Scope::Solution(trial) => trial == parent.trial,
+            Scope::Solution(trial) => *trial == parent.trial,
+            Scope::Where { param, value } => parent.params.get(param) == Some(value),
         };
         let mut left: Vec<&Insight> = context.information.insights.iter().filter(holds).collect();
         let mut child = parent.config.clone();

@@ -33,7 +33,11 @@ fn history(space: &Space, loss: impl Fn(&[u32]) -> Option<f64>) -> History {
             Some(loss) => Verdict::Measured { value: loss, loss },
             None => Verdict::Failed(OutcomeKind::BuildFailed),
         };
-        history.tell(trial, verdict, None).unwrap();
+        let why = verdict
+            .loss()
+            .is_none()
+            .then_some("build failed: too large\nmore");
+        history.tell(trial, verdict, None, why).unwrap();
     }
     history
 }
@@ -86,7 +90,10 @@ fn values_that_fail_are_named_with_the_counts() {
     let fails = |c: &[u32]| (c[1] != 2 || c[0] == 0).then(|| ripple(c));
     let found = by_id(derive(&space, &history(&space, fails)));
     let avoid = &found["history:fails:B=z"];
-    assert_eq!(avoid.statement, "B=z fails in 6 of 8 (others in 0 of 16)");
+    assert_eq!(
+        avoid.statement,
+        "B=z fails in 6 of 8 (others in 0 of 16); always: build failed: too large"
+    );
     assert_eq!(avoid.lever.action, Action::Avoid("z".into()));
     assert!(avoid.strength > 0.5);
     assert!(!found.contains_key("history:fails:B=x"));
@@ -99,7 +106,7 @@ fn a_parameter_that_only_repeats_executions_is_said_to_be_dead() {
     // Trials come in pairs that differ in C alone.
     for trial in (1..24).step_by(2) {
         let verdict = history.get(trial).and_then(|entry| entry.verdict).unwrap();
-        history.tell(trial, verdict, Some(trial - 1)).unwrap();
+        history.tell(trial, verdict, Some(trial - 1), None).unwrap();
     }
     let found = by_id(derive(&space, &history));
     let dead = &found["history:dead:C"];
@@ -113,4 +120,50 @@ fn little_or_flat_evidence_says_nothing() {
     assert!(derive(&space, &History::default()).is_empty());
     assert!(derive(&space, &history(&space, |_| Some(1.0))).is_empty());
     assert!(derive(&space, &history(&space, |_| None)).is_empty());
+}
+
+#[test]
+fn a_planted_interaction_is_found_where_it_holds_and_sums_of_effects_are_none() {
+    let space = space();
+    // B=y pays where C is set, and costs as much where it is not.
+    let planted = |c: &[u32]| {
+        let sign = if c[2] == 1 { -1.0 } else { 1.0 };
+        Some(ripple(c) + if c[1] == 1 { 0.2 * sign } else { 0.0 })
+    };
+    let found = by_id(derive(&space, &history(&space, planted)));
+    // The surer way to say it: C makes all the difference where B=y, and none elsewhere.
+    let prefer = &found["history:prefer:C=true@B=y"];
+    let place = Scope::Where {
+        param: "B".to_owned(),
+        value: "y".into(),
+    };
+    assert_eq!(prefer.scope, place);
+    assert_eq!(prefer.advice(), "set C=true where B=y");
+    // Clipped and shrunk: 0.4 was planted.
+    assert!((-0.3..-0.1).contains(&prefer.evidence.effect), "{prefer}");
+    assert_eq!((prefer.evidence.n, prefer.evidence.others), (4, 4));
+    let words =
+        "where B=y, C=true is 16 % better than the other values (n=4 against 4), elsewhere ";
+    assert!(prefer.statement.starts_with(words), "{prefer}");
+    assert!(!found.contains_key("history:prefer:B=y"));
+
+    let sums = |c: &[u32]| Some(ripple(c) - 0.2 * f64::from(c[1]) - 0.3 * f64::from(c[2]));
+    let found = by_id(derive(&space, &history(&space, sums)));
+    assert!(
+        found.keys().all(|id| !id.contains('@')),
+        "{:?}",
+        found.keys()
+    );
+}
+
+#[test]
+fn an_insight_about_failures_says_how_they_failed() {
+    let space = space();
+    let found = by_id(derive(
+        &space,
+        &history(&space, |c| (c[1] != 2).then(|| ripple(c))),
+    ));
+    let fails = &found["history:fails:B=z"];
+    let words = "B=z fails in 8 of 8 (others in 0 of 16); always: build failed: too large";
+    assert_eq!(fails.statement, words);
 }
