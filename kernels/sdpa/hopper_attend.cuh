@@ -138,7 +138,7 @@ struct Consumer {
         return kCausal ? end - 1 > work.row + place.group_row() : end > seq;
     }
 
-    // Issues the scores of a round, once its keys are there.
+    // Issues the scores of a round, whose keys the caller has waited for.
     __device__ __forceinline__ void start_scores(Scores& scores, const Work& work, int round) {
         issue_scores(scores, queries(), ring.keys(keys.slot), [&] {
             // The keys have arrived by now, which the first scores wait for: values no longer delay them.

@@ -23,7 +23,7 @@ __device__ __forceinline__ u32 queries_full(u32 shared) { return shared + kBarri
 __device__ __forceinline__ u32 queries_empty(u32 shared) { return shared + kBarriersAt + 8; }
 
 // The slots of keys and of values of one key group. Every slot has a barrier `full`, completed by the
-// bytes that arrive, and one `empty`, on which every warp that reads the slot arrives once it has done
+// bytes that arrive (where the producer turns values, by its warps), and one `empty`, on which every warp that reads the slot arrives once it has done
 // so. The n-th use of a slot waits for the n-th completion of `full`, its refill for the n-th of
 // `empty`; the first fill waits for the parity before the first, which counts as complete.
 struct Ring {

@@ -1,5 +1,5 @@
 // Instructions of sm_90a that ptx.cuh does not have, one function each: bulk tensor copies,
-// barriers, warpgroup matrix products, register grants, dependent launches.
+// barriers, register grants, dependent launches. Warpgroup products: hopper_wgmma.cuh.
 #pragma once
 
 #include "ptx.cuh"

@@ -21,7 +21,8 @@ constexpr auto kDtype = dtype::DTYPE;
 constexpr bool kCausal = mask::MASK == mask::causal;
 constexpr auto kEpilogue = epilogue::EPILOGUE;
 
-// Whether Q, K and V are 8-bit: they become halves between shared memory and the tensor cores.
+// Whether Q, K and V are 8-bit. In the portable family they become halves between shared memory and the tensor
+// cores; on Hopper these take them as they are.
 constexpr bool kFp8 = kDtype == dtype::f8_e4m3;
 // Bytes of an element of Q, K and V.
 constexpr int kElement = kFp8 ? 1 : 2;

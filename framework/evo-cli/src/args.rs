@@ -111,9 +111,13 @@ pub(crate) struct Run {
     /// A target such as "15x over A".
     #[arg(long, conflicts_with = "from")]
     pub(crate) target: Option<String>,
-    /// A profiler to run over the baselines and finalists; may be repeated.
+    /// A profiler to run, in passes of its own: over the baselines and finalists at the end, and over the
+    /// best of each candidate now and then during the search; may be repeated.
     #[arg(long = "profiler", value_name = "NAME", conflicts_with = "from")]
     pub(crate) profilers: Vec<String>,
+    /// Take no profiles, whatever the spec says.
+    #[arg(long, conflicts_with_all = ["from", "profilers"])]
+    pub(crate) no_profilers: bool,
     /// The device: cpu, cuda, or cuda:1 for the second GPU; what the kernels run on, if left out.
     #[arg(long, conflicts_with = "from")]
     pub(crate) device: Option<String>,

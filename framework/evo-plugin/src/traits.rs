@@ -191,7 +191,8 @@ pub trait Profiler: Send + Sync + 'static {
     /// Runs the candidate as often as it likes and returns what it saw.
     ///
     /// # Errors
-    /// [`Error::Failed`]; the search goes on without this profile.
+    /// [`Error::Failed`]; the search goes on without this profile. [`Error::Rejected`] where it works with
+    /// no candidate here, which it could not know when it was probed: that is told once, with the reason.
     fn profile(&self, runnable: &mut dyn Runnable) -> Result<Vec<Metric>, Error>;
 }
 

@@ -308,6 +308,8 @@ pub struct Overrides {
     pub target: Option<String>,
     /// `--profiler`.
     pub profilers: Vec<String>,
+    /// `--no-profilers`.
+    pub no_profilers: bool,
     /// `--device`.
     pub device: Option<String>,
     /// `--set NAME=VALUE`: problem fields or objective settings.
@@ -332,6 +334,10 @@ impl RunSpec {
         self.preset = overrides.preset.or(self.preset);
         if overrides.target.is_some() {
             self.target.clone_from(&overrides.target);
+        }
+        if overrides.no_profilers {
+            self.profilers.clear();
+            self.profile_every = None;
         }
         for profiler in &overrides.profilers {
             if !self.profilers.contains(profiler) {

@@ -100,7 +100,16 @@ fn document(value: Result<String, serde_json::Error>) -> Result<String, Fault> {
     value.map_err(|error| Fault::internal(format!("a document cannot be written: {error}")))
 }
 
-/// Builds, loads and binds the candidate, and hands it to the profiler.
+/// What a pass came to.
+pub(crate) enum Pass {
+    /// The figures.
+    Profiled(Vec<Metric>),
+    /// The profiler found out only now that it does not work here, with any candidate; why.
+    Absent(String),
+}
+
+/// Builds, loads and binds the candidate, and hands it to the profiler. One that rejects the work is
+/// absent.
 ///
 /// # Errors
 /// The outcome of a candidate that failed, or what the profiler said.
@@ -108,7 +117,7 @@ pub(crate) fn profile(
     worker: &mut Worker,
     reporter: &mut Reporter<'_>,
     job: &ProfileJob,
-) -> Result<Vec<Metric>, Fault> {
+) -> Result<Pass, Fault> {
     let plugin = worker.plugin(&job.profiler.plugin)?;
     let refused = |error: Error| refused(job, &error);
     let profiler =
@@ -136,16 +145,18 @@ pub(crate) fn profile(
         request: &request,
     };
     let boxed: BoxedRunnable<'_> = RawRunnable_TO::from_value(runnable, TD_Opaque);
-    let text = host::result(profiler.profile(boxed)).map_err(|error| match error {
-        Error::Panicked(_) | Error::Implausible(_) => {
-            Fault::from(outcome_of(error, Phase::Profile))
+    let text = match host::result(profiler.profile(boxed)) {
+        Ok(text) => text,
+        Err(Error::Rejected(reason)) => return Ok(Pass::Absent(reason)),
+        Err(error @ (Error::Panicked(_) | Error::Implausible(_))) => {
+            return Err(outcome_of(error, Phase::Profile).into());
         }
-        error => refused(error),
-    })?;
+        Err(error) => return Err(refused(error)),
+    };
     let metrics: Vec<Metric> = serde_json::from_str(&text)
         .map_err(|error| refused(format!("its answer cannot be read: {error}").into()))?;
     match metrics.iter().find(|metric| !metric.is_finite()) {
-        None => Ok(metrics),
+        None => Ok(Pass::Profiled(metrics)),
         Some(metric) => Err(Outcome::Implausible {
             message: format!("the metric `{}` is no finite number", metric.name),
         }

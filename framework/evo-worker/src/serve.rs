@@ -228,8 +228,10 @@ impl Worker {
                 if let Some(reason) = profile::absent(self, &job)? {
                     return Ok(Reply::NoProfiler { reason });
                 }
-                let metrics = profile::profile(self, reporter, &job)?;
-                Ok(Reply::Profiled { metrics })
+                Ok(match profile::profile(self, reporter, &job)? {
+                    profile::Pass::Profiled(metrics) => Reply::Profiled { metrics },
+                    profile::Pass::Absent(reason) => Reply::NoProfiler { reason },
+                })
             }
             Request::Replay(job) => {
                 let report = Box::new(replay::replay(self, reporter, &job)?);

@@ -118,8 +118,8 @@ pub(crate) fn complaint(text: &str) -> Option<String> {
 }
 
 /// What to do where counters may not be read.
-pub(crate) const PERMISSION: &str = "run as root, or have the driver loaded with \
-     NVreg_RestrictProfilingToAdminUsers=0";
+pub(crate) const PERMISSION: &str = "run as root, in a container with --cap-add=SYS_ADMIN, or have the \
+     driver loaded with NVreg_RestrictProfilingToAdminUsers=0";
 
 #[cfg(test)]
 mod tests {

@@ -154,6 +154,14 @@ fn run(mut command: Command, what: &str) -> Result<String, Error> {
         return Ok(printed);
     }
     let said = page::complaint(&printed).or_else(|| page::complaint(&errors));
+    if let Some(said) = said
+        .as_deref()
+        .filter(|said| said.contains(page::PERMISSION))
+    {
+        // As for every other candidate: a driver need not tell it beforehand, and a container may have
+        // taken it from root.
+        return Err(Error::Rejected(said.to_owned()));
+    }
     let last = errors
         .lines()
         .chain(printed.lines())

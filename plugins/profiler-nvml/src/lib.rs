@@ -151,9 +151,9 @@ fn metrics(
     if let Some(joules) = joules {
         metrics.push(Metric::new(
             "energy",
-            "uJ",
+            "mJ",
             Direction::Lower,
-            each(joules * 1e6),
+            each(joules * 1e3),
         ));
     }
     let mut add = |name: &str, unit: &str, value: Option<f64>| {
@@ -233,7 +233,7 @@ mod tests {
             sm_mhz: None,
         };
         let metrics = metrics(1000, Duration::from_secs(2), Some(900_000), &looks, &limits);
-        assert_eq!(value(&metrics, "energy"), Some(900_000.0));
+        assert_eq!(value(&metrics, "energy"), Some(900.0));
         assert_eq!(value(&metrics, "wall_time"), Some(2000.0));
         assert_eq!(value(&metrics, "power"), Some(500.0));
         assert_eq!(value(&metrics, "temperature"), Some(60.0));
@@ -251,8 +251,8 @@ mod tests {
             let metrics = metrics(500, second, energy, &looks, &Limits::default());
             value(&metrics, "energy")
         };
-        assert_eq!(with(None), Some(1_000_000.0));
-        assert_eq!(with(Some(0)), Some(1_000_000.0));
+        assert_eq!(with(None), Some(1_000.0));
+        assert_eq!(with(Some(0)), Some(1_000.0));
         let nothing = metrics(0, Duration::ZERO, None, &[], &Limits::default());
         assert_eq!(nothing.len(), 2);
         assert!(nothing.iter().all(Metric::is_finite));

@@ -1,6 +1,6 @@
 //! Configurations of the Hopper kernel: what they mean for the device code, and which make sense. The
-//! constraints are those of `search-spaces/sdpa_hopper.ron`, in the same words; a test holds the two
-//! against each other.
+//! constraints are those of `search-spaces/sdpa_hopper.ron`, in the same words, but for the one that only saves
+//! a search from slots that nothing would fill; a test holds the two against each other.
 
 use evo_plugin::{Dtype, Error, ParamInfo, Params, Value};
 

@@ -98,6 +98,16 @@ fn a_profile_during_the_search_is_told_to_the_search() {
     );
     let summary = fs::read_to_string(bench.path().join("r/reports/summary.md")).unwrap();
     assert!(summary.contains("## Diagnosis of knobs #"), "{summary}");
+    assert!(summary.contains("## What to try next"), "{summary}");
+    // The default is profiled last; what is told is of the best, which is another one.
+    let explained = bench.run(&["explain", "r"]).ok();
+    let best = explained.stdout.lines().next().unwrap_or_default();
+    assert!(!best.contains("in trial 0 "), "{best}");
+    assert!(
+        explained.stdout.contains("cores are busy") && !explained.stdout.contains(" of trial "),
+        "{}",
+        explained.stdout
+    );
 }
 
 #[test]

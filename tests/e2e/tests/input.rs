@@ -77,6 +77,18 @@ fn unknown_names_are_answered_with_the_nearest_one() {
             vec!["run", "synthetic", "--profiler", "none"],
             vec!["there is no profiler `none`"],
         ),
+        (
+            vec!["run", "synthetic", "--profiler", "statc"],
+            vec!["there is no profiler `statc`; did you mean `static`?"],
+        ),
+        (
+            vec!["run", "synthetic", "--profiler", "static"],
+            vec!["looks at kernels, and an objective has none"],
+        ),
+        (
+            vec!["run", "synthetic", "--profiler", "static", "--no-profilers"],
+            vec!["cannot be used with"],
+        ),
     ] {
         bench.run(&args).fails(2, &texts);
     }
@@ -87,6 +99,10 @@ fn a_spec_that_does_not_fit_its_plugin_is_refused() {
     let bench = Bench::new();
     for (spec, texts) in [
         ("(plugin: \"misbehave\")", vec!["names nothing to tune"]),
+        (
+            "(plugin: \"misbehave\", tune: [(kernel: \"misbehave\")], profile_every: 4)",
+            vec!["no profilers are named"],
+        ),
         (
             "(plugin: \"misbehave\", tune: [(kernel: \"misbehav\")])",
             vec!["no kernel `misbehav`", "did you mean `misbehave`?"],

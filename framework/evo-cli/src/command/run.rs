@@ -38,6 +38,7 @@ pub(crate) fn run(args: Run) -> Result<ExitCode, Failure> {
         preset: args.preset,
         target: args.target.clone(),
         profilers: args.profilers.clone(),
+        no_profilers: args.no_profilers,
         device: args.device.clone(),
         set: args.set.clone(),
         start_from: args.start_from.clone(),

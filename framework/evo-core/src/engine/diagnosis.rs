@@ -62,7 +62,13 @@ pub fn diagnose(
     let mut judge = |rule: &Rule, more: &Rules| {
         let Some(when) = &rule.when else { return };
         match judge(rule, when, more, known) {
-            Ok(Some(diagnosis)) => findings.diagnoses.push(diagnosis),
+            Ok(Some((diagnosis, missing))) => {
+                findings.diagnoses.push(diagnosis);
+                if !missing.is_empty() {
+                    let why = format!("its statement asks for {}", missing.join(", "));
+                    findings.unjudged.insert(rule.id.clone(), why);
+                }
+            }
             Ok(None) => {}
             Err(why) => {
                 findings.unjudged.insert(rule.id.clone(), why);
@@ -88,13 +94,14 @@ pub fn diagnose(
     findings
 }
 
-/// The diagnosis of one rule; `None` where it does not hold.
+/// The diagnosis of one rule, with what its statement asks for and is not there; `None` where it does not
+/// hold.
 fn judge(
     rule: &Rule,
     when: &Expression,
     more: &Rules,
     known: &Params,
-) -> Result<Option<Diagnosis>, String> {
+) -> Result<Option<(Diagnosis, Vec<String>)>, String> {
     match evaluate(when, known)? {
         Value::Bool(true) => {}
         Value::Bool(false) => return Ok(None),
@@ -114,12 +121,14 @@ fn judge(
     let levers = rule.levers.iter().chain(added.flat_map(|it| &it.levers));
     let mut levers: Vec<DiagnosedLever> = levers.map(lever).collect();
     levers.sort_by(|a, b| b.strength.total_cmp(&a.strength));
-    Ok(Some(Diagnosis {
+    let (statement, missing) = filled(&rule.says, known);
+    let diagnosis = Diagnosis {
         rule: rule.id.clone(),
-        statement: filled(&rule.says, known),
+        statement,
         severity: severity.clamp(0.0, 1.0),
         levers,
-    }))
+    };
+    Ok(Some((diagnosis, missing)))
 }
 
 fn evaluate(expression: &Expression, known: &Params) -> Result<Value, String> {
@@ -151,9 +160,10 @@ fn lever(rule: &RuleLever) -> DiagnosedLever {
     }
 }
 
-/// A statement with figures in the place of their names in braces; those that are not there stay.
-fn filled(says: &str, known: &Params) -> String {
-    let mut out = String::new();
+/// A statement with figures in the place of their names in braces. Those that are not there stay, and are
+/// returned beside it.
+fn filled(says: &str, known: &Params) -> (String, Vec<String>) {
+    let (mut out, mut missing) = (String::new(), Vec::new());
     let mut rest = says;
     while let Some((before, after)) = rest.split_once('{') {
         out.push_str(before);
@@ -169,12 +179,13 @@ fn filled(says: &str, known: &Params) -> String {
                 out.push('{');
                 out.push_str(name);
                 out.push('}');
+                missing.push(name.to_owned());
             }
         }
         rest = after;
     }
     out.push_str(rest);
-    out
+    (out, missing)
 }
 
 /// Three significant digits, as people read figures.
@@ -321,7 +332,8 @@ mod tests {
 
     #[test]
     fn figures_are_put_into_statements() {
-        let say = |text: &str| filled(text, &known());
+        let say = |text: &str| filled(text, &known()).0;
+        assert_eq!(filled("{STAGES} {nothing}", &known()).1, ["nothing"]);
         assert_eq!(say("{STAGES} stages, {nothing}"), "2 stages, {nothing}");
         assert_eq!(say("an open {brace"), "an open {brace");
         assert_eq!(rounded(1234.5), "1234");

@@ -292,6 +292,15 @@ pub(super) fn check_levers(reader: &mut Reader, rules: &Rules, piece: Span, para
             reader.fault(Fault::new(piece, message).label(near));
             continue;
         };
+        if matches!(lever.pull, Pull::Raise | Pull::Lower) && !param.ordered() {
+            let message = format!(
+                "a rule raises or lowers `{}`, whose values have no order: name one, as in \
+                 `action: set({})`",
+                lever.param,
+                param.value(0)
+            );
+            reader.fault(Fault::new(piece, message));
+        }
         if let Pull::Set(value) | Pull::Avoid(value) = &lever.pull
             && !param.values.iter().any(|own| same(own, value))
         {

@@ -153,6 +153,7 @@ fn resolve(
         resolver.elsewhere = elsewhere;
         spec.baselines.clear();
         spec.profilers.clear();
+        spec.profile_every = None;
         spec.target = None;
         spec.start_from.clear();
         spec.budget.stop_at_target = false;
@@ -335,6 +336,12 @@ impl Resolver<'_> {
             .map(|text| read_target(text, &baselines.names))
             .transpose()?;
         let profilers = self.profilers(spec, &device)?;
+        if let (Work::Objective { .. }, Some(profiler)) = (&work, profilers.first()) {
+            return Err(RunError::input(format!(
+                "the profiler {profiler} looks at kernels, and an objective has none"
+            ))
+            .hint("leave `profilers` out"));
+        }
         let engine = settings::engine(spec, &metric, higher);
         let siblings = self.siblings(spec, &device)?;
         // An objective replays or measures by itself: nothing is built.
@@ -435,6 +442,12 @@ impl Resolver<'_> {
 
     /// Finds the profilers: in the loaded plugins, or in a plugin of that name.
     fn profilers(&mut self, spec: &RunSpec, device: &DeviceFacts) -> Result<Vec<String>, RunError> {
+        if spec.profilers.is_empty() && spec.profile_every.is_some_and(|every| every > 0) {
+            return Err(RunError::input(
+                "profile_every says how often to profile, and no profilers are named",
+            )
+            .hint("name them, as in `profilers: [\"static\"]`, or leave `profile_every` out"));
+        }
         let mut found = Vec::new();
         for wanted in &spec.profilers {
             let (plugin, name) = match wanted.split_once('/') {
@@ -466,11 +479,16 @@ impl Resolver<'_> {
                 }
             }
             let Some(loaded) = place.and_then(|place| self.loaded.get(place)) else {
-                let names: Vec<&str> = self
-                    .loaded
-                    .iter()
-                    .flat_map(|loaded| loaded.info.profilers.iter().map(|p| p.name.as_str()))
-                    .collect();
+                let loaded = self.loaded.iter().flat_map(|loaded| &loaded.info.profilers);
+                let mut names: Vec<String> = loaded.map(|it| it.name.clone()).collect();
+                // By the custom above; what is in the others is not known before they are loaded.
+                let files = self.search.list().into_iter();
+                names.extend(
+                    files.filter_map(|file| Some(file.name.strip_prefix("profiler-")?.to_owned())),
+                );
+                names.sort();
+                names.dedup();
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
                 return Err(RunError::input(format!(
                     "there is no profiler `{wanted}`; {}",
                     suggestion(name, &names)
