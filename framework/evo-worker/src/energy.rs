@@ -69,7 +69,7 @@ impl Source {
         let source = Self::Gpu(gpu.facts().uuid);
         let told = source.open().and_then(|counter| counter.read());
         told.map(|_| source).map_err(|why| {
-            format!("this GPU does not tell its energy ({why}); rank by another metric")
+            format!("this GPU does not tell its energy ({why}); rank by another metric, and leave `energy_seconds` out")
         })
     }
 
@@ -129,7 +129,7 @@ fn packages(folder: &Path) -> Result<Vec<Package>, String> {
         }
         let counter = zone.join("energy_uj");
         joules(&counter).map_err(|why| {
-            format!("the energy of this CPU cannot be read ({why}): run as root, or rank by another metric")
+            format!("the energy of this CPU cannot be read ({why}): run as root, or rank by another metric, and leave `energy_seconds` out")
         })?;
         let greatest = read("max_energy_range_uj");
         found.push(Package {
@@ -140,7 +140,7 @@ fn packages(folder: &Path) -> Result<Vec<Package>, String> {
     if found.is_empty() {
         return Err(format!(
             "this CPU tells no energy (no package in {}: the kernel or the virtual machine has no RAPL); \
-             rank by another metric",
+             rank by another metric, and leave `energy_seconds` out",
             folder.display()
         ));
     }
