@@ -337,7 +337,7 @@ pub struct DiagnosisLine {
     pub statement: String,
     /// How much it matters, in 0 to 1.
     pub severity: f64,
-    /// What to do about it, the surest first: `raise STAGES`.
+    /// What to do about it that the candidate does not do yet, the surest first: `raise STAGES`.
     pub levers: Vec<String>,
 }
 

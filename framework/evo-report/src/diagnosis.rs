@@ -1,5 +1,7 @@
 //! What rules say of the candidate that the report is about, and what to try next.
 
+use std::collections::BTreeMap;
+
 use evo_journal::{Diagnosed, DiagnosisLine, InsightLine, Snapshot};
 use evo_types::Params;
 
@@ -20,12 +22,24 @@ pub(crate) struct Subject<'a> {
     candidate: String,
     trial: Option<u64>,
     params: &'a Params,
+    /// The least and the greatest number that each parameter had in a trial of this candidate.
+    range: BTreeMap<&'a str, (f64, f64)>,
 }
 
 impl Subject<'_> {
     /// Whether it does not pull this lever yet.
     pub(crate) fn may(&self, lever: &str) -> bool {
-        is_open(lever, self.params)
+        is_open(lever, self.params) && self.leads_on(lever)
+    }
+
+    /// Whether a parameter can be raised or lowered further, as far as trials show.
+    fn leads_on(&self, lever: &str) -> bool {
+        let of = |name: &str| Some((self.params.get(name)?.as_float()?, *self.range.get(name)?));
+        if let Some(name) = lever.strip_prefix("raise ") {
+            return of(name).is_some_and(|(own, (_, most))| own < most);
+        }
+        let name = lever.strip_prefix("lower ");
+        name.is_none_or(|name| of(name).is_some_and(|(own, (least, _))| own > least))
     }
 }
 
@@ -36,6 +50,7 @@ pub(crate) fn subject(model: &RunModel) -> Option<Subject<'_>> {
             candidate: winner.candidate.clone().unwrap_or_default(),
             trial: winner.trial,
             params: &winner.params,
+            range: range(model, winner.candidate.as_deref().unwrap_or_default()),
         });
     }
     let (trial, _) = model.best_of_search()?;
@@ -44,7 +59,24 @@ pub(crate) fn subject(model: &RunModel) -> Option<Subject<'_>> {
         candidate: trial.proposed.candidate.clone(),
         trial: Some(trial.number()),
         params: &trial.proposed.params,
+        range: range(model, &trial.proposed.candidate),
     })
+}
+
+fn range<'a>(model: &'a RunModel, candidate: &str) -> BTreeMap<&'a str, (f64, f64)> {
+    let mut range: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+    let own = model
+        .trials
+        .iter()
+        .filter(|it| it.proposed.candidate == candidate);
+    for (name, value) in own.flat_map(|trial| &trial.proposed.params) {
+        if let Some(number) = value.as_float() {
+            let (least, most) = range.entry(name).or_insert((number, number));
+            *least = least.min(number);
+            *most = most.max(number);
+        }
+    }
+    range
 }
 
 /// The last word of each source on a candidate, the severest diagnosis first.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use evo_core::engine::{Findings, Source, diagnose};
+use evo_core::engine::{Findings, Lever, Source, diagnose};
 use evo_core::space::Rules;
 use evo_journal::{Diagnosed, DiagnosisLine, Evaluated, Profiled, Proposed, Record, Work};
 use evo_types::{Metric, Params, Value};
@@ -197,6 +197,8 @@ impl Session {
             })?);
             self.campaign.add_insights(candidate, &source, insights);
         }
+        let space = subject.candidate.and_then(|it| self.campaign.space(it));
+        let open = |lever: &Lever| space.is_none_or(|space| lever.is_open(space, subject.params));
         let lines = findings.diagnoses.iter().map(|diagnosis| DiagnosisLine {
             rule: diagnosis.rule.clone(),
             statement: diagnosis.statement.clone(),
@@ -204,15 +206,17 @@ impl Session {
             levers: diagnosis
                 .levers
                 .iter()
+                .filter(|it| open(&it.lever))
                 .map(|it| it.lever.to_string())
                 .collect(),
         });
+        let lines: Vec<DiagnosisLine> = lines.collect();
         let diagnosed = Diagnosed {
             at: now(),
             source: subject.source.to_owned(),
             label: subject.label.to_owned(),
             trial: subject.trial,
-            diagnoses: lines.collect(),
+            diagnoses: lines,
             unjudged: findings.unjudged.clone(),
             told,
         };

@@ -8,9 +8,10 @@ mod statistics;
 
 use std::fmt;
 
-use evo_types::Value;
+use evo_types::{Params, Value};
 use serde::{Deserialize, Serialize};
 
+use crate::space::Space;
 pub(crate) use guidance::{Guidance, ascending};
 pub(crate) use ledger::Ledger;
 pub(crate) use statistics::derive;
@@ -108,6 +109,29 @@ pub enum Action {
     NoEffect,
 }
 
+impl Lever {
+    /// Whether a configuration does not do it yet: the parameter is active, and has another value, or one
+    /// further in the direction. To leave a parameter can always be done.
+    pub fn is_open(&self, space: &Space, params: &Params) -> bool {
+        let param = space.params().iter().find(|it| it.name == self.param);
+        let (Some(param), Some(own)) = (param, params.get(&self.param)) else {
+            return false;
+        };
+        let beyond = |further: fn(f64, f64) -> bool| {
+            let values = param.values.iter().filter_map(Value::as_float);
+            own.as_float()
+                .is_some_and(|own| values.into_iter().any(|it| further(it, own)))
+        };
+        match &self.action {
+            Action::Prefer(value) => value != own,
+            Action::Avoid(value) => value == own,
+            Action::Raise => beyond(|it, own| it > own),
+            Action::Lower => beyond(|it, own| it < own),
+            Action::NoEffect => true,
+        }
+    }
+}
+
 impl fmt::Display for Lever {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let param = &self.param;
@@ -172,5 +196,32 @@ impl fmt::Display for Source {
             Self::Build => formatter.write_str("build"),
             Self::Profiler(name) => write!(formatter, "profiler {name}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space::Env;
+
+    #[test]
+    fn a_lever_that_is_pulled_already_is_not_open() {
+        let text = r#"(name: "t", params: [
+            (name: "A", values: [64, 16, 32]),
+            (name: "B", values: ["x", "y"]),
+            (name: "C", values: [1, 2], when: "B == 'x'"),
+        ])"#;
+        let space = Space::parse(text, "t.ron", &Env::default()).unwrap();
+        let params: Params = [("A".to_owned(), 16.into()), ("B".to_owned(), "y".into())].into();
+        let open = |param: &str, action: Action| {
+            let param = param.to_owned();
+            Lever { param, action }.is_open(&space, &params)
+        };
+        assert!(open("A", Action::Raise) && !open("A", Action::Lower));
+        assert!(open("A", Action::Prefer(32.into())) && !open("A", Action::Prefer(16.into())));
+        assert!(open("B", Action::Avoid("y".into())) && !open("B", Action::Avoid("x".into())));
+        assert!(open("A", Action::NoEffect));
+        // Inactive, and not there.
+        assert!(!open("C", Action::Prefer(2.into())) && !open("D", Action::Raise));
     }
 }
