@@ -1,4 +1,6 @@
-"""A table of finished runs in Markdown: `python3 results_table.py RUN...`, a row for each run.
+"""A table of finished runs in Markdown: `python3 results_table.py RUN...`, a row for each run; with
+`--winners` in front a row for the best of each kernel in each run, with its configuration: where it differs from
+the default.
 
 Everything is from the confirmations (`bench/*.json`), where baselines, defaults and the best of each
 kernel were measured interleaved: medians in microseconds.
@@ -88,10 +90,40 @@ def row(run, kernels):
     return "| " + " | ".join(cells) + " |"
 
 
+def winners(run):
+    """The best of each kernel: kernel, time, and the parameters in which it differs from the default."""
+    best, default, defaults = {}, {}, defaults_of(run)
+    for document, value in confirmed(run):
+        kernel = document["kernel"]
+        if document["trial"] is None or value is None:
+            continue
+        if document["trial"] in defaults:
+            default[kernel] = document["params"]
+        if kernel not in best or value < best[kernel][0]:
+            best[kernel] = (value, document["params"])
+    for kernel, (value, params) in sorted(best.items(), key=lambda item: item[1][0]):
+        usual = default.get(kernel, {})
+        changed = [f"`{name}` {shown(own)}" for name, own in sorted(params.items()) if usual.get(name) != own]
+        yield kernel, value, ", ".join(changed) or "the default"
+
+
+def shown(value):
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def main():
-    if len(sys.argv) < 2:
-        sys.exit("usage: python3 results_table.py RUN...")
     runs = sys.argv[1:]
+    listed = runs[:1] == ["--winners"]
+    runs = runs[1:] if listed else runs
+    if not runs:
+        sys.exit("usage: python3 results_table.py [--winners] RUN...")
+    if listed:
+        print("| run | kernel | us | configuration, as far as it is not the default |")
+        print("|---|---|---|---|")
+        for run in runs:
+            for kernel, value, changed in winners(run):
+                print(f"| {pathlib.Path(run).name} | `{kernel}` | {figure(value)} | {changed} |")
+        return
     tuned = set().union(*(measured(run)[2] for run in runs))
     kernels = [kernel for kernel in KERNELS if kernel in tuned]
     head = ["run", *COLUMNS.values(), *(f"{kernel}, default" for kernel in kernels)]
