@@ -35,10 +35,16 @@ impl RawRunnable for Runnable<'_> {
 
     fn launch(&mut self) -> RawResult<()> {
         let Slot { set, instance } = &mut self.slot;
-        instance.launch_raw(set).and_then(|()| {
-            let done = instance.site().wait();
-            host::to_result(done)
-        })
+        let launched = host::result(instance.launch_raw(set)).and_then(|()| instance.site().wait());
+        host::to_result(launched.map_err(of_candidate))
+    }
+}
+
+/// A launch that is refused says nothing of the profiler, which rejects work only for itself.
+fn of_candidate(error: Error) -> Error {
+    match error {
+        Error::Rejected(reason) => Error::Failed(reason),
+        other => other,
     }
 }
 
@@ -161,5 +167,18 @@ pub(crate) fn profile(
             message: format!("the metric `{}` is no finite number", metric.name),
         }
         .into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_launch_is_no_refusal_of_the_profiler() {
+        let refused = of_candidate(Error::Rejected("too many threads".into()));
+        assert!(matches!(refused, Error::Failed(why) if why == "too many threads"));
+        let lost = of_candidate(Error::Crashed("lost".into()));
+        assert!(matches!(lost, Error::Crashed(_)));
     }
 }

@@ -61,3 +61,14 @@ fn a_profiler_that_cannot_work_here_says_why() {
     };
     insta::assert_snapshot!(reason, @"rejected: the counter looks at CPUs only");
 }
+
+#[test]
+fn a_profiler_that_finds_out_late_that_it_cannot_work_is_left_out_too() {
+    let mut host = Host::new();
+    let mut job = job(&mut host, "good");
+    job.request = host.request("good", 7);
+    let Reply::NoProfiler { reason } = host.ask(Request::Profile(Box::new(job))).1 else {
+        unreachable!("it rejects this speed");
+    };
+    insta::assert_snapshot!(reason, @"planned: counters may not be read");
+}

@@ -300,7 +300,7 @@ fn failures(param: &Param, index: usize, value: u32, sample: &Sample<'_>) -> Opt
     let name = &param.name;
     let usual = match sample.usual_failure(index, value) {
         Some((why, count)) if count as u64 == failed => format!("; always: {}", shortened(why)),
-        Some((why, count)) => format!("; {count} times: {}", shortened(why)),
+        Some((why, count)) => format!("; {count} of them: {}", shortened(why)),
         None => String::new(),
     };
     Some(insight(
