@@ -29,6 +29,13 @@ pub(crate) fn known(distribution: &str, all: &[&str]) -> Result<(), Error> {
     )))
 }
 
+/// The generator of one chunk of the tensor with this number.
+pub(crate) fn chunk_generator(seed: u64, chunk: u64, tensor: u64) -> ChaCha8Rng {
+    let mut generator = ChaCha8Rng::seed_from_u64(seed);
+    generator.set_stream(TENSORS * chunk + tensor);
+    generator
+}
+
 /// Fills a tensor, the one with this number, with values drawn one by one.
 pub(crate) fn draw<T: Real>(
     to: &mut [T],
@@ -39,8 +46,7 @@ pub(crate) fn draw<T: Real>(
     to.par_chunks_mut(CHUNK)
         .enumerate()
         .for_each(|(chunk, to)| {
-            let mut generator = ChaCha8Rng::seed_from_u64(seed);
-            generator.set_stream(TENSORS * chunk as u64 + tensor);
+            let mut generator = chunk_generator(seed, chunk as u64, tensor);
             for element in to {
                 *element = T::from_f64(value(&mut generator));
             }

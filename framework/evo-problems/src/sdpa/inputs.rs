@@ -2,22 +2,30 @@
 
 use evo_plugin::{Dtype, E4m3, Error, TensorMut};
 use half::{bf16, f16};
+use rand::RngExt;
 use rayon::prelude::*;
 
 use super::{Attention, Shape};
 use crate::Real;
-use crate::inputs::{draw, equal_rows, known, normal, rare};
+use crate::inputs::{chunk_generator, draw, equal_rows, known, normal, rare};
 
 /// The ways in which inputs are drawn, the ordinary one first.
-pub const DISTRIBUTIONS: [&str; 3] = ["normal", "outliers", "equal_rows"];
+pub const DISTRIBUTIONS: [&str; 4] = ["normal", "outliers", "equal_rows", "one_hot"];
 
 /// Every hundredth element of Q, K and V is this much larger under `outliers`.
 const OUTLIER: f64 = 6.0;
 /// Q is larger by this under `outliers`, which sharpens the softmax.
 const SHARPEN: f64 = 3.0;
 
-/// The number of the stream that the bias is drawn from; those before are of Q, K and V.
+/// Every query is its key times this under `one_hot`: the key's score is then about this times
+/// `sqrt(D)`, and those of the others about this times a normal number. A power of two, so that the
+/// product is a number of the type.
+const POINTED: f64 = 8.0;
+
+/// The numbers of the streams that the bias and the keys of `one_hot` are drawn from; those before are
+/// of Q, K and V.
 const BIAS: u64 = 3;
+const KEYS: u64 = 4;
 
 /// Fills Q, K and V, rounded to their storage type; their scales, where they are quantised; and
 /// the bias of an epilogue.
@@ -124,9 +132,14 @@ fn quantise(values: &[f32], group: usize, codes: &mut [E4m3], scales: &mut [f32]
 }
 
 /// Fills slices of a shape's tensors under a distribution that exists.
-pub fn fill_slices<T: Real>(shape: &Shape, seed: u64, distribution: &str, inputs: [&mut [T]; 3]) {
+pub fn fill_slices<T: Real>(
+    shape: &Shape,
+    seed: u64,
+    distribution: &str,
+    mut inputs: [&mut [T]; 3],
+) {
     let outliers = distribution == "outliers";
-    for (number, to) in inputs.into_iter().enumerate() {
+    for (number, to) in inputs.iter_mut().enumerate() {
         let is_query = number == 0;
         let scale = if outliers && is_query { SHARPEN } else { 1.0 };
         draw(to, seed, number as u64, |generator| {
@@ -143,6 +156,28 @@ pub fn fill_slices<T: Real>(shape: &Shape, seed: u64, distribution: &str, inputs
                 .for_each(|head| equal_rows(head, shape.d));
         }
     }
+    if distribution == "one_hot" {
+        let [q, k, _] = inputs;
+        point(shape, seed, q, k);
+    }
+}
+
+/// Has every query point at a key that it sees, drawn anew for each: nearly all of its weight is on
+/// that one, wherever the greatest score was so far.
+fn point<T: Real>(shape: &Shape, seed: u64, q: &mut [T], k: &[T]) {
+    let heads = q
+        .par_chunks_mut(shape.head_elements())
+        .zip(k.par_chunks(shape.head_elements()));
+    heads.enumerate().for_each(|(head, (q, k))| {
+        let mut generator = chunk_generator(seed, head as u64, KEYS);
+        for (row, query) in q.chunks_mut(shape.d).enumerate() {
+            let seen = if shape.causal { row + 1 } else { shape.s };
+            let key = generator.random_range(0..seen) * shape.d;
+            for (to, from) in query.iter_mut().zip(&k[key..]) {
+                *to = T::from_f64(POINTED * from.to_f64());
+            }
+        }
+    });
 }
 
 #[cfg(test)]
@@ -230,5 +265,30 @@ mod tests {
             assert_ne!(tensor[..5], tensor[45..50]);
         }
         assert_ne!(q[..5], q[5..10]);
+    }
+
+    #[test]
+    fn one_hot_queries_put_their_weight_on_a_key_that_they_see() {
+        for causal in [false, true] {
+            let shape = shape::<f16>([1, 2, 90, 64], causal);
+            let inputs = Inputs::<f16>::new(shape, 4, "one_hot");
+            let [q, k, v] = inputs.slices();
+            let o = inputs.reference();
+            let mut pointed = std::collections::BTreeSet::new();
+            for (row, query) in q.chunks(64).enumerate() {
+                let (head, place) = (row / 90, row % 90);
+                let times = |key: &[f16]| key.iter().map(|x| x * f16::from_f32(8.0)).collect();
+                let is_it = |key: &&[f16]| query == Vec::<f16>::as_slice(&times(key));
+                let seen = k[head * 90 * 64..].chunks(64).take(90);
+                let key = seen.clone().position(|key| is_it(&key)).unwrap();
+                assert!(!causal || key <= place);
+                pointed.insert((head, key));
+                let value = &v[(head * 90 + key) * 64..][..64];
+                for (o, value) in o[row * 64..].iter().zip(value) {
+                    assert!((o - f64::from(value.to_f32())).abs() < 1e-3);
+                }
+            }
+            assert!(pointed.len() > 60, "{}", pointed.len());
+        }
     }
 }
