@@ -105,6 +105,8 @@ pub(crate) struct Gpu {
     spare: Mutex<Spare<Mirrored>>,
     /// The reference of the built-in attention, as far as it was needed.
     reference: DeviceReference,
+    /// Bytes of the cache that were set aside before any candidate, where the device can do so.
+    set_aside_at_first: Option<u64>,
     /// When the processes on the device were last counted, and how many were not ours.
     strangers: Mutex<Option<(Instant, usize)>>,
 }
@@ -148,6 +150,7 @@ impl Gpu {
             watch: Watch::of(&device.facts().uuid).ok(),
             spare: Mutex::new(Spare::new()),
             reference: DeviceReference::default(),
+            set_aside_at_first: device.set_aside(),
             strangers: Mutex::new(None),
             device,
         })
@@ -313,10 +316,21 @@ impl Gpu {
         unsafe { graph.queue(&self.stream) }.map_err(error_of)
     }
 
-    /// Takes back what earlier kernels have set aside of the cache.
-    pub(crate) fn reset_persisting_cache(&self) {
+    /// Takes back what an earlier candidate has said of the way through the cache of launches into
+    /// this stream.
+    pub(crate) fn clear_access_window(&self) {
         // Where the device fails, the launch that follows says so.
-        let _ = self.stream.reset_persisting_cache();
+        let _ = self.stream.clear_access_window();
+    }
+
+    /// Bytes of the cache that have been set aside for persisting data since this device was opened,
+    /// which is undone: nothing like that happens in a process but by a candidate. `None` where there
+    /// are as many as there were.
+    pub(crate) fn undo_set_aside(&self) -> Option<u64> {
+        let at_first = self.set_aside_at_first?;
+        let bytes = self.device.set_aside().filter(|now| *now != at_first)?;
+        let _ = self.device.reset_set_aside(at_first);
+        Some(bytes)
     }
 
     /// How many signs there are that something else decides about the device's pace just now: low
@@ -410,6 +424,23 @@ mod tests {
         spare.put(MOST_SPARE / 2 + 1, "new");
         assert_eq!(spare.take(MOST_SPARE / 2), None);
         assert_eq!(spare.take(MOST_SPARE / 2 + 1), Some("new"));
+    }
+
+    #[test]
+    fn a_part_of_the_cache_that_was_set_aside_is_seen_once_and_given_back() {
+        let gpu = match Gpu::open(0) {
+            Ok(gpu) => gpu,
+            Err(error) => return println!("skipped: {error}"),
+        };
+        let Some(at_first) = gpu.device.set_aside() else {
+            return println!("skipped: this device can set no cache aside");
+        };
+        assert_eq!(gpu.undo_set_aside(), None);
+        gpu.device.reset_set_aside(at_first + (4 << 20)).unwrap();
+        let seen = gpu.undo_set_aside().unwrap();
+        assert!(seen >= at_first + (4 << 20), "{seen}");
+        assert_eq!(gpu.device.set_aside(), Some(at_first));
+        assert_eq!(gpu.undo_set_aside(), None);
     }
 
     #[test]

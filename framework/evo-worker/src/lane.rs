@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use evo_plugin::Error;
-use evo_types::{CachePolicy, Phase};
+use evo_types::{CachePolicy, Outcome, Phase};
 
 use crate::batches::Batches;
 use crate::check::{Content, Slot};
@@ -70,9 +70,33 @@ impl Lane {
             }
         }
         if let Some(gpu) = lane.site().gpu() {
-            gpu.reset_persisting_cache();
+            gpu.clear_access_window();
         }
+        // What `bind` and the launches of the checks have set aside.
+        lane.check_cache()?;
         Ok(lane)
+    }
+
+    /// Refuses a candidate that keeps its data in the cache beyond its launches.
+    ///
+    /// Lines that were marked as persisting without that, by the cache hints of loads, are replaced as
+    /// others are, and not reset: `cuCtxResetPersistingL2Cache` itself makes later kernels of the process
+    /// slower.
+    ///
+    /// # Errors
+    /// The outcome `Implausible`.
+    pub(crate) fn check_cache(&self) -> Result<(), Fault> {
+        let Some(bytes) = self.site().gpu().and_then(|gpu| gpu.undo_set_aside()) else {
+            return Ok(());
+        };
+        Err(Outcome::Implausible {
+            message: format!(
+                "it has set {bytes} bytes of the second-level cache aside for data of its own \
+                 (CU_LIMIT_PERSISTING_L2_CACHE_SIZE): buffers that launches rotate over stay there, so \
+                 that its times are not those of new inputs. Hints with single loads are allowed"
+            ),
+        }
+        .into())
     }
 
     /// Adds a buffer set; `false` where there is no memory for another one, which is no fault of

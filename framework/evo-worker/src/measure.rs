@@ -108,6 +108,7 @@ pub(crate) fn finish(
     reporter.phase(Phase::Measure)?;
     let end_to_end = timing::time_end_to_end(lane, &timing, settings)?;
     // Last, since a recheck that fails says why a time is too good to be true.
+    lane.check_cache()?;
     check_plausible(worker, &candidate.request.problem, &timing)?;
     let taken = Taken {
         timing,

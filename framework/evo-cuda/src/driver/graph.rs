@@ -3,9 +3,7 @@
 
 use std::ffi::c_ulonglong;
 
-use cudarc::driver::sys::{
-    self, CUgraph, CUgraphExec, CUstreamAttrID, CUstreamAttrValue, CUstreamCaptureMode,
-};
+use cudarc::driver::sys::{self, CUgraph, CUgraphExec, CUstreamCaptureMode};
 
 use super::device::Device;
 use super::error::{CudaError, check};
@@ -110,24 +108,5 @@ impl Drop for Recorded {
             // SAFETY: recorded above, destroyed once.
             let _ = unsafe { sys::cuGraphDestroy(self.0) };
         }
-    }
-}
-
-impl Stream {
-    /// Gives the second-level cache back that earlier launches have set aside for their data, and
-    /// makes this stream's launches set none aside.
-    ///
-    /// # Errors
-    /// Where the device fails.
-    pub fn reset_persisting_cache(&self) -> Result<(), CudaError> {
-        self.device().enter()?;
-        let value = CUstreamAttrValue { pad: [0; 64] };
-        let window = CUstreamAttrID::CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW;
-        // A device without such a cache refuses both, and needs neither.
-        // SAFETY: a window of no bytes is one that is not there; the stream exists.
-        let _ = unsafe { sys::cuStreamSetAttribute(self.raw(), window, &raw const value) };
-        // SAFETY: a context is current.
-        let _ = unsafe { sys::cuCtxResetPersistingL2Cache() };
-        Ok(())
     }
 }

@@ -13,6 +13,7 @@ mod graph;
 mod launch;
 mod module;
 mod peaks;
+mod persisting;
 mod pinned;
 mod stream;
 mod tensor_map;
