@@ -376,7 +376,7 @@ fn insights_from_outside_steer_proposals_and_are_named_in_them() {
         let settings = settings(Preset::Insight, Budget::trials(60));
         let mut campaign = Campaign::single("k", large(), settings, 6);
         if with {
-            campaign.add_insights(0, &advice.source, vec![advice.clone()]);
+            campaign.add_insights(0, &advice.source, None, vec![advice.clone()]);
             let told = campaign.information(0).unwrap().to_string();
             assert!(told.contains("occupancy is limited by registers [set B=w; profiler ncu"));
         }

@@ -55,9 +55,12 @@ pub struct Plan {
     pub top_k: usize,
     /// The profilers, as `plugin/name`.
     pub profilers: Vec<String>,
-    /// Trials between two profiles of the best solution during the search; 0 for none.
+    /// Trials between two rounds of profiles during the search; 0 for none.
     #[serde(default)]
     pub profile_every: u64,
+    /// How many elites of each candidate a round looks at; plans of before it look at the best.
+    #[serde(default = "one")]
+    pub profile_elites: usize,
     /// The rules (RON) by which figures become diagnoses, by their source: `build`, or a profiler as
     /// `plugin/name`. Those of spaces are in the spaces.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -71,6 +74,10 @@ pub struct Sibling {
     pub device: DeviceFacts,
     /// Its place on the machine: `cuda:1` by number.
     pub device_name: String,
+}
+
+fn one() -> usize {
+    1
 }
 
 fn cpu() -> String {

@@ -77,14 +77,18 @@ pub struct RunSpec {
     /// A target such as `15x over A`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// Profilers to run over the best solution during the search, and over the baselines and the
+    /// Profilers to run over the best solutions during the search, and over the baselines and the
     /// finalists at its end, as `name` or `plugin/name`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub profilers: Vec<String>,
-    /// Trials between two profiles of the best solution during the search, whose diagnoses then guide
-    /// it; 32 if left out, 0 for profiles at the end only.
+    /// Trials between two rounds of profiles during the search, whose diagnoses then guide it; 32 if left
+    /// out, 0 for profiles at the end only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile_every: Option<u64>,
+    /// How many elites of each candidate such a round looks at, the best first; 3 if left out. Each is
+    /// profiled once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile_elites: Option<usize>,
     /// How candidates are verified and measured.
     pub measure: MeasureSpec,
     /// Deadlines and limits.
@@ -338,6 +342,7 @@ impl RunSpec {
         if overrides.no_profilers {
             self.profilers.clear();
             self.profile_every = None;
+            self.profile_elites = None;
         }
         for profiler in &overrides.profilers {
             if !self.profilers.contains(profiler) {

@@ -14,6 +14,8 @@ const BUILD: &str = "build";
 
 /// Evaluations between two profiles, as `evo run` has by default.
 const PROFILE_EVERY: u64 = 32;
+/// Elites that are profiled then, as in runs.
+const PROFILE_ELITES: usize = 3;
 
 /// The space that a recording came from, and the rules of its sources of figures.
 #[derive(Debug)]
@@ -69,7 +71,7 @@ impl<'a> Diagnosis<'a> {
         })
     }
 
-    /// After an outcome: a new best has its build judged, and now and then the best is profiled.
+    /// After an outcome: a new best has its build judged, and now and then the best few are profiled.
     pub(crate) fn after(&mut self, campaign: &mut Campaign, trial: u64, evals: u64) {
         let Some(best) = campaign.best_of(0) else {
             return;
@@ -84,11 +86,25 @@ impl<'a> Diagnosis<'a> {
         }
         let listens = campaign.settings().information.insights;
         let due = evals.saturating_sub(self.profiled_at) >= PROFILE_EVERY;
-        if listens && due && self.profiled.insert(best) {
+        if listens && due {
+            self.profile(campaign, evals);
+        }
+    }
+
+    /// Profiles those of the best few that were not profiled yet.
+    fn profile(&mut self, campaign: &mut Campaign, evals: u64) {
+        let elites = campaign.elites_of(0).iter().take(PROFILE_ELITES);
+        let elites: Vec<_> = elites.map(|it| (it.trial, it.params.clone())).collect();
+        for (trial, params) in elites {
+            let Ok(Some(row)) = self.recording.find_active(&params) else {
+                continue;
+            };
+            if !self.profiled.insert(trial) {
+                continue;
+            }
             self.profiled_at = evals;
-            let told = self.told;
-            for profiler in told.profilers.keys() {
-                self.judge(campaign, profiler, best, row, &params, true);
+            for profiler in self.told.profilers.keys() {
+                self.judge(campaign, profiler, trial, row, &params, true);
             }
         }
     }
@@ -123,7 +139,7 @@ impl<'a> Diagnosis<'a> {
                 BUILD => Source::Build,
                 profiler => Source::Profiler(profiler.to_owned()),
             };
-            campaign.add_insights(0, &source, findings.insights(trial, &source));
+            campaign.add_insights(0, &source, Some(trial), findings.insights(trial, &source));
         }
         Some(said)
     }

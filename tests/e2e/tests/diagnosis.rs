@@ -3,6 +3,7 @@
 // A test says what is wrong by failing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -108,6 +109,69 @@ fn a_profile_during_the_search_is_told_to_the_search() {
         "{}",
         explained.stdout
     );
+}
+
+#[test]
+fn rounds_of_profiles_look_at_the_best_few_and_at_each_once() {
+    let bench = bench(14, 4);
+    let text = spec(14, 4).replace("profile_every: 4", "profile_every: 4, profile_elites: 2");
+    bench.file("spec.ron", &text);
+    bench.run(&["run", "spec.ron", "--out", "r"]).ok();
+    let mut rounds: Vec<Vec<u64>> = Vec::new();
+    let mut values = BTreeMap::new();
+    let mut seen = BTreeSet::new();
+    let mut within = false;
+    for record in bench.records("r") {
+        match record {
+            Record::Profiled(profiled) if profiled.trial.is_some_and(|it| !seen.contains(&it)) => {
+                let trial = profiled.trial.unwrap();
+                if !within {
+                    rounds.push(Vec::new());
+                }
+                within = true;
+                seen.insert(trial);
+                let mut order: Vec<(f64, u64)> = values.iter().map(|(t, v)| (*v, *t)).collect();
+                order.sort_by(|a, b| a.partial_cmp(b).unwrap());
+                let rank = order.iter().position(|(_, it)| *it == trial).unwrap();
+                assert!(rank < 2, "trial {trial} is number {rank} of {order:?}");
+                rounds.last_mut().unwrap().push(trial);
+            }
+            Record::Diagnosed(diagnosed) if diagnosed.source != "build" => {
+                assert!(diagnosed.told.is_some(), "{diagnosed:?}");
+            }
+            Record::Evaluated(evaluated) => {
+                within = false;
+                if let Some(measured) = evaluated.outcome.measurement() {
+                    values.insert(evaluated.trial, measured.metrics[0].value);
+                }
+            }
+            Record::Snapshot(_) if values.len() == 14 => break,
+            _ => {}
+        }
+    }
+    assert_eq!(rounds[0].len(), 2, "{rounds:?}");
+    assert!(rounds.iter().all(|round| round.len() <= 2), "{rounds:?}");
+}
+
+#[test]
+fn a_rule_of_a_space_that_nobody_can_judge_is_told() {
+    let bench = bench(4, 0);
+    let rule = "(id: \"typo\", when: \"cod_bytes > 0 and GRID >= 1\", says: \"?\", severity: 0.1, levers: []),";
+    bench.file(
+        "space.ron",
+        &SPACE.replacen("rules: [", &format!("rules: [{rule}"), 1),
+    );
+    let shown = bench.run(&["run", "spec.ron", "--out", "r"]).ok();
+    let told = "the rule `typo` of the space of knobs was never judged: no build and no profiler of this run \
+                tells cod_bytes";
+    assert!(shown.stderr.contains(told), "{}", shown.stderr);
+    assert!(
+        !shown.stderr.contains("the rule `one_block`"),
+        "{}",
+        shown.stderr
+    );
+    let summary = fs::read_to_string(bench.path().join("r/reports/summary.md")).unwrap();
+    assert!(summary.contains("`typo`"), "{summary}");
 }
 
 #[test]

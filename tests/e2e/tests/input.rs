@@ -101,7 +101,16 @@ fn a_spec_that_does_not_fit_its_plugin_is_refused() {
         ("(plugin: \"misbehave\")", vec!["names nothing to tune"]),
         (
             "(plugin: \"misbehave\", tune: [(kernel: \"misbehave\")], profile_every: 4)",
-            vec!["no profilers are named"],
+            vec!["profile_every", "no profilers are named"],
+        ),
+        (
+            "(plugin: \"misbehave\", tune: [(kernel: \"misbehave\")], profile_elites: 2)",
+            vec!["profile_elites", "no profilers are named"],
+        ),
+        (
+            "(plugin: \"misbehave\", tune: [(kernel: \"misbehave\")], profilers: [\"usage\"],
+                profile_elites: 0)",
+            vec!["profile_elites must be at least 1", "profile_every: 0"],
         ),
         (
             "(plugin: \"misbehave\", tune: [(kernel: \"misbehav\")])",

@@ -81,6 +81,8 @@ pub enum ReplayStep {
         candidate: usize,
         /// The source.
         source: Source,
+        /// The trial whose solution it speaks of; `None` where it speaks of the whole space.
+        about: Option<u64>,
         /// The insights.
         insights: Vec<Insight>,
     },
@@ -274,11 +276,18 @@ impl Campaign {
     }
 
     /// Takes insights from outside, such as those of a profiler, in the place of what the same source
-    /// said before. They change later proposals, so a driver records them as
-    /// [`ReplayStep::Insights`].
-    pub fn add_insights(&mut self, candidate: usize, source: &Source, insights: Vec<Insight>) {
+    /// said before about the same trial's solution (`None`: about the whole space). What it said of
+    /// solutions that are kept is kept with them. They change later proposals, so a driver records them
+    /// as [`ReplayStep::Insights`].
+    pub fn add_insights(
+        &mut self,
+        candidate: usize,
+        source: &Source,
+        about: Option<u64>,
+        insights: Vec<Insight>,
+    ) {
         for engine in self.engines_of(candidate) {
-            engine.add_insights(source, insights.clone());
+            engine.add_insights(source, about, insights.clone());
         }
     }
 
@@ -318,6 +327,12 @@ impl Campaign {
     /// The best solution of a candidate.
     pub fn best_of(&self, candidate: usize) -> Option<&Solution> {
         self.engine(candidate)?.best()
+    }
+
+    /// The solutions of a candidate that are kept, best first: the best alone where the preset keeps no
+    /// elites.
+    pub fn elites_of(&self, candidate: usize) -> &[Solution] {
+        self.engine(candidate).map_or(&[], Engine::elites)
     }
 
     /// The space of a candidate.
@@ -375,9 +390,10 @@ impl Campaign {
                 ReplayStep::Insights {
                     candidate,
                     source,
+                    about,
                     insights,
                 } => {
-                    self.add_insights(candidate, &source, insights);
+                    self.add_insights(candidate, &source, about, insights);
                 }
             }
         }

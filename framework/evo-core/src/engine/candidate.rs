@@ -175,6 +175,11 @@ impl Engine {
         self.population.best()
     }
 
+    /// The solutions that are kept, best first.
+    pub(crate) fn elites(&self) -> &[Solution] {
+        self.population.kept()
+    }
+
     pub(crate) fn state(&self) -> CandidateState {
         CandidateState {
             candidate: self.information.task.candidate.clone(),
@@ -198,11 +203,19 @@ impl Engine {
         self.start.extend(configs);
     }
 
-    pub(crate) fn add_insights(&mut self, source: &Source, insights: Vec<Insight>) {
+    pub(crate) fn add_insights(
+        &mut self,
+        source: &Source,
+        about: Option<u64>,
+        insights: Vec<Insight>,
+    ) {
         if !self.settings.tuning.diagnoses {
             return;
         }
-        self.ledger.replace(source, insights, self.told);
+        let kept = self.population.kept();
+        let is_kept = |trial| kept.iter().any(|solution| solution.trial == trial);
+        self.ledger
+            .replace(source, about, insights, is_kept, self.told);
         self.publish_insights();
     }
 

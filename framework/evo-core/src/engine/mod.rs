@@ -44,4 +44,4 @@ pub use settings::{EngineSettings, InformationUse, PopulationKind, Preset, Tunin
 
 /// Changes whenever the proposals for the same spaces, settings, seed and outcomes change. A
 /// recorded run is resumed under the same version only.
-pub const ENGINE_VERSION: u32 = 5;
+pub const ENGINE_VERSION: u32 = 6;

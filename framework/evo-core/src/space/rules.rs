@@ -110,6 +110,13 @@ impl Rules {
     }
 
     /// The rules in their order.
+    /// The rules that have a condition, with what it asks for: figures, parameters, facts of the device
+    /// and of the problem.
+    pub fn conditions(&self) -> impl Iterator<Item = (&str, BTreeSet<String>)> {
+        let rules = self.iter();
+        rules.filter_map(|rule| Some((rule.id.as_str(), rule.when.as_ref()?.names())))
+    }
+
     pub(crate) fn iter(&self) -> std::slice::Iter<'_, Rule> {
         self.0.iter()
     }

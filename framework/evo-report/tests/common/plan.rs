@@ -101,6 +101,7 @@ pub(crate) fn plan() -> Plan {
         top_k: 3,
         profilers: vec!["cpu/counters".to_owned()],
         profile_every: 32,
+        profile_elites: 3,
         rules: BTreeMap::new(),
     }
 }

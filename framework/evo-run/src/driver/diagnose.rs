@@ -195,7 +195,8 @@ impl Session {
             told = Some(serde_json::to_value(&insights).map_err(|error| {
                 RunError::internal(format!("insights cannot be written: {error}"))
             })?);
-            self.campaign.add_insights(candidate, &source, insights);
+            self.campaign
+                .add_insights(candidate, &source, Some(trial), insights);
         }
         let space = subject.candidate.and_then(|it| self.campaign.space(it));
         let open = |lever: &Lever| space.is_none_or(|space| lever.is_open(space, subject.params));
@@ -223,6 +224,72 @@ impl Session {
         self.append(Record::Diagnosed(diagnosed.clone()))?;
         observer.on(&Event::Diagnosed(&diagnosed));
         Ok(())
+    }
+
+    /// Says which rules of spaces were judged with nothing, since neither a build nor a profiler of the
+    /// run has told what they ask for. Rules of profilers that the run does not have are no matter: those
+    /// of a space that only add levers to them ask for nothing.
+    pub(super) fn warn_of_unjudged_rules(
+        &mut self,
+        observer: &mut dyn Observer,
+    ) -> Result<(), RunError> {
+        let mut messages = Vec::new();
+        for (place, candidate) in self.plan.candidates.iter().enumerate() {
+            let (Some(space), Some(mut told)) =
+                (self.campaign.space(place), self.told_of(&candidate.label))
+            else {
+                continue;
+            };
+            told.extend(space.params().iter().map(|param| param.name.clone()));
+            for (rule, asked) in space.rules().conditions() {
+                let missing: Vec<&str> = asked.difference(&told).map(String::as_str).collect();
+                if !missing.is_empty() {
+                    messages.push(format!(
+                        "the rule `{rule}` of the space of {} was never judged: no build and no profiler \
+                         of this run tells {}; correct the name, or have `profilers` name one that tells it",
+                        candidate.label,
+                        missing.join(", ")
+                    ));
+                }
+            }
+        }
+        for message in messages {
+            if !self.history.warnings.contains(&message) {
+                self.warn(observer, &message)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The names of everything that was told of a candidate's measured trials; `None` where there are
+    /// none.
+    fn told_of(&self, candidate: &str) -> Option<BTreeSet<String>> {
+        let trials = self.history.proposed.iter();
+        let own = trials.filter(|proposed| proposed.candidate == candidate);
+        let measured = own.filter_map(|proposed| {
+            let evaluated = self.history.evaluated.get(&proposed.trial)?;
+            Some((proposed, evaluated, evaluated.outcome.measurement()?))
+        });
+        let mut told: Option<BTreeSet<String>> = None;
+        for (proposed, evaluated, measurement) in measured {
+            let told = told.get_or_insert_default();
+            told.extend(proposed.params.keys().cloned());
+            let build = evaluated.build.iter();
+            let figures = build.flat_map(|build| {
+                let geometry = build.geometry(&self.plan.device.facts);
+                build.figures.iter().cloned().chain(geometry)
+            });
+            let metrics = measurement.metrics.iter().cloned().chain(figures);
+            told.extend(metrics.map(|metric| metric.name));
+        }
+        let mut told = told?;
+        told.extend(self.plan.device.facts.keys().cloned());
+        if let Work::Problem { spec, .. } = &self.plan.work {
+            told.extend(spec.fields.keys().chain(spec.constants.keys()).cloned());
+        }
+        let profiles = self.history.figures_of_profiles.get(candidate);
+        told.extend(profiles.into_iter().flatten().cloned());
+        Some(told)
     }
 
     /// Everything that a rule may name: facts of the device, the problem, parameters, figures.

@@ -28,6 +28,10 @@ pub(crate) struct History {
     pub(super) boot: String,
     /// Profiler and label of the profiles taken.
     pub(super) profiled: Vec<(String, String)>,
+    /// The figures that profiles of each candidate have told.
+    pub(super) figures_of_profiles: BTreeMap<String, BTreeSet<String>>,
+    /// What people were warned of.
+    pub(super) warnings: BTreeSet<String>,
     /// Trials that had an outcome at the last profile.
     pub(super) profiled_at: u64,
     /// Profilers that do not work here, as this session has found.
@@ -102,6 +106,9 @@ impl History {
                 self.profiled
                     .push((profiled.profiler.clone(), profiled.label.clone()));
                 self.profiled_at = self.evaluated.len() as u64;
+                let candidate = candidate_of(&profiled.label).to_owned();
+                let figures = self.figures_of_profiles.entry(candidate).or_default();
+                figures.extend(profiled.metrics.iter().map(|metric| metric.name.clone()));
             }
             Record::Extended { .. } => {
                 // The search goes on, so the finalists will be others.
@@ -118,10 +125,12 @@ impl History {
                 let speaks = !diagnosed.diagnoses.is_empty();
                 self.spoke.insert(candidate, speaks);
             }
+            Record::Warning { message, .. } => {
+                self.warnings.insert(message.clone());
+            }
             Record::Header(_)
             | Record::Diagnosed(_)
             | Record::Snapshot(_)
-            | Record::Warning { .. }
             | Record::Interrupted { .. } => {}
         }
     }
@@ -261,6 +270,7 @@ pub(super) fn replay_steps(plan: &Plan, records: &[Record]) -> Result<Vec<Replay
                     steps.push(ReplayStep::Insights {
                         candidate: *candidate,
                         source: source(&diagnosed.source),
+                        about: diagnosed.trial,
                         insights,
                     });
                 }

@@ -1,5 +1,5 @@
-//! Profiling passes, apart from every ranked measurement: over the best solution now and then during
-//! the search, which is told what rules make of it, and over baselines and finalists at the end.
+//! Profiling passes, apart from every ranked measurement: over the best solutions now and then during
+//! the search, which is told what rules make of them, and over baselines and finalists at the end.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -67,9 +67,9 @@ impl Session {
         Ok(true)
     }
 
-    /// The passes that are due now, between two trials of the search: over the best solution of each
-    /// candidate that no profiler has seen, where there have been so many trials since the last pass
-    /// and the preset listens to insights.
+    /// The passes that are due now, between two trials of the search: over those of the best few solutions
+    /// of each candidate that no profiler has seen, where there have been so many trials since the last
+    /// pass and the preset listens to insights.
     /// What is recorded decides, so that a resumed run has them at the same place.
     pub(super) fn due_passes(&self) -> Vec<Pass> {
         let every = self.plan.profile_every;
@@ -81,9 +81,11 @@ impl Session {
             return Vec::new();
         }
         let candidates = 0..self.plan.candidates.len();
-        let best = candidates.filter_map(|candidate| self.campaign.best_of(candidate));
-        let targets: Vec<Entrant> = best
-            .filter_map(|best| Entrant::trial(&self.plan, &self.history, best.trial))
+        let most = self.plan.profile_elites;
+        let elites =
+            candidates.flat_map(|candidate| self.campaign.elites_of(candidate).iter().take(most));
+        let targets: Vec<Entrant> = elites
+            .filter_map(|elite| Entrant::trial(&self.plan, &self.history, elite.trial))
             .collect();
         let profilers = self.plan.profilers.iter();
         let passes = profilers.flat_map(|profiler| {

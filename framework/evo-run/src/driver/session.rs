@@ -262,6 +262,7 @@ impl Session {
         if !self.profile(observer)? {
             return self.interrupted();
         }
+        self.warn_of_unjudged_rules(observer)?;
         if self.history.confirmation.is_none() {
             match self.confirm(observer)? {
                 Some(comparison) => {

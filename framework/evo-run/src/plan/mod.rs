@@ -35,6 +35,8 @@ pub use spaces::{completed, space_environment, spaces};
 
 /// Trials between two profiles during the search, where a spec says nothing.
 const PROFILE_EVERY: u64 = 32;
+/// Elites of each candidate that are profiled then.
+const PROFILE_ELITES: usize = 3;
 
 /// What the figures of builds mean.
 const BUILD_RULES: &str = include_str!("../../rules/build.ron");
@@ -154,6 +156,7 @@ fn resolve(
         spec.baselines.clear();
         spec.profilers.clear();
         spec.profile_every = None;
+        spec.profile_elites = None;
         spec.target = None;
         spec.start_from.clear();
         spec.budget.stop_at_target = false;
@@ -372,6 +375,7 @@ impl Resolver<'_> {
             rules: self.rules(&profilers)?,
             profilers,
             profile_every: spec.profile_every.unwrap_or(PROFILE_EVERY),
+            profile_elites: spec.profile_elites.unwrap_or(PROFILE_ELITES),
         })
     }
 
@@ -442,11 +446,23 @@ impl Resolver<'_> {
 
     /// Finds the profilers: in the loaded plugins, or in a plugin of that name.
     fn profilers(&mut self, spec: &RunSpec, device: &DeviceFacts) -> Result<Vec<String>, RunError> {
-        if spec.profilers.is_empty() && spec.profile_every.is_some_and(|every| every > 0) {
-            return Err(RunError::input(
-                "profile_every says how often to profile, and no profilers are named",
-            )
-            .hint("name them, as in `profilers: [\"static\"]`, or leave `profile_every` out"));
+        let asked = [
+            ("profile_every", spec.profile_every.is_some_and(|it| it > 0)),
+            ("profile_elites", spec.profile_elites.is_some()),
+        ];
+        for (key, given) in asked {
+            if given && spec.profilers.is_empty() {
+                return Err(RunError::input(format!(
+                    "{key} says what to profile during the search, and no profilers are named"
+                ))
+                .hint(format!(
+                    "name them, as in `profilers: [\"static\"]`, or leave `{key}` out"
+                )));
+            }
+        }
+        if spec.profile_elites == Some(0) {
+            return Err(RunError::input("profile_elites must be at least 1")
+                .hint("`profile_every: 0` has nothing profiled during the search"));
         }
         let mut found = Vec::new();
         for wanted in &spec.profilers {

@@ -22,7 +22,8 @@ struct Standing {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ledger {
     derived: Vec<Insight>,
-    external: BTreeMap<String, Insight>,
+    /// By identity and the solution that they are about: several may have the same advice.
+    external: BTreeMap<(String, Option<u64>), Insight>,
     standing: BTreeMap<String, Standing>,
     /// What was followed at least once, in the words of the last time.
     tried: BTreeMap<String, Insight>,
@@ -50,13 +51,24 @@ impl Ledger {
         self.derived = derived;
     }
 
-    /// Takes what a source says now in the place of what it said before. Age and credit stay with the
-    /// identity of an insight, so that advice that did not pay is known when it comes again.
-    pub(crate) fn replace(&mut self, source: &Source, insights: Vec<Insight>, now: u64) {
-        self.external.retain(|_, insight| insight.source != *source);
+    /// Takes what a source says now in the place of what it said before: of the solution of a trial, or of
+    /// the whole space. What it said of solutions that are not kept any more goes as well. Age and credit
+    /// stay with the identity of an insight, so that advice that did not pay is known when it comes again.
+    pub(crate) fn replace(
+        &mut self,
+        source: &Source,
+        about: Option<u64>,
+        insights: Vec<Insight>,
+        kept: impl Fn(u64) -> bool,
+        now: u64,
+    ) {
+        self.external.retain(|(_, of), insight| {
+            let stands = *of != about && of.is_none_or(&kept);
+            insight.source != *source || stands
+        });
         for insight in insights {
             self.enter(&insight, now);
-            self.external.insert(insight.id.clone(), insight);
+            self.external.insert((insight.id.clone(), about), insight);
         }
     }
 
@@ -79,7 +91,8 @@ impl Ledger {
             standing.better += u64::from(better);
         }
         let said = self.derived.iter().find(|insight| insight.id == id);
-        if let Some(said) = said.or_else(|| self.external.get(id)) {
+        let mut external = self.external.values();
+        if let Some(said) = said.or_else(|| external.find(|insight| insight.id == id)) {
             self.tried.insert(id.to_owned(), said.clone());
         }
     }
@@ -87,7 +100,8 @@ impl Ledger {
     /// Those that were followed and that nobody says any more, the most followed first.
     pub(crate) fn withdrawn(&self, now: u64) -> Vec<Insight> {
         let said = |id: &String| {
-            self.external.contains_key(id) || self.derived.iter().any(|it| it.id == *id)
+            let mut said = self.external.values().chain(&self.derived);
+            said.any(|it| it.id == *id)
         };
         let gone = self.tried.iter().filter(|(id, _)| !said(id));
         let mut gone: Vec<Insight> = gone.map(|(_, it)| self.as_it_stands(it, now)).collect();
@@ -198,22 +212,39 @@ mod tests {
         };
         let profiler = || Source::Profiler("p".to_owned());
         let mut ledger = Ledger::default();
-        ledger.replace(&profiler(), vec![of("p", profiler())], 0);
-        ledger.replace(&Source::Build, vec![of("b", Source::Build)], 0);
+        let all = |_| true;
+        ledger.replace(&profiler(), Some(1), vec![of("p", profiler())], all, 0);
+        ledger.replace(
+            &Source::Build,
+            Some(1),
+            vec![of("b", Source::Build)],
+            all,
+            0,
+        );
         ledger.refresh(Vec::new(), 4);
         assert_eq!(ledger.current(4).len(), 2);
         ledger.reward("p", 0.0, false);
-        ledger.replace(&profiler(), Vec::new(), 5);
+        ledger.replace(&profiler(), Some(1), Vec::new(), all, 5);
         let ids = |ledger: &Ledger| -> Vec<String> {
             ledger.current(6).into_iter().map(|it| it.id).collect()
         };
         assert_eq!(ids(&ledger), ["b"]);
-        ledger.replace(&profiler(), vec![of("p", profiler())], 6);
+        ledger.replace(&profiler(), Some(1), vec![of("p", profiler())], all, 6);
         assert_eq!(
             ids(&ledger),
             ["b", "p"],
             "what did not pay comes back behind"
         );
         assert!(ledger.current(6)[1].credit < 0.5);
+        // Of another solution it says something else, until the first is not kept any more.
+        ledger.replace(&profiler(), Some(2), vec![of("q", profiler())], all, 7);
+        assert_eq!(ids(&ledger), ["b", "q", "p"]);
+        ledger.replace(&profiler(), Some(3), Vec::new(), |trial| trial == 2, 8);
+        assert_eq!(ids(&ledger), ["b", "q"]);
+        // What it says of the whole space stands beside, and is replaced by itself.
+        ledger.replace(&profiler(), None, vec![of("s", profiler())], all, 9);
+        assert_eq!(ids(&ledger), ["b", "q", "s"]);
+        ledger.replace(&profiler(), None, Vec::new(), all, 10);
+        assert_eq!(ids(&ledger), ["b", "q"]);
     }
 }
