@@ -135,11 +135,12 @@ impl<'a> Diagnosis<'a> {
         let findings = diagnose(shipped, self.told.space.rules(), &known, &own, of_build);
         let said = !findings.diagnoses.is_empty();
         if said || empty {
-            let source = match source {
-                BUILD => Source::Build,
-                profiler => Source::Profiler(profiler.to_owned()),
+            // Of builds, those of the best are told; of profiles, those of every elite.
+            let (source, about) = match source {
+                BUILD => (Source::Build, None),
+                profiler => (Source::Profiler(profiler.to_owned()), Some(trial)),
             };
-            campaign.add_insights(0, &source, Some(trial), findings.insights(trial, &source));
+            campaign.add_insights(0, &source, about, findings.insights(trial, &source));
         }
         Some(said)
     }

@@ -171,7 +171,10 @@ fn a_rule_of_a_space_that_nobody_can_judge_is_told() {
         shown.stderr
     );
     let summary = fs::read_to_string(bench.path().join("r/reports/summary.md")).unwrap();
-    assert!(summary.contains("`typo`"), "{summary}");
+    assert!(
+        summary.contains("of the space of knobs was never judged"),
+        "{summary}"
+    );
 }
 
 #[test]

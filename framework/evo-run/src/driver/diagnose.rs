@@ -195,8 +195,9 @@ impl Session {
             told = Some(serde_json::to_value(&insights).map_err(|error| {
                 RunError::internal(format!("insights cannot be written: {error}"))
             })?);
+            let about = solution_of(subject.source, subject.trial);
             self.campaign
-                .add_insights(candidate, &source, Some(trial), insights);
+                .add_insights(candidate, &source, about, insights);
         }
         let space = subject.candidate.and_then(|it| self.campaign.space(it));
         let open = |lever: &Lever| space.is_none_or(|space| lever.is_open(space, subject.params));
@@ -318,6 +319,12 @@ impl Session {
 pub(crate) fn read(text: &str, source: &str) -> Result<Rules, RunError> {
     Rules::parse(text, &format!("<the rules of {source}>"))
         .map_err(|errors| RunError::input(errors.to_string()))
+}
+
+/// Whose insights a source replaces when it speaks of a trial: of builds those of the best are told, of
+/// profiles those of every elite.
+pub(super) fn solution_of(source: &str, trial: Option<u64>) -> Option<u64> {
+    trial.filter(|_| source != BUILD)
 }
 
 /// The engine's name of a source.

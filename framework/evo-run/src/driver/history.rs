@@ -8,7 +8,7 @@ use evo_core::engine::{Cost, Proposal, Ranked, Ranking, ReplayStep};
 use evo_journal::{Comparison, Evaluated, Plan, Profiled, Proposed, Record, Stage};
 use evo_types::ContentHash;
 
-use super::diagnose::{BUILD, candidate_of, source};
+use super::diagnose::{BUILD, candidate_of, solution_of, source};
 use crate::{JOURNAL, RunError};
 
 /// Everything that has been recorded, folded.
@@ -270,7 +270,7 @@ pub(super) fn replay_steps(plan: &Plan, records: &[Record]) -> Result<Vec<Replay
                     steps.push(ReplayStep::Insights {
                         candidate: *candidate,
                         source: source(&diagnosed.source),
-                        about: diagnosed.trial,
+                        about: solution_of(&diagnosed.source, diagnosed.trial),
                         insights,
                     });
                 }

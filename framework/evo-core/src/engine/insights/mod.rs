@@ -61,11 +61,13 @@ impl Insight {
         (self.strength.clamp(0.0, 1.0) * self.credit.clamp(0.0, 1.0) / INITIAL_CREDIT).min(1.0)
     }
 
-    /// The lever, and where to pull it: `set STAGES=2`, `set STAGES=2 where TILE=64`.
+    /// The lever, and where to pull it: `set STAGES=2`, `set STAGES=2 where TILE=64`, `set STAGES=2 in
+    /// trial 7`.
     pub fn advice(&self) -> String {
         match &self.scope {
             Scope::Where { param, value } => format!("{} where {param}={value}", self.lever),
-            Scope::Space | Scope::Solution(_) => self.lever.to_string(),
+            Scope::Solution(trial) => format!("{} in trial {trial}", self.lever),
+            Scope::Space => self.lever.to_string(),
         }
     }
 }
