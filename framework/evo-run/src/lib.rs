@@ -44,7 +44,7 @@ pub use event::{Event, Observer, Progress, SilentObserver};
 pub use folder::{JOURNAL, RunFolder};
 pub use plan::{
     Described, Prepared, Source, completed, default_worker, describe_built_in, describe_plugin,
-    prepare, prepare_audit, space_environment, spaces, tools,
+    prepare, prepare_audit, probe_profiler, space_environment, spaces, tools,
 };
 pub use plugins::{Found, SearchPath, is_description};
 pub use replay::{

@@ -24,7 +24,7 @@ pub use replay::{Difference, Differing, ReplayJob, ReplayMode, ReplayReport};
 
 /// The version of the protocol. Host and worker are the same program, so there is no
 /// negotiation: a difference is an error that names both.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// Stands for the content hash of the plugin that every worker has without a file: the built-in
 /// problems.

@@ -58,6 +58,11 @@ pub enum Request {
         /// Where the file came from, for error messages.
         origin: String,
     },
+    /// Whether a profiler can work on this machine.
+    Probe {
+        /// The profiler.
+        profiler: ComponentRef,
+    },
     /// Fix a problem's fields.
     ResolveProblem {
         /// The problem.
@@ -287,6 +292,11 @@ pub enum Reply {
     Tools {
         /// What was looked for.
         tools: Vec<Tool>,
+    },
+    /// To `Probe`.
+    Probed {
+        /// Why it cannot, and what to do; `None` where it can.
+        absent: Option<String>,
     },
     /// To `LoadPlugin`.
     Plugin {

@@ -118,6 +118,15 @@ fn joules(counter: &Path) -> Result<f64, String> {
 }
 
 /// The processor packages that tell their energy.
+/// Whether the energy of the CPU can be told.
+///
+/// # Errors
+/// Why not, and what to do.
+pub(crate) fn of_cpu() -> Result<String, String> {
+    let packages = packages(Path::new(POWERCAP))?;
+    Ok(format!("RAPL of {} packages", packages.len()))
+}
+
 fn packages(folder: &Path) -> Result<Vec<Package>, String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {

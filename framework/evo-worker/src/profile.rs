@@ -7,11 +7,12 @@ use evo_plugin::Error;
 use evo_plugin::abi::{
     BoxedRunnable, Outside, RawArtifact, RawResult, RawRunnable, RawRunnable_TO,
 };
-use evo_types::{Metric, Outcome, Phase};
-use evo_wire::{ProfileJob, ReplayJob, ReplayMode, Request};
+use evo_types::{DeviceFacts, Metric, Outcome, Phase};
+use evo_wire::{ComponentRef, ProfileJob, ReplayJob, ReplayMode, Request};
 
 use crate::check::Slot;
 use crate::component::Built;
+use crate::device;
 use crate::fault::{Fault, LaunchPlace, outcome_of};
 use crate::memory::Placement;
 use crate::outside;
@@ -89,17 +90,44 @@ fn request(job: &ProfileJob, hello: Option<&Request>) -> Result<String, Fault> {
 /// # Errors
 /// A plugin that cannot be loaded or has no such profiler.
 pub(crate) fn absent(worker: &mut Worker, job: &ProfileJob) -> Result<Option<String>, Fault> {
-    let plugin = worker.plugin(&job.profiler.plugin)?;
-    let profiler = host::result(plugin.raw.profiler(job.profiler.name.as_str().into()));
-    let profiler = profiler.map_err(|error| refused(job, &error))?;
-    let device = document(serde_json::to_string(&job.request.device))?;
+    probe_on(worker, &job.profiler, &job.request.device)
+}
+
+/// As [`absent`], on the device of this worker, or on the first GPU if it is one for GPUs.
+///
+/// # Errors
+/// As for `absent`.
+pub(crate) fn probe(worker: &mut Worker, named: &ComponentRef) -> Result<Option<String>, Fault> {
+    let plugin = worker.plugin(&named.plugin)?;
+    let mut profilers = plugin.info.profilers.iter();
+    let info = profilers.find(|info| info.name == named.name);
+    let for_cpu = info.is_none_or(|info| info.devices.iter().any(|kind| kind == "cpu"));
+    if for_cpu {
+        return probe_on(worker, named, &device::facts());
+    }
+    match evo_cuda::Device::open(0) {
+        Ok(device) => probe_on(worker, named, &device.facts()),
+        // Why there is none is told of the device.
+        Err(_) => Ok(Some("of no use without a GPU".to_owned())),
+    }
+}
+
+fn probe_on(
+    worker: &mut Worker,
+    named: &ComponentRef,
+    device: &DeviceFacts,
+) -> Result<Option<String>, Fault> {
+    let plugin = worker.plugin(&named.plugin)?;
+    let profiler = host::result(plugin.raw.profiler(named.name.as_str().into()));
+    let profiler = profiler.map_err(|error| refused(named, &error))?;
+    let device = document(serde_json::to_string(device))?;
     Ok(host::result(profiler.probe(device.as_str().into()))
         .err()
         .map(|error| error.to_string()))
 }
 
-fn refused(job: &ProfileJob, error: &Error) -> Fault {
-    Fault::refused(format!("the profiler `{}`: {error}", job.profiler.name))
+fn refused(profiler: &ComponentRef, error: &Error) -> Fault {
+    Fault::refused(format!("the profiler `{}`: {error}", profiler.name))
 }
 
 fn document(value: Result<String, serde_json::Error>) -> Result<String, Fault> {
@@ -125,7 +153,7 @@ pub(crate) fn profile(
     job: &ProfileJob,
 ) -> Result<Pass, Fault> {
     let plugin = worker.plugin(&job.profiler.plugin)?;
-    let refused = |error: Error| refused(job, &error);
+    let refused = |error: Error| refused(&job.profiler, &error);
     let profiler =
         host::result(plugin.raw.profiler(job.profiler.name.as_str().into())).map_err(refused)?;
     let problem = worker.problem(&job.problem)?;

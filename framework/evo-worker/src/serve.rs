@@ -177,6 +177,9 @@ impl Worker {
             Request::Tools => Ok(Reply::Tools {
                 tools: tools::tools(),
             }),
+            Request::Probe { profiler } => Ok(Reply::Probed {
+                absent: profile::probe(self, &profiler)?,
+            }),
             Request::LoadPlugin { plugin, origin } => {
                 self.loader()?.set_origin(&plugin, origin);
                 let loaded = self.plugin(&plugin)?;

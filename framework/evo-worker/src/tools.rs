@@ -1,7 +1,11 @@
 //! What the machine has that some plugins need: compilers, an interpreter, GPUs.
 
+use std::path::{Path, PathBuf};
+
 use evo_cuda::{Device, Nvrtc, Watch};
 use evo_wire::Tool;
+
+use crate::energy;
 
 /// Everything that is looked for, found or not.
 pub(crate) fn tools() -> Vec<Tool> {
@@ -16,7 +20,39 @@ pub(crate) fn tools() -> Vec<Tool> {
         tool("GPU", gpus()),
         tool("NVML", nvml()),
         tool("NVRTC", nvrtc()),
+        tool("CPU energy", energy::of_cpu()),
+        tool("disassemblers", disassemblers()),
     ]
+}
+
+/// What `profiler-static` lists instructions with.
+fn disassemblers() -> Result<String, String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let places: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let find = |variable: &str, name: &str, more: &str| -> Option<String> {
+        let given = std::env::var_os(variable).filter(|given| !given.is_empty());
+        let mut there = places.iter().map(|place| place.join(name));
+        let found = given.map(PathBuf::from);
+        let found = found
+            .or_else(|| there.find(|it| it.is_file()))
+            .or_else(|| {
+                Some(Path::new(more).join(name)).filter(|it| !more.is_empty() && it.is_file())
+            })?;
+        Some(format!("{name}: {}", found.display()))
+    };
+    let found = [
+        find("EVO_NVDISASM", "nvdisasm", "/usr/local/cuda/bin"),
+        find("EVO_OBJDUMP", "objdump", ""),
+    ];
+    let found: Vec<String> = found.into_iter().flatten().collect();
+    if found.is_empty() {
+        return Err(
+            "neither nvdisasm (GPU) nor objdump (CPU): the profiler `static` tells no mix of \
+                    instructions"
+                .to_owned(),
+        );
+    }
+    Ok(found.join(", "))
 }
 
 fn gpus() -> Result<String, String> {

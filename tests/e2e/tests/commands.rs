@@ -138,7 +138,16 @@ fn the_original_space_has_the_size_that_its_documents_got_wrong() {
 fn the_doctor_says_what_follows() {
     let bench = Bench::new();
     let ended = bench.run(&["doctor"]);
-    for text in ["CPU", "SIMD", "CUDA driver", "plugin sdpa-cpu"] {
+    for text in [
+        "CPU",
+        "SIMD",
+        "CUDA driver",
+        "CPU energy",
+        "disassemblers",
+        "plugin sdpa-cpu",
+        "ok     profiler usage   works here",
+        "profiler ncu",
+    ] {
         assert!(
             ended.stdout.contains(text),
             "`{text}` is missing in:\n{}",

@@ -41,11 +41,13 @@ pub(crate) fn doctor(args: &Doctor) -> Result<ExitCode, Failure> {
     }
     for plugin in found {
         match describe_plugin(&mut host, &plugin.path, &Stop::default()) {
-            Ok(Described { info, .. }) => {
+            Ok(described) => {
+                let info = &described.info;
                 report.good(
                     &format!("plugin {}", plugin.name),
                     &format!("{} {}", info.version, info.doc),
                 );
+                profilers(&mut report, &mut host, &described);
             }
             // What is built or started here may lack a tool, which only narrows what can be done.
             Err(error) if evo_run::is_description(&plugin.path) => {
@@ -148,6 +150,18 @@ fn cpu(report: &mut Report, device: &DeviceFacts) {
             "frequency",
             "no governor is visible (a virtual machine?): expect noise, trust confirmed ratios",
         ),
+    }
+}
+
+/// What profilers say when a run first asks them.
+fn profilers(report: &mut Report, host: &mut Host, plugin: &Described) {
+    for profiler in &plugin.info.profilers {
+        let what = format!("  profiler {}", profiler.name);
+        match evo_run::probe_profiler(host, plugin, &profiler.name, &Stop::default()) {
+            Ok(None) => report.good(&what, "works here"),
+            Ok(Some(reason)) => report.absent(&what, &reason),
+            Err(error) => report.bad(&what, &error.to_string()),
+        }
     }
 }
 

@@ -106,6 +106,27 @@ fn not_loaded(failure: CallFailure, origin: &str) -> RunError {
     }
 }
 
+/// Whether a profiler can work on this machine: why not, and what to do, where it cannot.
+///
+/// # Errors
+/// Where no worker can be started, or the plugin fails.
+pub fn probe_profiler(
+    host: &mut Host,
+    plugin: &Described,
+    profiler: &str,
+    stop: &Stop,
+) -> Result<Option<String>, RunError> {
+    let profiler = ComponentRef {
+        plugin: plugin.hash.clone(),
+        name: profiler.to_owned(),
+    };
+    let request = Request::Probe { profiler };
+    match host.call(request, 0.0, stop, Patience::Short, &mut |_, _| {})? {
+        Reply::Probed { absent } => Ok(absent),
+        other => Err(unexpected("Probe", &other)),
+    }
+}
+
 /// Which tools and GPUs a worker finds on this machine.
 ///
 /// # Errors

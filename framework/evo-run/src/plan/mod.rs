@@ -26,7 +26,9 @@ use crate::{RunError, SearchPath, Stop, parse_ron};
 
 use baselines::Baselines;
 pub(crate) use candidates::check_problem;
-pub use describe::{Described, default_worker, describe_built_in, describe_plugin, tools};
+pub use describe::{
+    Described, default_worker, describe_built_in, describe_plugin, probe_profiler, tools,
+};
 pub(crate) use describe::{component, describe, unexpected};
 pub(crate) use fields::complete as complete_fields;
 pub(crate) use settings::{Measuring, limits};

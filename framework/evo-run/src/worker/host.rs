@@ -348,7 +348,10 @@ impl Host {
         let mut limits = self.settings.limits.clone();
         let opening = matches!(
             request,
-            Request::Hello { .. } | Request::Tools | Request::LoadPlugin { .. }
+            Request::Hello { .. }
+                | Request::Tools
+                | Request::LoadPlugin { .. }
+                | Request::Probe { .. }
         );
         if opening && self.observed.is_none() {
             limits.build_s = limits.build_s.min(OPENING_S);
@@ -379,6 +382,7 @@ fn first_phase(request: &Request) -> Phase {
     match request {
         Request::Hello { .. }
         | Request::Tools
+        | Request::Probe { .. }
         | Request::LoadPlugin { .. }
         | Request::OpenObjective { .. } => Phase::Load,
         Request::ResolveProblem { .. } | Request::Build { .. } => Phase::Build,
