@@ -24,12 +24,20 @@ const XZ: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0];
 #[derive(Debug)]
 pub struct RunLog {
     path: PathBuf,
-    /// The lock is its: it ends when this is closed.
+    /// The lock is its.
     file: File,
     /// Whether it is plain text, as someone may have unpacked it.
     plain: bool,
     repaired: bool,
     records: Vec<RunRecord>,
+}
+
+impl Drop for RunLog {
+    fn drop(&mut self) {
+        // When the file is closed the system releases the lock, but not while a process that this one
+        // is just starting has the file as well.
+        let _ = self.file.unlock();
+    }
 }
 
 impl RunLog {

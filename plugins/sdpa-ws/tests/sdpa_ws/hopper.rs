@@ -117,6 +117,14 @@ fn long_sums_of_8_bit_products_leave_the_tensor_cores() {
     let long = "dtype=f8_e4m3 B=2 H=16 S=8192 D=128";
     let space = space_of(HOPPER_SPACE, &problem(long), &device("sm_90a"));
     assert!(space.params().iter().any(|param| param.name == "PROMOTION"));
+    // The weights' sum would be short of bits too.
+    let sums = |row_sum: &str, keys: i64| {
+        let mut params = space.to_params(&space.default_config());
+        params.insert("ROW_SUM".to_owned(), row_sum.into());
+        params.insert("PROMOTION".to_owned(), keys.into());
+        space.check(&space.from_params(&params).unwrap()).is_ok()
+    };
+    assert!(sums("tensor", 1024) && sums("registers", 0) && !sums("tensor", 0));
     if !has_nvrtc() {
         return;
     }
