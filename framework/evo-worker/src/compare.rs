@@ -330,9 +330,10 @@ fn take_round(racers: &mut [&mut Racer], order: &[usize]) -> (Vec<(usize, f64)>,
             continue;
         }
         let launches = racer.launches;
-        // The first launch after another candidate's is not timed.
+        // The first launch after another candidate's is not timed. What it has set aside of the cache is
+        // looked at before the next one's turn.
         let sample = racer.lane.time(1).and_then(|_| racer.lane.time(launches));
-        match sample {
+        match sample.and_then(|seconds| racer.lane.check_cache().map(|()| seconds)) {
             Ok(seconds) => round.push((*index, seconds / f64::from(launches) * 1e6)),
             Err(fault) => {
                 racer.failed = Some(fault);

@@ -14,7 +14,9 @@ pub const DISTRIBUTIONS: [&str; 4] = ["normal", "outliers", "equal_rows", "one_h
 
 /// Every hundredth element of Q, K and V is this much larger under `outliers`.
 const OUTLIER: f64 = 6.0;
-/// Q is larger by this under `outliers`, which sharpens the softmax.
+/// Q is larger by this under `outliers`, which sharpens the softmax; in single precision it is as usual: the
+/// rounding of a score, which the exponential makes an error of the weight, grows with the score, and with
+/// such ones the worst of many rows exceeds that type's gate in any kernel now and then.
 const SHARPEN: f64 = 3.0;
 
 /// Every query is its key times this under `one_hot`: the key's score is then about this times
@@ -98,7 +100,7 @@ fn fill_quantised(
     let shape = &attention.shape;
     let mut values = [(); 3].map(|()| vec![0f32; shape.elements()]);
     let slices = values.each_mut().map(Vec::as_mut_slice);
-    fill_slices(shape, seed, distribution, slices);
+    fill_sharpened(shape, seed, distribution, SHARPEN, slices);
     for ((codes, scales), values) in qkv.iter_mut().zip(scales).zip(values) {
         let scales = scales.as_mut_slice::<f32>()?;
         // Values that share a scale.
@@ -132,16 +134,26 @@ fn quantise(values: &[f32], group: usize, codes: &mut [E4m3], scales: &mut [f32]
 }
 
 /// Fills slices of a shape's tensors under a distribution that exists.
-pub fn fill_slices<T: Real>(
+pub fn fill_slices<T: Real>(shape: &Shape, seed: u64, distribution: &str, inputs: [&mut [T]; 3]) {
+    let sharpen = match T::DTYPE {
+        Dtype::F32 | Dtype::F64 => 1.0,
+        _ => SHARPEN,
+    };
+    fill_sharpened(shape, seed, distribution, sharpen, inputs);
+}
+
+/// As [`fill_slices`]; `sharpen` is how many times as large Q is under `outliers`.
+fn fill_sharpened<T: Real>(
     shape: &Shape,
     seed: u64,
     distribution: &str,
+    sharpen: f64,
     mut inputs: [&mut [T]; 3],
 ) {
     let outliers = distribution == "outliers";
     for (number, to) in inputs.iter_mut().enumerate() {
         let is_query = number == 0;
-        let scale = if outliers && is_query { SHARPEN } else { 1.0 };
+        let scale = if outliers && is_query { sharpen } else { 1.0 };
         draw(to, seed, number as u64, |generator| {
             let value = scale * normal(generator);
             if outliers && rare(generator) {
@@ -222,6 +234,15 @@ mod tests {
         let outliers = Inputs::<f32>::new(shape, 4, "outliers");
         let (_, variance, fourth) = moments(outliers.slices()[1]);
         assert!(fourth / variance.powi(2) > 10.0);
+        // Q is sharpened, but not in single precision.
+        let larger = |q: &[f32], k: &[f32]| (moments(q).1 / moments(k).1).sqrt();
+        let [q, k, _] = outliers.slices();
+        assert!((larger(q, k) - 1.0).abs() < 0.1);
+        let halves = Inputs::<f16>::new(shape, 4, "outliers");
+        let [q, k, _] = halves
+            .slices()
+            .map(|half| half.iter().map(|x| x.to_f32()).collect::<Vec<f32>>());
+        assert!((larger(&q, &k) - 3.0).abs() < 0.3);
     }
 
     #[test]
