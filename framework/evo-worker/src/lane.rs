@@ -93,7 +93,8 @@ impl Lane {
             message: format!(
                 "it has set {bytes} bytes of the second-level cache aside for data of its own \
                  (CU_LIMIT_PERSISTING_L2_CACHE_SIZE): buffers that launches rotate over stay there, so \
-                 that its times are not those of new inputs. Hints with single loads are allowed"
+                 that its times are not those of new inputs. Leave the limit as it is; hints with single \
+                 loads are allowed"
             ),
         }
         .into())

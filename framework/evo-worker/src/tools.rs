@@ -31,18 +31,17 @@ fn disassemblers() -> Result<String, String> {
     let places: Vec<PathBuf> = std::env::split_paths(&path).collect();
     let find = |variable: &str, name: &str, more: &str| -> Option<String> {
         let given = std::env::var_os(variable).filter(|given| !given.is_empty());
-        let mut there = places.iter().map(|place| place.join(name));
-        let found = given.map(PathBuf::from);
-        let found = found
-            .or_else(|| there.find(|it| it.is_file()))
-            .or_else(|| {
-                Some(Path::new(more).join(name)).filter(|it| !more.is_empty() && it.is_file())
-            })?;
-        Some(format!("{name}: {}", found.display()))
+        let there = places.iter().map(|place| place.join(name));
+        let mut there = there.chain([Path::new(more).join(name)]);
+        let found = match given {
+            Some(given) => Some(PathBuf::from(given)).filter(|it| it.is_file()),
+            None => there.find(|it| it.is_file()),
+        };
+        Some(format!("{name}: {}", found?.display()))
     };
     let found = [
         find("EVO_NVDISASM", "nvdisasm", "/usr/local/cuda/bin"),
-        find("EVO_OBJDUMP", "objdump", ""),
+        find("EVO_OBJDUMP", "objdump", "/usr/bin"),
     ];
     let found: Vec<String> = found.into_iter().flatten().collect();
     if found.is_empty() {

@@ -23,7 +23,7 @@ impl Device {
     /// Sets so many bytes aside, and makes lines that are marked as persisting ordinary ones.
     ///
     /// Afterwards kernels that read from memory were measured up to 0.4 us slower for as long as the
-    /// process lived, once the whole cache had been in use before (H200, driver 580,
+    /// process lived, once the whole cache had been in use before (H200,
     /// `kernels/sdpa/RESULTS.md`): for what has gone wrong, not for every measurement.
     ///
     /// # Errors
