@@ -59,6 +59,10 @@ struct Next {
     name: String,
     bottlenecks: Vec<String>,
     levers: Vec<String>,
+    /// Levers that trials speak against.
+    against: Vec<String>,
+    /// Whether one of them tells an expected effect.
+    estimated: bool,
 }
 
 /// The summary of a run in Markdown.
@@ -184,11 +188,13 @@ fn target(model: &RunModel) -> Option<Target> {
 fn next(model: &RunModel) -> Option<Next> {
     let subject = crate::diagnosis::subject(model)?;
     let bottlenecks = crate::diagnosis::bottlenecks(model, &subject);
-    let levers = crate::diagnosis::levers(model, &subject);
-    let said = !bottlenecks.is_empty() || !levers.is_empty();
+    let next = crate::diagnosis::levers(model, &subject);
+    let said = !bottlenecks.is_empty() || !next.levers.is_empty() || !next.against.is_empty();
     said.then_some(Next {
         name: subject.label,
         bottlenecks,
-        levers,
+        levers: next.levers,
+        against: next.against,
+        estimated: next.estimated,
     })
 }

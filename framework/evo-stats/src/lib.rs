@@ -8,6 +8,7 @@
 //! | What do the samples say? | [`Summary`] |
 //! | Is A faster than B? | [`Comparison`] |
 //! | By how much, for a report? | [`Comparison::speedup`], [`ratio_of_medians`] |
+//! | What would a change of one parameter do? | [`AdditiveEffects`] |
 //!
 //! ```
 //! use evo_stats::{Comparison, ComparisonOptions, Decision, Rounds, StoppingOptions, StoppingRule,
@@ -41,6 +42,7 @@
 mod batch;
 mod bootstrap;
 mod comparison;
+mod effects;
 mod error;
 mod front;
 mod interval;
@@ -53,6 +55,7 @@ mod warmup;
 pub use batch::{LEAST_CLOCK_TICKS, launches_per_sample};
 pub use bootstrap::{BOOTSTRAP_SEED, RESAMPLES, block_length};
 pub use comparison::{Comparison, ComparisonOptions, Rounds, Verdict, ratio_of_medians};
+pub use effects::{AdditiveEffects, Change};
 pub use error::StatsError;
 pub use front::front;
 pub use interval::{CONFIDENCE, Interval, IntervalMethod};

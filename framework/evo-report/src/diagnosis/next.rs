@@ -1,0 +1,178 @@
+//! What to try next.
+
+use evo_journal::{InsightLine, Snapshot};
+
+use super::lever::{Lever, opposite};
+use super::trials::{Trials, Word};
+use super::{Subject, first, rules_that_hold};
+use crate::format::{count, ratio_with_interval};
+use crate::model::RunModel;
+
+/// The next levers that a report names.
+const LEVERS: usize = 3;
+/// The credit of an insight that was not tried yet.
+const NEUTRAL: f64 = 0.5;
+
+/// How what is said of an expected effect begins.
+const EXPECTED: &str = "expected";
+
+/// What to try next.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Next {
+    /// The levers, the most promising first, each with its reason and what it is expected to do.
+    pub(crate) levers: Vec<String>,
+    /// Levers of rules that are left out, since trials speak against them; and which.
+    pub(crate) against: Vec<String>,
+    /// Whether one of them tells an expected effect.
+    pub(crate) estimated: bool,
+}
+
+/// A lever that the subject does not pull yet.
+struct Idea {
+    lever: String,
+    /// How much it promises: the severity of what it is for, or the influence of an insight.
+    score: f64,
+    /// Whether a rule names it, or the history of trials alone.
+    of_rule: bool,
+    /// Who says so, in words.
+    why: Vec<String>,
+}
+
+/// Levers of diagnoses and what the history of trials says pays, without what the subject already does and
+/// what its own trials speak against.
+pub(crate) fn levers(model: &RunModel, subject: &Subject<'_>) -> Next {
+    let own = |snapshot: &&Snapshot| snapshot.candidate == subject.candidate;
+    let insights: Vec<&InsightLine> = model
+        .snapshots
+        .iter()
+        .filter(own)
+        .flat_map(|snapshot| &snapshot.insights)
+        .collect();
+    let mut ideas: Vec<Idea> = Vec::new();
+    let mut add = |lever: &str, score: f64, of_rule: bool, why: String| {
+        let known = ideas.iter_mut().find(|idea| idea.lever == lever);
+        match known {
+            Some(idea) => {
+                idea.score = idea.score.max(score);
+                idea.of_rule |= of_rule;
+                idea.why.push(why);
+            }
+            None => ideas.push(Idea {
+                lever: lever.to_owned(),
+                score,
+                of_rule,
+                why: vec![why],
+            }),
+        }
+    };
+    for (diagnosed, diagnosis) in rules_that_hold(model, subject) {
+        let open = diagnosis.levers.iter().enumerate();
+        for (place, lever) in open.filter(|(_, lever)| subject.may(lever)) {
+            let said = insights.iter().filter(|it| it.lever == **lever);
+            let credit = said.map(|it| it.credit / NEUTRAL).fold(1.0, f64::min);
+            let score = diagnosis.severity * credit / (place + 1) as f64;
+            let why = format!(
+                "{}; severity {:.2}, by {}",
+                diagnosis.statement, diagnosis.severity, diagnosed.source
+            );
+            add(lever, score, true, why);
+        }
+    }
+    for insight in &insights {
+        // Those of builds and profilers are the diagnoses above.
+        let diagnosed = insight.source == "build" || insight.source.starts_with("profiler ");
+        if !diagnosed && subject.may(&insight.lever) {
+            let score = (insight.strength * insight.credit / NEUTRAL).min(1.0);
+            let why = format!("{}; {}", insight.statement, insight.source);
+            add(&insight.lever, score, false, why);
+        }
+    }
+    let trials = Trials::of(model, subject);
+    let mut next = Vec::new();
+    let mut against = Vec::new();
+    for idea in ideas {
+        let opposite = opposite(&idea.lever);
+        let contrary = insights.iter().find(|it| it.lever == opposite);
+        let word = trials.word(&idea.lever);
+        let objection = match (&word, contrary) {
+            (Word::Tried(came), _) => Some(format!("nothing else changed: {came}")),
+            (Word::Expected { ratio, .. }, _) if *ratio <= 1.0 => {
+                Some(expected(&idea.lever, &word))
+            }
+            (_, Some(insight)) => Some(insight.statement.clone()),
+            _ => None,
+        };
+        match objection {
+            None => next.push(Promise {
+                line: line(&idea, &word),
+                score: idea.score,
+                lever: idea.lever,
+            }),
+            // What the history of trials alone had suggested is no surprise.
+            Some(objection) if idea.of_rule => {
+                against.push((idea.score, format!("{} ({objection})", idea.lever)));
+            }
+            Some(_) => {}
+        }
+    }
+    next.sort_by(|a, b| b.score.total_cmp(&a.score));
+    // What only the trials name comes behind what there is a reason for.
+    let by_trials = trials.promising().into_iter().map(|(lever, word)| Promise {
+        line: format!("{lever} ({})", expected(&lever, &word)),
+        lever,
+        score: 0.0,
+    });
+    let mut chosen: Vec<Promise> = Vec::new();
+    for promise in next.into_iter().chain(by_trials) {
+        let param = |it: &Promise| Lever::parse(&it.lever).map(|lever| lever.param().to_owned());
+        // "raise A" and "set A=8" would be one experiment.
+        if chosen.iter().all(|it| param(it) != param(&promise)) {
+            chosen.push(promise);
+        }
+    }
+    let levers = chosen.into_iter().take(LEVERS).map(|it| it.line);
+    let levers: Vec<String> = levers.collect();
+    let against = first(against, LEVERS);
+    Next {
+        estimated: levers
+            .iter()
+            .chain(&against)
+            .any(|it| it.contains(EXPECTED)),
+        levers,
+        against,
+    }
+}
+
+/// A lever that nothing speaks against.
+struct Promise {
+    lever: String,
+    score: f64,
+    line: String,
+}
+
+/// A lever, why, and what it is expected to change.
+fn line(idea: &Idea, word: &Word) -> String {
+    let why = idea.why.join("; ");
+    format!("{} ({why}; {})", idea.lever, expected(&idea.lever, word))
+}
+
+fn expected(lever: &str, word: &Word) -> String {
+    match word {
+        Word::Expected {
+            value,
+            ratio,
+            low,
+            high,
+            trials,
+        } => {
+            let figures = ratio_with_interval(*ratio, Some((*low, *high)));
+            let with = match lever.split_once(' ') {
+                Some(("set", _)) => String::new(),
+                _ => format!(" with {value}"),
+            };
+            let trials = count(*trials as u64, "trial");
+            format!("{EXPECTED}{with}: {figures} by {trials} that had it")
+        }
+        Word::Tried(_) | Word::Unknown => "no trials tell by how much".to_owned(),
+    }
+}
