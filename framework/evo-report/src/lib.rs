@@ -39,6 +39,7 @@ mod verdict;
 mod write;
 
 pub use confirmed::{Best, Figures, Row, Table};
+pub use diagnosis::{Next, next_steps};
 pub use error::ReportError;
 pub use headline::headline;
 pub use json::summary_json;

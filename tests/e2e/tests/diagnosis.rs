@@ -207,6 +207,15 @@ fn explain_says_what_limits_a_run_and_what_its_search_believes() {
         "{}",
         shown.stdout
     );
+    // It is pinned, so that no trial had another value.
+    let next = shown.stdout.split("\nwhat to try next ").nth(1);
+    let next = next.expect("there is something to try");
+    assert!(
+        next.contains("\n  set SPIN=0 (4 passes more than needed in ")
+            && next.contains("no trials tell by how much"),
+        "{}",
+        shown.stdout
+    );
     assert!(
         shown.stdout.contains("what the search believes"),
         "{}",
@@ -228,6 +237,11 @@ fn explain_says_what_limits_a_run_and_what_its_search_believes() {
     let json = bench.run(&["explain", "r", "--json"]).ok();
     let document: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
     assert_eq!(document["candidates"][0]["candidate"], "knobs");
+    let lever = document["candidates"][0]["next"]["levers"][0].as_str();
+    assert!(
+        lever.is_some_and(|it| it.starts_with("set SPIN=0 (")),
+        "{document}"
+    );
     let rule = &document["candidates"][0]["diagnoses"];
     assert!(rule.to_string().contains("\"passes\""), "{rule}");
     let json = bench

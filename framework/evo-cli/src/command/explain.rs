@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use evo_core::engine::{Action, Insight};
-use evo_report::plain;
-use evo_run::{Explained, RunError};
+use evo_report::{Next, RunModel, next_steps, plain};
+use evo_run::{Explained, JOURNAL, RunError};
 use evo_types::format_params;
 use serde_json::{Value, json};
 
@@ -37,9 +37,13 @@ pub(crate) fn explain(args: &Explain) -> Result<ExitCode, Failure> {
             .into());
         }
     }
+    let journal = evo_journal::read(&args.run.join(JOURNAL)).map_err(RunError::from)?;
+    let model = RunModel::from_records(&journal.records)?;
+    let next = |it: &Explained| next_steps(&model, &it.state.candidate).unwrap_or_default();
     let text = match (args.json, args.proposal_context) {
         (true, context) => {
-            let candidates: Vec<Value> = explained.iter().map(|it| document(it, context)).collect();
+            let documents = explained.iter().map(|it| document(it, &next(it), context));
+            let candidates: Vec<Value> = documents.collect();
             let document = json!({ "schema": SCHEMA, "candidates": candidates });
             serde_json::to_string_pretty(&document).map_err(std::io::Error::from)? + "\n"
         }
@@ -47,18 +51,17 @@ pub(crate) fn explain(args: &Explain) -> Result<ExitCode, Failure> {
             let words = explained.iter().map(|it| it.information.to_string());
             words.collect::<Vec<String>>().join("\n")
         }
-        (false, false) => explained
-            .iter()
-            .map(render)
-            .collect::<Vec<String>>()
-            .join("\n"),
+        (false, false) => {
+            let texts = explained.iter().map(|it| render(it, &next(it)));
+            texts.collect::<Vec<String>>().join("\n")
+        }
     };
     print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Keys stay as they are under one `schema`; new ones may be added.
-fn document(explained: &Explained, context: bool) -> Value {
+fn document(explained: &Explained, next: &Next, context: bool) -> Value {
     let Explained {
         state,
         information,
@@ -71,6 +74,7 @@ fn document(explained: &Explained, context: bool) -> Value {
         "unit": unit,
         "proposed": state.proposed,
         "diagnoses": diagnoses,
+        "next": next,
         "insights": state.insights,
         "withdrawn": state.withdrawn,
         "operators": state.operators,
@@ -81,7 +85,7 @@ fn document(explained: &Explained, context: bool) -> Value {
     document
 }
 
-fn render(explained: &Explained) -> String {
+fn render(explained: &Explained, next: &Next) -> String {
     let state = &explained.state;
     let mut out = String::new();
     let name = plain(&state.candidate);
@@ -107,6 +111,7 @@ fn render(explained: &Explained) -> String {
         }
     }
     diagnoses(&mut out, explained);
+    steps(&mut out, next);
     beliefs(&mut out, &state.insights);
     out
 }
@@ -144,6 +149,25 @@ fn diagnoses(out: &mut String, explained: &Explained) {
     }
     if !said {
         out.push_str("  no rule holds for what builds and profiles say\n");
+    }
+}
+
+fn steps(out: &mut String, next: &Next) {
+    if next.levers.is_empty() && next.against.is_empty() {
+        return;
+    }
+    out.push_str(
+        "\nwhat to try next (expected: how many times better, with a 95 % interval, by an additive model of the trials)\n",
+    );
+    for line in &next.levers {
+        let _ = writeln!(out, "  {}", plain(line));
+    }
+    for line in &next.against {
+        let _ = writeln!(
+            out,
+            "  left out, since trials speak against it: {}",
+            plain(line)
+        );
     }
 }
 

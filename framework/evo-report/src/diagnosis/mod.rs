@@ -9,8 +9,10 @@ use std::collections::BTreeMap;
 use evo_journal::{Diagnosed, DiagnosisLine};
 use evo_types::Params;
 
-use crate::model::RunModel;
+use crate::model::{RunModel, Trial};
 use lever::Lever;
+
+pub use next::{Next, next_steps};
 
 pub(crate) use next::levers;
 
@@ -57,13 +59,17 @@ pub(crate) fn subject(model: &RunModel) -> Option<Subject<'_>> {
         });
     }
     let (trial, _) = model.best_of_search()?;
-    Some(Subject {
+    Some(of_trial(model, trial))
+}
+
+fn of_trial<'a>(model: &'a RunModel, trial: &'a Trial) -> Subject<'a> {
+    Subject {
         label: trial.name(),
         candidate: trial.proposed.candidate.clone(),
         trial: Some(trial.number()),
         params: &trial.proposed.params,
         range: range(model, &trial.proposed.candidate),
-    })
+    }
 }
 
 fn range<'a>(model: &'a RunModel, candidate: &str) -> BTreeMap<&'a str, (f64, f64)> {

@@ -1,10 +1,11 @@
 //! What to try next.
 
 use evo_journal::{InsightLine, Snapshot};
+use serde::Serialize;
 
 use super::lever::{Lever, opposite};
 use super::trials::{Trials, Word};
-use super::{Subject, first, rules_that_hold};
+use super::{Subject, first, of_trial, rules_that_hold};
 use crate::format::{count, ratio_with_interval};
 use crate::model::RunModel;
 
@@ -17,14 +18,25 @@ const NEUTRAL: f64 = 0.5;
 const EXPECTED: &str = "expected";
 
 /// What to try next.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub(crate) struct Next {
-    /// The levers, the most promising first, each with its reason and what it is expected to do.
-    pub(crate) levers: Vec<String>,
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Next {
+    /// The levers, the most promising first, each with its reason and what it is expected to do: how many times
+    /// better the candidate would be, with a 95 % interval, by an additive model of the measured trials
+    /// ([`evo_stats::AdditiveEffects`]).
+    pub levers: Vec<String>,
     /// Levers of rules that are left out, since trials speak against them; and which.
-    pub(crate) against: Vec<String>,
+    pub against: Vec<String>,
     /// Whether one of them tells an expected effect.
+    #[serde(skip)]
     pub(crate) estimated: bool,
+}
+
+/// What to try next on the best trial of a tuned candidate, by the figures of the search. `None` as long as
+/// nothing of it was measured.
+pub fn next_steps(model: &RunModel, candidate: &str) -> Option<Next> {
+    let mut ranked = model.ranked_trials().into_iter();
+    let (best, _) = ranked.find(|(trial, _)| trial.proposed.candidate == candidate)?;
+    Some(levers(model, &of_trial(model, best)))
 }
 
 /// A lever that the subject does not pull yet.
