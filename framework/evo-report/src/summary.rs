@@ -61,6 +61,7 @@ struct Next {
     levers: Vec<String>,
     /// Levers that trials speak against.
     against: Vec<String>,
+    none_pays: bool,
     /// Whether one of them tells an expected effect.
     estimated: bool,
 }
@@ -195,6 +196,7 @@ fn next(model: &RunModel) -> Option<Next> {
         bottlenecks,
         levers: next.levers,
         against: next.against,
+        none_pays: next.none_pays,
         estimated: next.estimated,
     })
 }

@@ -102,7 +102,7 @@ fn a_lever_that_other_trials_speak_against_is_left_out_with_the_estimate() {
     let expected = figure(&text, "raise WARPS (expected with 8:");
     assert!((0.81..=0.85).contains(&expected), "{text}");
     assert!(text.contains("by 8 trials that had it"), "{text}");
-    assert!(text.contains("additive model"), "{text}");
+    assert!(text.contains("model of the measured trials"), "{text}");
 }
 
 #[test]
@@ -133,5 +133,5 @@ fn a_lever_without_trials_says_so() {
     diagnose(&mut journal, 0, &["set EXP=never"]);
     let text = next(&journal);
     assert!(text.contains("1. set EXP=never (few warps; severity 0.50, by cpu/counters; no trials tell by how much)"), "{text}");
-    assert!(!text.contains("additive model"), "{text}");
+    assert!(!text.contains("model of the measured trials"), "{text}");
 }

@@ -8,7 +8,7 @@
 //! | What do the samples say? | [`Summary`] |
 //! | Is A faster than B? | [`Comparison`] |
 //! | By how much, for a report? | [`Comparison::speedup`], [`ratio_of_medians`] |
-//! | What would a change of one parameter do? | [`AdditiveEffects`] |
+//! | What would a configuration give that was not tried? | [`Kriging`] |
 //!
 //! ```
 //! use evo_stats::{Comparison, ComparisonOptions, Decision, Rounds, StoppingOptions, StoppingRule,
@@ -42,10 +42,10 @@
 mod batch;
 mod bootstrap;
 mod comparison;
-mod effects;
 mod error;
 mod front;
 mod interval;
+mod kriging;
 mod order;
 mod quantile;
 mod stopping;
@@ -55,10 +55,10 @@ mod warmup;
 pub use batch::{LEAST_CLOCK_TICKS, launches_per_sample};
 pub use bootstrap::{BOOTSTRAP_SEED, RESAMPLES, block_length};
 pub use comparison::{Comparison, ComparisonOptions, Rounds, Verdict, ratio_of_medians};
-pub use effects::{AdditiveEffects, Change};
 pub use error::StatsError;
 pub use front::front;
 pub use interval::{CONFIDENCE, Interval, IntervalMethod};
+pub use kriging::{Kriging, Prediction};
 pub use order::{LEAST_SAMPLES, median_interval_sorted};
 pub use quantile::{QUANTILE_DEFINITION, median, quantile, quantile_sorted};
 pub use stopping::{Decision, Race, StoppingOptions, StoppingRule};

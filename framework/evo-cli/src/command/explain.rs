@@ -157,7 +157,7 @@ fn steps(out: &mut String, next: &Next) {
         return;
     }
     out.push_str(
-        "\nwhat to try next (expected: how many times better, with a 95 % interval, by an additive model of the trials)\n",
+        "\nwhat to try next (expected: how many times better, with a 95 % interval, by a model of the trials)\n",
     );
     for line in &next.levers {
         let _ = writeln!(out, "  {}", plain(line));

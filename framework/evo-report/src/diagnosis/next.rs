@@ -21,11 +21,13 @@ const EXPECTED: &str = "expected";
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Next {
     /// The levers, the most promising first, each with its reason and what it is expected to do: how many times
-    /// better the candidate would be, with a 95 % interval, by an additive model of the measured trials
-    /// ([`evo_stats::AdditiveEffects`]).
+    /// better the candidate would be, with a 95 % interval, by a model of the measured trials
+    /// ([`evo_stats::Kriging`]).
     pub levers: Vec<String>,
     /// Levers of rules that are left out, since trials speak against them; and which.
     pub against: Vec<String>,
+    /// Whether none of the levers is expected to pay by itself.
+    pub none_pays: bool,
     /// Whether one of them tells an expected effect.
     #[serde(skip)]
     pub(crate) estimated: bool,
@@ -108,16 +110,15 @@ pub(crate) fn levers(model: &RunModel, subject: &Subject<'_>) -> Next {
         let word = trials.word(&idea.lever);
         let objection = match (&word, contrary) {
             (Word::Tried(came), _) => Some(format!("nothing else changed: {came}")),
-            (Word::Expected { ratio, .. }, _) if *ratio <= 1.0 => {
-                Some(expected(&idea.lever, &word))
-            }
+            (Word::Expected { high, .. }, _) if *high <= 1.0 => Some(expected(&idea.lever, &word)),
             (_, Some(insight)) => Some(insight.statement.clone()),
             _ => None,
         };
         match objection {
             None => next.push(Promise {
                 line: line(&idea, &word),
-                score: idea.score,
+                score: idea.score * chance(&word),
+                pays: pays(&word),
                 lever: idea.lever,
             }),
             // What the history of trials alone had suggested is no surprise.
@@ -129,8 +130,11 @@ pub(crate) fn levers(model: &RunModel, subject: &Subject<'_>) -> Next {
     }
     next.sort_by(|a, b| b.score.total_cmp(&a.score));
     // What only the trials name comes behind what there is a reason for.
-    let by_trials = trials.promising().into_iter().map(|(lever, word)| Promise {
+    let by_trials = trials.untried().into_iter();
+    let by_trials = by_trials.filter(|(_, word)| chance(word) > 0.0);
+    let by_trials = by_trials.map(|(lever, word)| Promise {
         line: format!("{lever} ({})", expected(&lever, &word)),
+        pays: pays(&word),
         lever,
         score: 0.0,
     });
@@ -142,10 +146,12 @@ pub(crate) fn levers(model: &RunModel, subject: &Subject<'_>) -> Next {
             chosen.push(promise);
         }
     }
-    let levers = chosen.into_iter().take(LEVERS).map(|it| it.line);
-    let levers: Vec<String> = levers.collect();
+    chosen.truncate(LEVERS);
+    let none_pays = !chosen.is_empty() && chosen.iter().all(|it| it.pays == Some(false));
+    let levers: Vec<String> = chosen.into_iter().map(|it| it.line).collect();
     let against = first(against, LEVERS);
     Next {
+        none_pays,
         estimated: levers
             .iter()
             .chain(&against)
@@ -159,7 +165,32 @@ pub(crate) fn levers(model: &RunModel, subject: &Subject<'_>) -> Next {
 struct Promise {
     lever: String,
     score: f64,
+    pays: Option<bool>,
     line: String,
+}
+
+/// Whether a lever is expected to make the candidate better; `None` where nothing tells.
+fn pays(word: &Word) -> Option<bool> {
+    match word {
+        Word::Expected { ratio, .. } => Some(*ratio > 1.0),
+        Word::Tried(_) | Word::Unknown => None,
+    }
+}
+
+/// How likely a lever pays, roughly: the part of its interval in which it does, an even chance where nothing
+/// tells.
+fn chance(word: &Word) -> f64 {
+    match word {
+        Word::Expected { low, high, .. } => {
+            let part = (high - 1.0) / (high - low);
+            if part.is_nan() {
+                0.0
+            } else {
+                part.clamp(0.0, 1.0)
+            }
+        }
+        Word::Tried(_) | Word::Unknown => 0.5,
+    }
 }
 
 /// A lever, why, and what it is expected to change.

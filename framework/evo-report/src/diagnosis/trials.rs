@@ -3,13 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use evo_stats::{AdditiveEffects, Change, quantile};
+use evo_stats::{Kriging, Prediction};
 use evo_types::{Params, Value};
 
 use super::lever::Lever;
 use super::{RunModel, Subject};
 use crate::format::ratio;
 use crate::model::{RankedMetric, Trial};
+
+/// Most trials of a model, those nearest to the subject: the time of a fit grows with their cube.
+const MOST_TRIALS: usize = 300;
 
 /// What is known of a lever.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,7 +57,7 @@ impl<'a> Trials<'a> {
             subject: subject.params,
             own,
             metric: &model.metric,
-            model: Model::of(all, &model.metric, None),
+            model: Model::of(all, &model.metric, subject.params),
             others,
         }
     }
@@ -73,20 +76,9 @@ impl<'a> Trials<'a> {
                 .same_but(name, value)
                 .map_or(Word::Unknown, |trial| Word::Tried(self.came_of(trial)));
         }
-        let own_model;
-        let model = if let Lever::Where(_, place, value) = &lever {
-            let all = self.others.iter().copied().chain(self.own);
-            own_model = Model::of(all, self.metric, Some((place, value)));
-            &own_model
-        } else {
-            &self.model
-        };
-        let Some(model) = model else {
-            return Word::Unknown;
-        };
         let estimates = open
             .into_iter()
-            .filter_map(|value| self.expected(name, value, model));
+            .filter_map(|value| self.expected(name, value));
         let better = |word: &Word| match word {
             Word::Expected { ratio, .. } => *ratio,
             Word::Tried(_) | Word::Unknown => 0.0,
@@ -165,32 +157,35 @@ impl<'a> Trials<'a> {
     }
 
     /// What a model of the trials says of a change of one parameter.
-    fn expected(&self, name: &str, value: &Value, model: &Model<'_>) -> Option<Word> {
-        let change = model.change(name, self.subject.get(name)?, value)?;
+    fn expected(&self, name: &str, value: &Value) -> Option<Word> {
+        let own = self.metric.of(self.own?.measurement()?)?.value;
+        let own = loss(self.metric, own);
+        let mut changed = self.subject.clone();
+        changed.insert(name.to_owned(), value.clone());
+        let told = self.model.as_ref()?.predict(&changed)?;
+        let with = self.others.iter().filter(|trial| {
+            trial.measurement().is_some() && trial.proposed.params.get(name) == Some(value)
+        });
         Some(Word::Expected {
             value: value.clone(),
-            ratio: (-change.estimate).exp(),
-            low: (-change.high).exp(),
-            high: (-change.low).exp(),
-            trials: change.trials,
+            ratio: (own - told.mean).exp(),
+            low: (own - told.high).exp(),
+            high: (own - told.low).exp(),
+            trials: with.count(),
         })
     }
 
-    /// Changes of one parameter that are expected to pay and that nothing tried yet, the best first.
-    pub(super) fn promising(&self) -> Vec<(String, Word)> {
+    /// Changes of one parameter to a value that was measured elsewhere, which nothing tried yet; what is expected
+    /// to be the best first.
+    pub(super) fn untried(&self) -> Vec<(String, Word)> {
         let mut found: Vec<(f64, String, Word)> = Vec::new();
-        let Some(model) = &self.model else {
-            return Vec::new();
-        };
-        for name in self.subject.keys() {
-            let mut seen = BTreeSet::new();
-            let values = self.others.iter();
-            let values = values.filter_map(|trial| trial.proposed.params.get(name));
+        for (name, own) in self.subject {
+            let mut seen = BTreeSet::from([own.to_string()]);
+            let measured = self.others.iter().filter(|it| it.measurement().is_some());
+            let values = measured.filter_map(|trial| trial.proposed.params.get(name));
             for value in values.filter(|value| seen.insert(value.to_string())) {
                 if self.same_but(name, value).is_none()
-                    && let Some(word @ Word::Expected { ratio, .. }) =
-                        self.expected(name, value, model)
-                    && ratio > 1.0
+                    && let Some(word @ Word::Expected { ratio, .. }) = self.expected(name, value)
                 {
                     found.push((ratio, format!("set {name}={value}"), word));
                 }
@@ -202,78 +197,61 @@ impl<'a> Trials<'a> {
     }
 }
 
-/// An additive model of measured trials, by the logarithm of the ranked metric, less for better.
+/// The logarithm of the ranked metric, less for better.
+fn loss(metric: &RankedMetric, value: f64) -> f64 {
+    if metric.higher {
+        -value.ln()
+    } else {
+        value.ln()
+    }
+}
+
+/// A model of measured trials.
 struct Model<'a> {
     /// The levels of each parameter that had several.
     levels: BTreeMap<&'a str, BTreeMap<String, usize>>,
-    effects: AdditiveEffects,
+    kriging: Kriging,
 }
 
 impl<'a> Model<'a> {
-    /// Of the trials alone in which `place`, a parameter, has a value. `None` where they are too few.
+    /// Of the trials that are nearest to the subject. `None` where they are too few, or the metric is not above zero.
     fn of(
         trials: impl Iterator<Item = &'a Trial>,
         metric: &RankedMetric,
-        place: Option<(&str, &str)>,
+        subject: &Params,
     ) -> Option<Self> {
-        let mut rows: Vec<&Params> = Vec::new();
-        let mut losses = Vec::new();
-        for trial in trials {
-            let params = &trial.proposed.params;
-            let there = place.is_none_or(|(name, value)| {
-                params.get(name).is_some_and(|own| own.to_string() == value)
-            });
-            if let Some(measured) = trial.measurement().and_then(|it| metric.of(it))
-                && there
-            {
-                let log = measured.value.ln();
-                rows.push(params);
-                losses.push(if metric.higher { -log } else { log });
-            }
-        }
-        let losses = clipped(losses)?;
+        let mut rows: Vec<(&Params, f64)> = trials
+            .filter_map(|trial| {
+                let measured = metric.of(trial.measurement()?)?;
+                Some((&trial.proposed.params, loss(metric, measured.value)))
+            })
+            .collect();
+        rows.sort_by_key(|(params, _)| {
+            let same = |(name, value): &(&String, &Value)| params.get(*name) == Some(*value);
+            std::cmp::Reverse(subject.iter().filter(same).count())
+        });
+        rows.truncate(MOST_TRIALS);
         let mut levels: BTreeMap<&str, BTreeMap<String, usize>> = BTreeMap::new();
-        for (name, value) in rows.iter().flat_map(|params| params.iter()) {
+        for (name, value) in rows.iter().flat_map(|(params, _)| params.iter()) {
             let known = levels.entry(name).or_default();
             let next = known.len();
             known.entry(value.to_string()).or_insert(next);
         }
-        // A parameter that never changed has no effect that could be told.
-        levels.retain(|_, known| known.len() > 1);
-        let level = |params: &Params, name: &str, known: &BTreeMap<String, usize>| {
-            known.get(&params.get(name)?.to_string()).copied()
-        };
-        let table: Vec<Vec<Option<usize>>> = rows
-            .iter()
-            .map(|params| {
-                let of =
-                    |(name, known): (&&str, &BTreeMap<String, usize>)| level(params, name, known);
-                levels.iter().map(of).collect()
-            })
-            .collect();
-        let counts: Vec<usize> = levels.values().map(BTreeMap::len).collect();
-        let effects = AdditiveEffects::fit(&counts, &table, &losses)?;
-        Some(Self { levels, effects })
+        let table = rows.iter().map(|(params, _)| coded(&levels, params));
+        let losses: Vec<f64> = rows.iter().map(|(_, loss)| *loss).collect();
+        let kriging = Kriging::fit(table.collect(), &losses)?;
+        Some(Self { levels, kriging })
     }
 
-    fn change(&self, name: &str, from: &Value, to: &Value) -> Option<Change> {
-        let factor = self.levels.keys().position(|known| *known == name)?;
-        let known = self.levels.get(name)?;
-        let level = |value: &Value| known.get(&value.to_string()).copied();
-        self.effects.change(factor, level(from)?, level(to)?)
+    fn predict(&self, params: &Params) -> Option<Prediction> {
+        self.kriging.predict(&coded(&self.levels, params))
     }
 }
 
-/// Losses that are clipped at their upper quartile fence, as the search does: one very slow configuration says
-/// nothing about what makes the fast ones fast. `None` where one is not finite, or there is none.
-fn clipped(mut losses: Vec<f64>) -> Option<Vec<f64>> {
-    if losses.iter().any(|loss| !loss.is_finite()) {
-        return None;
-    }
-    let (low, high) = (quantile(&losses, 0.25)?, quantile(&losses, 0.75)?);
-    let fence = high + 1.5 * (high - low);
-    for loss in &mut losses {
-        *loss = loss.min(fence);
-    }
-    Some(losses)
+/// The level of each parameter, `None` where it is not active.
+fn coded(levels: &BTreeMap<&str, BTreeMap<String, usize>>, params: &Params) -> Vec<Option<usize>> {
+    let level = |(name, known): (&&str, &BTreeMap<String, usize>)| {
+        known.get(&params.get(*name)?.to_string()).copied()
+    };
+    levels.iter().map(level).collect()
 }
