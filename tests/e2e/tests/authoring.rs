@@ -301,11 +301,13 @@ fn every_example_with_a_plugin_of_its_own_passes() {
     assert!(tried >= 4, "only {tried} examples were checked");
 }
 
-/// The plugins that an example brings: descriptions as they are, C and Rust libraries built.
+/// The plugins that an example brings: descriptions as they are, C libraries built, Rust ones as they were
+/// built with the program.
 fn plugins_of(bench: &Bench, folder: &Path) -> Vec<PathBuf> {
     let mut plugins = Vec::new();
     if folder.join("Cargo.toml").is_file() {
-        plugins.push(build_rust(folder));
+        let name = folder.file_name().unwrap().to_str().unwrap();
+        plugins.push(bench.example_plugin(name));
     }
     let Ok(entries) = fs::read_dir(folder) else {
         return plugins;
@@ -326,23 +328,6 @@ fn plugins_of(bench: &Bench, folder: &Path) -> Vec<PathBuf> {
         }
     }
     plugins
-}
-
-/// Builds a package of the workspace and returns its library.
-fn build_rust(folder: &Path) -> PathBuf {
-    let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
-    let name = manifest
-        .lines()
-        .find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'))
-        .unwrap();
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
-        .current_dir(root())
-        .args(["build", "--quiet", "--package", name])
-        .status()
-        .unwrap();
-    assert!(status.success(), "{name} does not build");
-    target().join(format!("debug/lib{}.so", name.replace('-', "_")))
 }
 
 /// The target folder: `<target>/<profile>/deps/<this test>`.
