@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{Journal, timed};
+use common::{Journal, crashed, timed};
 use evo_journal::{Diagnosed, DiagnosisLine, Record};
 use evo_report::{RunModel, summary_markdown};
 use evo_types::Value;
@@ -123,6 +123,23 @@ fn the_best_combination_that_was_not_tried_is_proposed_with_its_effect() {
     let expected = figure(first, "expected:");
     assert!((1.03..=1.07).contains(&expected), "{text}");
     assert!(text.contains("- set LAYOUT=padded ("), "{text}");
+}
+
+#[test]
+fn a_lever_to_what_always_failed_is_left_out() {
+    // Of 8 warps nothing is measured.
+    let of_8 = [32, 64, 96].map(|block| LAYOUTS.map(|layout| (block, 8, layout)));
+    let mut journal = run(of_8.as_flattened());
+    for layout in ["row", "column"] {
+        journal.trial(64, crashed());
+        journal.with("WARPS", Value::from(8));
+        journal.with("LAYOUT", Value::from(layout));
+    }
+    let subject = best(&journal);
+    diagnose(&mut journal, subject, &["raise WARPS"]);
+    let text = next(&journal);
+    let left_out = "- raise WARPS (with 8: 2 trials, none of which was measured)";
+    assert!(text.contains(left_out), "{text}");
 }
 
 #[test]

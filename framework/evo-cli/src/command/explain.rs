@@ -162,6 +162,9 @@ fn steps(out: &mut String, next: &Next) {
     for line in &next.levers {
         let _ = writeln!(out, "  {}", plain(line));
     }
+    if next.none_pays {
+        out.push_str("  by the trials none of them is expected to pay by itself\n");
+    }
     for line in &next.against {
         let _ = writeln!(
             out,

@@ -102,14 +102,17 @@ pub(crate) fn levers(model: &RunModel, subject: &Subject<'_>) -> Next {
         }
     }
     let trials = Trials::of(model, subject);
+    let contrary_to = |lever: &str| {
+        let opposite = opposite(lever);
+        insights.iter().find(move |it| it.lever == opposite)
+    };
     let mut next = Vec::new();
     let mut against = Vec::new();
     for idea in ideas {
-        let opposite = opposite(&idea.lever);
-        let contrary = insights.iter().find(|it| it.lever == opposite);
+        let contrary = contrary_to(&idea.lever);
         let word = trials.word(&idea.lever);
         let objection = match (&word, contrary) {
-            (Word::Tried(came), _) => Some(format!("nothing else changed: {came}")),
+            (Word::Against(came), _) => Some(came.clone()),
             (Word::Expected { high, .. }, _) if *high <= 1.0 => Some(expected(&idea.lever, &word)),
             (_, Some(insight)) => Some(insight.statement.clone()),
             _ => None,
@@ -131,7 +134,8 @@ pub(crate) fn levers(model: &RunModel, subject: &Subject<'_>) -> Next {
     next.sort_by(|a, b| b.score.total_cmp(&a.score));
     // What only the trials name comes behind what there is a reason for.
     let by_trials = trials.untried().into_iter();
-    let by_trials = by_trials.filter(|(_, word)| chance(word) > 0.0);
+    let by_trials =
+        by_trials.filter(|(lever, word)| chance(word) > 0.0 && contrary_to(lever).is_none());
     let by_trials = by_trials.map(|(lever, word)| Promise {
         line: format!("{lever} ({})", expected(&lever, &word)),
         pays: pays(&word),
@@ -173,7 +177,7 @@ struct Promise {
 fn pays(word: &Word) -> Option<bool> {
     match word {
         Word::Expected { ratio, .. } => Some(*ratio > 1.0),
-        Word::Tried(_) | Word::Unknown => None,
+        Word::Against(_) | Word::Unknown => None,
     }
 }
 
@@ -189,7 +193,7 @@ fn chance(word: &Word) -> f64 {
                 part.clamp(0.0, 1.0)
             }
         }
-        Word::Tried(_) | Word::Unknown => 0.5,
+        Word::Against(_) | Word::Unknown => 0.5,
     }
 }
 
@@ -216,6 +220,6 @@ fn expected(lever: &str, word: &Word) -> String {
             let trials = count(*trials as u64, "trial");
             format!("{EXPECTED}{with}: {figures} by {trials} that had it")
         }
-        Word::Tried(_) | Word::Unknown => "no trials tell by how much".to_owned(),
+        Word::Against(_) | Word::Unknown => "no trials tell by how much".to_owned(),
     }
 }

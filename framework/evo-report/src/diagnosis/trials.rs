@@ -8,7 +8,7 @@ use evo_types::{Params, Value};
 
 use super::lever::Lever;
 use super::{RunModel, Subject};
-use crate::format::ratio;
+use crate::format::{count, ratio};
 use crate::model::{RankedMetric, Trial};
 
 /// Most trials of a model, those nearest to the subject: the time of a fit grows with their cube.
@@ -17,8 +17,8 @@ const MOST_TRIALS: usize = 300;
 /// What is known of a lever.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Word {
-    /// A trial is the subject with that one change; what came of it.
-    Tried(String),
+    /// It was tried: with nothing else changed, or never with success. What came of it.
+    Against(String),
     /// By how much the subject would get better (above 1), with its 95 % interval.
     Expected {
         value: Value,
@@ -74,14 +74,23 @@ impl<'a> Trials<'a> {
         if let (true, Some(value)) = (open.is_empty(), tried.first()) {
             return self
                 .same_but(name, value)
-                .map_or(Word::Unknown, |trial| Word::Tried(self.came_of(trial)));
+                .map_or(Word::Unknown, |trial| Word::Against(self.came_of(trial)));
         }
-        let estimates = open
+        let (measured, failed): (Vec<&Value>, Vec<&Value>) = open
+            .into_iter()
+            .partition(|value| self.with(name, value).any(|it| it.measurement().is_some()));
+        if let (true, Some(value)) = (measured.is_empty(), failed.first()) {
+            let trials = count(self.with(name, value).count() as u64, "trial");
+            return Word::Against(format!(
+                "with {value}: {trials}, none of which was measured"
+            ));
+        }
+        let estimates = measured
             .into_iter()
             .filter_map(|value| self.expected(name, value));
         let better = |word: &Word| match word {
             Word::Expected { ratio, .. } => *ratio,
-            Word::Tried(_) | Word::Unknown => 0.0,
+            Word::Against(_) | Word::Unknown => 0.0,
         };
         estimates
             .max_by(|a, b| better(a).total_cmp(&better(b)))
@@ -94,9 +103,10 @@ impl<'a> Trials<'a> {
         let Some(own) = self.subject.get(name) else {
             return Vec::new();
         };
-        let values = || {
-            let values = self.others.iter();
-            values.filter_map(|trial| trial.proposed.params.get(name))
+        let values = |measured: bool| {
+            let trials = self.others.iter();
+            let trials = trials.filter(move |it| !measured || it.measurement().is_some());
+            trials.filter_map(|trial| trial.proposed.params.get(name))
         };
         let next = |rises: bool| {
             let own = own.as_float()?;
@@ -109,25 +119,35 @@ impl<'a> Trials<'a> {
                     .as_float()
                     .map_or(f64::INFINITY, |it| (it - own).abs())
             };
-            values()
-                .filter(beyond)
-                .min_by(|a, b| distance(a).total_cmp(&distance(b)))
+            let nearest = |measured: bool| {
+                values(measured)
+                    .filter(beyond)
+                    .min_by(|a, b| distance(a).total_cmp(&distance(b)))
+            };
+            // Where all that lies there failed, that is what there is to say.
+            nearest(true).or_else(|| nearest(false))
         };
         match lever {
             Lever::Raise(_) => next(true).into_iter().collect(),
             Lever::Lower(_) => next(false).into_iter().collect(),
-            Lever::Set(_, wanted) => values()
+            Lever::Set(_, wanted) => values(false)
                 .find(|value| value.to_string() == **wanted)
                 .into_iter()
                 .collect(),
             Lever::Avoid(..) => {
                 let mut seen = BTreeSet::new();
-                values()
+                values(false)
                     .filter(|value| *value != own && seen.insert(value.to_string()))
                     .collect()
             }
             Lever::Where(lever, ..) => self.targets(lever),
         }
+    }
+
+    /// The other trials with a value.
+    fn with<'b>(&'b self, name: &'b str, value: &'b Value) -> impl Iterator<Item = &'a Trial> + 'b {
+        let others = self.others.iter().copied();
+        others.filter(move |trial| trial.proposed.params.get(name) == Some(value))
     }
 
     /// A trial that is the subject with one parameter changed, apart from those that it switches on or off.
@@ -148,10 +168,10 @@ impl<'a> Trials<'a> {
         let value = |trial: &Trial| Some(self.metric.of(trial.measurement()?)?.value);
         let figures = self.own.and_then(value).zip(value(trial));
         match figures.and_then(|(own, other)| self.metric.times_better(other, own)) {
-            Some(better) => format!("{} in trial {number}", ratio(better)),
+            Some(better) => format!("nothing else changed: {} in trial {number}", ratio(better)),
             None => {
                 let kind = trial.outcome().map_or("no outcome", |it| it.kind().words());
-                format!("{kind} in trial {number}")
+                format!("nothing else changed: {kind} in trial {number}")
             }
         }
     }
@@ -163,9 +183,9 @@ impl<'a> Trials<'a> {
         let mut changed = self.subject.clone();
         changed.insert(name.to_owned(), value.clone());
         let told = self.model.as_ref()?.predict(&changed)?;
-        let with = self.others.iter().filter(|trial| {
-            trial.measurement().is_some() && trial.proposed.params.get(name) == Some(value)
-        });
+        let with = self
+            .with(name, value)
+            .filter(|trial| trial.measurement().is_some());
         Some(Word::Expected {
             value: value.clone(),
             ratio: (own - told.mean).exp(),
