@@ -79,7 +79,9 @@ impl<'a> Trials<'a> {
         let (measured, failed): (Vec<&Value>, Vec<&Value>) = open
             .into_iter()
             .partition(|value| self.with(name, value).any(|it| it.measurement().is_some()));
-        if let (true, Some(value)) = (measured.is_empty(), failed.first()) {
+        // One alone may have failed for what else it changed.
+        let fails = |value: &&Value| self.with(name, value).count() > 1;
+        if let (true, Some(value)) = (measured.is_empty(), failed.into_iter().find(fails)) {
             let trials = count(self.with(name, value).count() as u64, "trial");
             return Word::Against(format!(
                 "with {value}: {trials}, none of which was measured"
@@ -228,7 +230,7 @@ fn loss(metric: &RankedMetric, value: f64) -> f64 {
 
 /// A model of measured trials.
 struct Model<'a> {
-    /// The levels of each parameter that had several.
+    /// The values that each parameter had, numbered.
     levels: BTreeMap<&'a str, BTreeMap<String, usize>>,
     kriging: Kriging,
 }
